@@ -1,0 +1,29 @@
+# Everything is set up by the first target that needs it; nothing but Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(VENV)/ready  ## the whole miniature: table, figures, report
+	snakemake
+	snakemake --report results/report.html
+	@echo "Done: results/pgr_table.csv, results/figures/pgr.png, results/report.html"
+
+test: $(VENV)/ready  ## the fast tests and the linters
+	ruff check . && ruff format --check .
+	snakefmt --check Snakefile rules
+	pytest
+
+test-slow: $(VENV)/ready  ## the slow tests: they use the finished miniature, or make it
+	pytest -m slow
+
+$(VENV)/ready: envs/requirements.txt envs/lock.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet -r envs/requirements.txt -c envs/lock.txt
+	touch $@
+
+clean:  ## remove what was made; journal/ (what was paid for) stays
+	rm -rf results resources/seeds resources/benchmarks resources/models logs .snakemake

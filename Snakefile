@@ -1,0 +1,33 @@
+"""AgoraBench: how good is a language model at making training data?
+
+    snakemake results/pgr_table.csv        the table, on the miniature of config/mini.yaml
+    snakemake                              the table, its views, its figure and the costs
+    snakemake data | models | scores       stop after a stage
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+
+if "generators" not in config:  # another matrix would be merged into this one, registry by registry
+
+    configfile: "config/mini.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/fetch.smk"
+include: "rules/mini.smk"
+include: "rules/generate.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+include: "rules/targets.smk"
+
+
+onstart:
+    session.begin(warm=config["warm"])

@@ -1,0 +1,94 @@
+"""Generators write instances; the first N valid ones become training data.
+
+Needs: seed data, meta-prompts, themes; the generator (a model, or a data set in its place).
+Makes: results/raw/{cell}.jsonl (every reply), results/data/{cell}.jsonl (the training set) and
+       its ledger. What was asked and paid for is in journal/, which no rule ever deletes.
+"""
+
+
+def asked(wildcards):
+    """Is the generator a model that is asked, and not a data set that is read?"""
+    return config["generators"][wildcards.generator]["backend"] != "dataset"
+
+
+def generator_source(wildcards):
+    """The generator's weights, or its data set, where they are local files."""
+    chosen = config["generators"][wildcards.generator]
+    if asked(wildcards):
+        return model_file(chosen["model"])
+    return local(chosen["data"][wildcards.domain])
+
+
+def meta_prompt(wildcards):
+    folder = config["prompts"].get(wildcards.prompt)
+    return f"{folder}/{wildcards.method}/{wildcards.domain}.md" if asked(wildcards) else []
+
+
+def wordlist(registry):
+    """Themes or opening words of the domain, which only instance generation shows."""
+
+    def path(wildcards):
+        shown = asked(wildcards) and wildcards.method == "instance"
+        return config[registry].get(wildcards.domain, []) if shown else []
+
+    return path
+
+
+rule generate:
+    input:
+        source=generator_source,
+        seeds=lambda wildcards: rules.fetch_seeds.output.rows if asked(wildcards) else [],
+        prompt=meta_prompt,
+        themes=wordlist("themes"),
+        openings=wordlist("openings"),
+    output:
+        f"results/raw/{CELL}.jsonl",
+    log:
+        f"logs/generate/{CELL}.log",
+    threads: 1
+    params:
+        version=1,
+        # no size here: a larger set extends a smaller one
+        journal="journal/{domain}/{method}/{generator}/{prompt}/seed{seed}.jsonl",
+        entry=lambda wildcards: entry(
+            "generators", wildcards.generator, ("backend", "model", "sampling", "data")
+        ),
+        generation=json.dumps(config["generation"], sort_keys=True),
+        seeds=lambda wildcards, input: f"--seeds {input.seeds}" if input.seeds else "",
+        prompt=lambda wildcards, input: f"--prompt {input.prompt}" if input.prompt else "",
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/warm.py scripts/generate.py"
+        " --entry {params.entry:q} --generation {params.generation:q}"
+        " --domain {wildcards.domain} --method {wildcards.method}"
+        " --size {wildcards.size} --seed {wildcards.seed}"
+        " {params.seeds} {params.prompt}"
+        " --themes {input.themes} --openings {input.openings}"
+        " --journal {params.journal} --output {output}"
+        " --threads {threads} 2>&1 | tee {log}"
+
+
+rule curate:
+    input:
+        raw=f"results/raw/{CELL}.jsonl",
+        seeds=lambda wildcards: (
+            rules.fetch_seeds.output.rows
+            if wildcards.method == "instance"
+            and asked(wildcards)
+            and config["generation"]["train_on_seeds"]
+            else []
+        ),
+    output:
+        data=f"results/data/{CELL}.jsonl",
+        ledger=f"results/data/{CELL}.ledger.json",
+    log:
+        f"logs/curate/{CELL}.log",
+    params:
+        version=1,
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/curate.py --raw {input.raw} --seeds {input.seeds}"
+        " --size {wildcards.size} --output {output.data} --ledger {output.ledger}"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,24 @@
+"""Aggregates to ask for by name; nothing here makes a file."""
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tally.output,
+        rules.plot.output,
+        rules.cost.output,
+
+
+rule data:
+    input:
+        [f"results/data/{run.cell}.jsonl" for run in RUNS],
+
+
+rule models:
+    input:
+        [f"results/models/{run.model}/train.json" for run in RUNS],
+
+
+rule scores:
+    input:
+        rules.tally.input.scores,

@@ -1,0 +1,35 @@
+"""Students: the base, fine-tuned on each generated set with one recipe.
+
+Needs: results/data/{cell}.jsonl and the student's base model.
+Makes: results/models/{student}/{cell}/, a Hugging Face folder. Its train.json is the declared
+       output: it holds the digest of the weights, so it changes when they do, and the weights may
+       be removed once they have been used.
+"""
+
+
+rule train:
+    input:
+        data=f"results/data/{CELL}.jsonl",
+        base=lambda wildcards: model_file(
+            config["students"][wildcards.student]["base"]["model"]
+        ),
+    output:
+        f"results/models/{{student}}/{CELL}/train.json",
+    log:
+        f"logs/train/{{student}}/{CELL}.log",
+    threads: 1
+    params:
+        version=1,
+        base=lambda wildcards: config["students"][wildcards.student]["base"]["model"],
+        recipe=lambda wildcards: json.dumps(
+            config["students"][wildcards.student]["recipe"], sort_keys=True
+        ),
+        system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
+        folder=f"results/models/{{student}}/{CELL}",
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/warm.py scripts/train.py --model {params.base}"
+        " --data {input.data} --recipe {params.recipe:q} --system {params.system:q}"
+        " --seed {wildcards.seed} --output {params.folder}"
+        " --threads {threads} 2>&1 | tee {log}"

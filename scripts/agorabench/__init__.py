@@ -1,0 +1,1 @@
+"""AgoraBench: how good is a language model at making training data?"""

@@ -1,0 +1,18 @@
+"""Where replies come from: one module per backend, found by the name in the config.
+
+A backend module offers `connect(entry, threads) -> object` with
+
+    identity            str, what names the model in a reply's fingerprint
+    complete(requests)  yields lists of replies, in batches, in any order
+
+A request is {"fingerprint", "messages"}; a reply is {"fingerprint", "reply", "finish_reason"
+("stop", "length", ...), "usage": {"input": tokens, "output": tokens}}. The backend decides how many
+are in flight; the caller journals each batch before it uses it.
+"""
+
+from importlib import import_module
+
+
+def connect(entry, threads=1):
+    """Open the backend that a generator's config `entry` names."""
+    return import_module(f"agorabench.backends.{entry['backend']}").connect(entry, threads)

@@ -1,0 +1,168 @@
+"""A local model through Hugging Face transformers, on CPU or one GPU.
+
+Each reply is drawn with random numbers of its own, seeded by the request's fingerprint, so that it
+depends on the request alone and not on its neighbours in the batch or on what was asked before.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
+
+from agorabench import jsonl
+from agorabench.errors import UserError
+
+BATCH = 64
+
+
+def connect(entry, threads=1):
+    """The generator of a config entry: a model folder or hub id, and its sampling."""
+    return Generator(entry, threads)
+
+
+def identity(model):
+    """What names a model's weights: the digest its builder recorded, or else its name."""
+    for record in ("train.json", "build.json"):
+        path = Path(model) / record
+        if path.exists():
+            return jsonl.read_json(path)["digest"]
+    return str(model)
+
+
+class Generator:
+    """A chat model that answers requests batch by batch, in the order asked."""
+
+    def __init__(self, entry, threads):
+        self.identity = identity(entry["model"])
+        self.sampling = entry["sampling"]
+        self.batch_size = entry.get("batch_size", BATCH)
+        self._arguments = entry["model"], threads
+        self._engine = None
+
+    def complete(self, requests):
+        """Yield lists of replies; the model is loaded at the first request."""
+        for start in range(0, len(requests), self.batch_size):
+            batch = requests[start : start + self.batch_size]
+            if self._engine is None:
+                self._engine = Engine(*self._arguments)
+            prompts = [self._engine.chat(request["messages"]) for request in batch]
+            seeds = [int(request["fingerprint"][:16], 16) for request in batch]
+            replies = self._engine.generate(prompts, seeds, **self.sampling)
+            yield [
+                {"fingerprint": request["fingerprint"], **reply}
+                for request, reply in zip(batch, replies, strict=True)
+            ]
+
+
+class Engine:
+    """A loaded causal language model: token ids in, text out."""
+
+    def __init__(self, model, threads=1):
+        torch.set_num_threads(threads)
+        gpu = torch.cuda.is_available()
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+            self.model = AutoModelForCausalLM.from_pretrained(
+                model, dtype="auto" if gpu else torch.float32, device_map="auto" if gpu else None
+            ).eval()
+        except (OSError, json.JSONDecodeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"cannot load the model {model}: {reason}") from None
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    def chat(self, messages):
+        """Token ids of a conversation, up to where the assistant speaks."""
+        encoded = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        return encoded["input_ids"]
+
+    def plain(self, text):
+        """Token ids of plain text, for a model that knows no conversation."""
+        return self.tokenizer(text)["input_ids"]
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts,
+        seeds,
+        *,
+        max_tokens,
+        temperature=1.0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        stop=(),
+    ):
+        """Complete a batch of token-id `prompts`, one random seed each.
+
+        Returns one {"reply", "finish_reason", "usage"} per prompt. `temperature` 0 is greedy. The
+        text ends before the first of the `stop` strings.
+        """
+        batch = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
+        batch = batch.to(self.model.device)
+        draw = [OwnSampler(seeds, max_tokens, temperature, top_p)] if temperature else []
+        output = self.model.generate(
+            **batch,
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            repetition_penalty=repetition_penalty,
+            logits_processor=draw,
+            stop_strings=list(stop) or None,
+            tokenizer=self.tokenizer if stop else None,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        width = batch["input_ids"].shape[1]
+        return [
+            self._reply(len(prompt), row[width:].tolist(), stop)
+            for prompt, row in zip(prompts, output, strict=True)
+        ]
+
+    def _reply(self, prompt_tokens, ids, stop):
+        ends = self.model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        end = next((i for i, token in enumerate(ids) if token in ends), None)
+        # Rows that stopped by a stop string are padded too; the padding is no text.
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        cuts = [text.index(mark) for mark in stop if mark in text]
+        return {
+            "reply": text[: min(cuts)] if cuts else text,
+            "finish_reason": "stop" if cuts or end is not None else "length",
+            "usage": {
+                "input": prompt_tokens,
+                "output": len(ids) if end is None else end + 1,
+            },
+        }
+
+
+class OwnSampler(LogitsProcessor):
+    """Draw each row's next token with the row's own random numbers (inverse of the CDF).
+
+    Every other token gets -inf, so greedy decoding then takes the drawn one. Nucleus sampling keeps
+    the smallest set of most likely tokens whose probability reaches top_p (Holtzman et al. 2020,
+    arXiv 1904.09751).
+    """
+
+    def __init__(self, seeds, max_tokens, temperature, top_p):
+        draws = [np.random.Generator(np.random.Philox(seed)).random(max_tokens) for seed in seeds]
+        self.draws = torch.from_numpy(np.stack(draws))
+        self.temperature, self.top_p = temperature, top_p
+        self.step = 0
+
+    def __call__(self, input_ids, scores):
+        probabilities = torch.softmax(scores.double() / self.temperature, dim=-1)
+        # Stable, so that equal probabilities are ordered alike in every batch.
+        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        mass = ordered.cumsum(dim=-1)
+        kept = (mass - ordered < self.top_p).sum(dim=-1, keepdim=True)
+        nucleus = mass.gather(1, kept - 1)
+        draw = self.draws[:, self.step].to(scores.device).unsqueeze(1) * nucleus
+        place = torch.minimum(torch.searchsorted(mass, draw, right=True), kept - 1)
+        self.step += 1
+        chosen = tokens.gather(1, place)
+        return torch.full_like(scores, -float("inf")).scatter(1, chosen, 0.0)

@@ -1,0 +1,43 @@
+"""Benchmarks: one module per protocol, found by the name in the config.
+
+A protocol module reads top to bottom and offers
+
+    read(rows)     the benchmark file's own rows -> items with "id", "prompt" and what grading needs
+    grade(items, completions, sandbox)  -> one verdict per item:
+                   {"score": 0.0 to 1.0, "extracted": str, "reason": str}
+
+where `sandbox(programs)` runs [(code, tests)] as untrusted code, see `agorabench.sandbox`.
+"""
+
+from importlib import import_module
+
+from agorabench import jsonl
+from agorabench.errors import UserError
+
+
+def protocol(entry):
+    """The module of a benchmark's config entry."""
+    return import_module(f"agorabench.benchmarks.{entry['protocol']}")
+
+
+def load(entry, path):
+    """Items of a benchmark file; `limit` in the entry keeps the first ones.
+
+    Raises:
+        UserError: the file has no items, an item appears twice, or a row lacks a field.
+    """
+    try:
+        items = protocol(entry).read(jsonl.read(path))
+    except KeyError as error:
+        raise UserError(
+            f"{path}: a row has no field {error}; is it a {entry['protocol']} file?"
+        ) from None
+    items = items[: entry.get("limit")]
+    if not items:
+        raise UserError(f"{path}: the benchmark has no items")
+    seen = set()
+    for item in items:
+        if item["id"] in seen:
+            raise UserError(f"{path}: the item {item['id']} appears twice")
+        seen.add(item["id"])
+    return items

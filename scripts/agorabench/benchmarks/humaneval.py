@@ -1,0 +1,51 @@
+"""HumanEval: complete a Python function; unit tests decide (Chen et al., arXiv 2107.03374).
+
+    prompt       def has_close_elements(numbers: List[float], threshold: float) -> bool: ...
+    test         def check(candidate): assert candidate([1.0, 2.0], 0.3) == True ...
+    entry_point  has_close_elements
+
+A completion may be a fenced block, a whole function, or the body that continues the prompt.
+"""
+
+import re
+
+FENCE = re.compile(r"```(?:python|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
+
+
+def read(rows):
+    """Items from the published rows."""
+    return [
+        {
+            "id": row["task_id"],
+            "prompt": row["prompt"],
+            "test": row["test"],
+            "entry_point": row["entry_point"],
+        }
+        for row in rows
+    ]
+
+
+def grade(items, completions, sandbox):
+    """Run every completion against its tests in the sandbox."""
+    programs = [
+        (program(item, text), f"{item['test']}\n\ncheck({item['entry_point']})")
+        for item, text in zip(items, completions, strict=True)
+    ]
+    return [
+        {
+            "score": float(outcome.status == "ok"),
+            "extracted": code,
+            "reason": "" if outcome.status == "ok" else outcome.status,
+        }
+        for (code, _), outcome in zip(programs, sandbox(programs), strict=True)
+    ]
+
+
+def program(item, completion):
+    """The whole module that a completion stands for."""
+    fenced = FENCE.search(completion)
+    code = fenced.group(1) if fenced else completion
+    if re.search(rf"^def\s+{re.escape(item['entry_point'])}\b", code, re.M):
+        # The prompt's imports and helpers stay in force where the function is written again.
+        return f"{item['prompt']}    pass\n\n{code}"
+    return item["prompt"] + code

@@ -1,0 +1,15 @@
+"""Faults a user can mend, told in one sentence."""
+
+import sys
+
+
+class UserError(Exception):
+    """A fault in what the user gave us; its text is the one sentence the user sees."""
+
+
+def run(main):
+    """Call `main()` as a program: a `UserError` becomes one line on stderr and exit status 1."""
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")

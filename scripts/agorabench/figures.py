@@ -1,0 +1,124 @@
+"""One look for all figures: type, colours, marks, sizes, and files that are the same every time."""
+
+import math
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from agorabench.errors import UserError
+
+# Widths in inches: one column of a two-column page, and the whole page.
+COLUMN_WIDTH = 3.3
+PAGE_WIDTH = 7.0
+
+INK = "#222222"
+MUTED = "#767676"
+GRID = "#e4e4e4"
+
+# Okabe and Ito 2008, "Color Universal Design", without black, which is ink, and the yellow that
+# vanishes on white. Shapes say the same again, for print in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.4,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 2,
+    "xtick.major.width": 0.6,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.0,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.hashsalt": "agorabench",  # else ids in an SVG are random
+}
+
+# What a file would otherwise say about when, and by which version, it was made.
+METADATA = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@contextmanager
+def style():
+    """Everything drawn and saved inside the block has the project's look."""
+    import matplotlib
+
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}):
+        yield
+
+
+def look(i):
+    """(colour, marker) of the i-th of several things; the first 42 differ from one another."""
+    return COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+
+
+def limits(points, ends, always, widest=(-math.inf, math.inf)):
+    """Range (low, high) of an axis that shows `always`, all `points`, and what it can of `ends`.
+
+    A long interval may widen the range of the points by 40 % on either side, and nothing widens it
+    beyond `widest`: one wild cell must not flatten all others. What lies outside is for the caller
+    to cut and mark.
+    """
+    low, high = min([*points, *always]), max([*points, *always])
+    spread = high - low
+    low = max(min([low, *ends]), low - 0.4 * spread, widest[0])
+    high = min(max([high, *ends]), high + 0.4 * spread, widest[1])
+    margin = 0.06 * (high - low)
+    return low - margin, high + margin
+
+
+def ticks(low, high, most=4):
+    """Round tick positions within (low, high), 0 among them where it is in range: at most `most`.
+
+    Steps are 1, 2, 2.5 or 5 times a power of ten, but 50 before 40: 0, 50, 100 are what PGR is
+    read against.
+    """
+    span = high - low
+    power = 10 ** math.floor(math.log10(span / most))
+    for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):
+        step = factor * power
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first + 1 <= most:
+            return [i * step for i in range(first, last + 1)]
+    raise ValueError(f"no ticks between {low} and {high}")
+
+
+def save(figure, paths):
+    """Save a figure under each path, in the format its ending names; same figure, same bytes.
+
+    Call it inside `style()`. Raises UserError for an ending other than .png, .svg or .pdf.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.suffix not in METADATA:
+            raise UserError(f"{path}: a figure can be {', '.join(METADATA)}")
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+        try:
+            figure.savefig(partial, metadata=METADATA[path.suffix])
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Replies that were paid for, kept by the fingerprint of what was asked.
+
+A journal is one append-only JSON Lines file per cell, outside Snakemake's declared outputs (which
+are deleted when a job fails). A reply is on disk before it is used, so a run that dies at any
+instant, a prompt that is reverted, a raised size or an added validator never asks twice.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.jsonl import dumps
+
+
+class Journal:
+    """Replies by fingerprint; one writer at a time, the next one waits for the lock.
+
+    Each row is an object with a `fingerprint`. Rows of one `add` are written by one call and
+    synced before it returns. A torn last line (power loss) is cut off when the file is opened.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.rows = {}
+
+    def __enter__(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "a+b")  # noqa: SIM115 - closed by __exit__
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._load()
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def _load(self):
+        self._file.seek(0)
+        good = 0
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break  # torn: the writer died in the middle of this line
+            try:
+                row = json.loads(line)
+                self.rows.setdefault(row["fingerprint"], row)
+            except (ValueError, TypeError, KeyError):
+                raise UserError(
+                    f"{self.path}, line {number}: not a journal row; move the file away or mend "
+                    "the line (rows after it would be lost if it were cut here)"
+                ) from None
+            good += len(line)
+        self._file.truncate(good)
+        self._file.seek(0, os.SEEK_END)
+
+    def __contains__(self, key):
+        return key in self.rows
+
+    def __getitem__(self, key):
+        return self.rows[key]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def add(self, rows):
+        """Append `rows` that are not journaled yet and sync them to disk."""
+        fresh = [row for row in rows if row["fingerprint"] not in self.rows]
+        self._file.write(b"".join(dumps(row).encode() + b"\n" for row in fresh))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.rows.update((row["fingerprint"], row) for row in fresh)

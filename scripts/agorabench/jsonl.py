@@ -1,0 +1,94 @@
+"""Files that are either whole or absent, and rows one JSON object a line."""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agorabench.errors import UserError
+
+
+@contextmanager
+def whole(path, mode="w"):
+    """Open a temporary sibling of `path` and rename it into place if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with open(partial, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def write(path, rows):
+    """Write `rows` (an iterable of objects) to `path`, one JSON object a line."""
+    with whole(path) as file:
+        for row in rows:
+            file.write(dumps(row) + "\n")
+
+
+def write_json(path, value):
+    """Write one indented JSON value with sorted keys."""
+    with whole(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def read(path):
+    """Rows of a JSON Lines file, or of a JSON file that holds one list.
+
+    Raises:
+        UserError: the file is absent or a line of it is not JSON.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}: not JSON ({error})") from None
+    rows = []
+    # Not splitlines(): it also breaks at U+2028 and friends, which JSON leaves unescaped.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from None
+    return rows
+
+
+def read_json(path):
+    """The value of a JSON file."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def dumps(value):
+    """Compact JSON with the keys in the order given."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def fingerprint(*parts):
+    """SHA-256 (hexadecimal) of JSON-able `parts`, independent of the order of keys."""
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(*paths):
+    """SHA-256 (hexadecimal) over the contents of files, in the order given."""
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()

@@ -1,0 +1,76 @@
+"""Turn raw replies into the first N valid training pairs, with a ledger of the rest.
+
+    python scripts/curate.py --raw results/raw/math/response/strong/mini/n500-seed1.jsonl \
+        --size 500 --output data.jsonl --ledger data.ledger.json
+
+Rows hold "messages" as TRL and `datasets` read them, and "origin": "generated" or "seed". With
+`--seeds` the seed set itself is trained on too, as the paper does in instance generation (Table 1).
+"""
+
+import argparse
+from collections import Counter
+
+from agorabench import jsonl
+from agorabench.errors import UserError, run
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--raw", required=True)
+    parser.add_argument("--seeds", nargs="*", default=[], help="seed data to be trained on too")
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--ledger", required=True)
+    args = parser.parse_args(argv)
+
+    raw = jsonl.read(args.raw)
+    seeds = [row for path in args.seeds for row in jsonl.read(path)]
+    pairs = curate(raw, args.size)
+    rows = [training_row(pair, "generated") for pair in pairs]
+    rows += [training_row(row, "seed") for row in seeds]
+    jsonl.write(args.output, rows)
+    jsonl.write_json(args.ledger, ledger(raw, pairs, len(seeds)))
+
+
+def curate(raw, size):
+    """The first `size` rows whose verdict is "valid", by slot.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    valid = [row for row in raw if row["verdict"] == "valid"][:size]
+    if len(valid) < size:
+        raise UserError(f"{len(valid)} valid pairs among {len(raw)} replies; {size} are wanted")
+    return valid
+
+
+def training_row(pair, origin):
+    """A pair as one conversation."""
+    return {
+        "messages": [
+            {"role": "user", "content": pair["instruction"]},
+            {"role": "assistant", "content": pair["response"]},
+        ],
+        "origin": origin,
+    }
+
+
+def ledger(raw, pairs, seeds):
+    """What became of every reply, and the tokens they took."""
+    kept = {(pair["instruction"], pair["response"]) for pair in pairs}
+    rejected = Counter(row["verdict"] for row in raw if row["verdict"] != "valid")
+    return {
+        "pairs": len(pairs),
+        "seeds_added": seeds,
+        "replies": len(raw),
+        "rejected": dict(rejected),
+        "slots_given_up": len({row["slot"] for row in raw})
+        - sum(row["verdict"] == "valid" for row in raw),
+        "exact_duplicates": len(pairs) - len(kept),
+        "input_tokens": sum(row["usage"]["input"] for row in raw),
+        "output_tokens": sum(row["usage"]["output"] for row in raw),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,185 @@
+"""Train a student: fine-tune the base on generated pairs, with the loss on responses only.
+
+    python scripts/train.py --model resources/models/base --data data.jsonl --seed 1 \
+        --recipe '{"epochs": 5, "learning_rate": 2e-3, "batch_size": 8, "max_length": 256}' \
+        --output results/models/mini/math/response/strong/mini/n500-seed1
+
+The folder is a Hugging Face model; `train.json`, written last, records the digest of the weights,
+the resolved recipe, the loss curve, the share of truncated examples and the time it took.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+from agorabench import jsonl
+from agorabench.errors import UserError, run
+from agorabench.progress import Progress
+
+MAX_TRUNCATED = 0.05  # share of examples longer than max_length above which training is refused
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="the base: a folder or a hub id")
+    parser.add_argument("--data", required=True, help='rows with "messages" (JSON Lines)')
+    parser.add_argument("--recipe", type=json.loads, required=True, help="config: students.*.recipe")
+    parser.add_argument("--system", default="", help="system message of every conversation")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--output", required=True, help="folder of the trained model")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+
+    output = Path(args.output)
+    shutil.rmtree(output, ignore_errors=True)  # a killed job's remains
+    output.mkdir(parents=True)
+    rows = conversations(jsonl.read(args.data), args.system)
+    label = "train " + "/".join(output.parts[-6:])
+    started = time.monotonic()
+    trainer, record = train(args.model, rows, args.recipe, args.seed, output, args.threads, label)
+    trainer.save_model(str(output))
+    (output / "training_args.bin").unlink()  # a pickle; train.json says it readably
+    shutil.rmtree(output / "checkpoints")
+    record |= {
+        "digest": jsonl.digest(*sorted(output.glob("*.safetensors"))),
+        "base": args.model,
+        "recipe": args.recipe,
+        "seed": args.seed,
+        "examples": len(rows),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    jsonl.write_json(output / "train.json", record)
+
+
+def conversations(rows, system=""):
+    """Rows as TRL's conversational prompt and completion: all but the last turn, and the last."""
+    opening = [{"role": "system", "content": system}] if system else []
+    return [
+        {"prompt": opening + row["messages"][:-1], "completion": row["messages"][-1:]}
+        for row in rows
+    ]
+
+
+def train(model, rows, recipe, seed, output, threads, label):
+    """Fine-tune `model` on `rows`; returns the trainer and what to record.
+
+    Raises:
+        UserError: too many examples are longer than max_length, or the loss does not cover exactly
+            the responses and their end of turn.
+    """
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    quiet()
+    torch.set_num_threads(threads)
+    gpu = torch.cuda.is_available()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    network = AutoModelForCausalLM.from_pretrained(
+        model, dtype=torch.bfloat16 if recipe["precision"] == "bfloat16" else torch.float32
+    )
+    settings = SFTConfig(
+        output_dir=str(output / "checkpoints"),
+        seed=seed,
+        num_train_epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        per_device_train_batch_size=recipe["batch_size"],
+        gradient_accumulation_steps=recipe["gradient_accumulation"],
+        max_length=recipe["max_length"],
+        warmup_steps=recipe["warmup"],
+        lr_scheduler_type=recipe["schedule"],
+        weight_decay=recipe["weight_decay"],
+        completion_only_loss=True,
+        use_cpu=not gpu,
+        bf16=gpu and recipe["precision"] == "bfloat16",
+        activation_checkpointing=gpu,
+        save_strategy="no",
+        logging_steps=10,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=gpu,
+    )
+
+    class Show(TrainerCallback):
+        """Report steps, and stay quiet otherwise."""
+
+        def on_train_begin(self, args, state, control, **_):
+            self.bar = Progress(label, state.max_steps, "steps").__enter__()
+
+        def on_step_end(self, args, state, control, **_):
+            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+            self.bar.advance(note=f"loss {losses[-1]:.3f}" if losses else "")
+
+        def on_train_end(self, args, state, control, **_):
+            self.bar.__exit__(None)
+
+    trainer = SFTTrainer(
+        model=network,
+        args=settings,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[Show()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    truncated = share_truncated(tokenizer, rows, recipe["max_length"])
+    if truncated > MAX_TRUNCATED:
+        raise UserError(
+            f"{truncated:.0%} of the examples are longer than max_length {recipe['max_length']} "
+            f"tokens (at most {MAX_TRUNCATED:.0%} may be cut); raise max_length in the recipe"
+        )
+    check_loss_spans(trainer, rows, tokenizer)
+    trainer.train()
+    curve = [
+        {"step": entry["step"], "loss": float(entry["loss"])}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    return trainer, {
+        "steps": trainer.state.global_step,
+        "loss_curve": curve,
+        "truncated": truncated,
+        "device": str(network.device),
+    }
+
+
+def quiet():
+    """Turn off the libraries' own bars; `progress` speaks for the whole."""
+    import datasets
+    import huggingface_hub
+    import transformers
+
+    datasets.disable_progress_bars()
+    huggingface_hub.utils.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def share_truncated(tokenizer, rows, max_length):
+    """Share of conversations that are longer than `max_length` tokens."""
+    texts = tokenizer.apply_chat_template(
+        [row["prompt"] + row["completion"] for row in rows], tokenize=False
+    )
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    return sum(length > max_length for length in lengths) / len(lengths)
+
+
+def check_loss_spans(trainer, rows, tokenizer, count=32):
+    """See on real batches that the loss covers exactly each response and its end of turn."""
+    examples = [trainer.train_dataset[i] for i in range(min(count, len(rows)))]
+    batch = trainer.data_collator(examples)
+    for row, ids, labels in zip(rows, batch["input_ids"], batch["labels"], strict=False):
+        trained = tokenizer.decode(ids[labels != -100]).rstrip()
+        wanted = row["completion"][0]["content"].strip()
+        end = trained.removeprefix(wanted)
+        cut = len(ids) == trainer.args.max_length
+        if end == trained or (end.strip() != tokenizer.eos_token and not cut):
+            raise UserError(
+                f"the loss would be taken on {trained!r}, not on the response {wanted!r} and "
+                f"{tokenizer.eos_token}: the model's chat template does not mark turns as expected"
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,159 @@
+"""Run a script in a process that has its heavy imports done already.
+
+    python scripts/warm.py scripts/train.py --help
+
+Importing torch, transformers and TRL takes longer than training a miniature student. With `warm:
+true` in the config the Snakefile starts one server for the length of a run: it imports them once
+and forks itself for every script. Nothing else changes: same arguments, working folder,
+environment, output and exit status, and a script's own code is read afresh. Where no server is
+listening the script is simply run.
+"""
+
+import array
+import json
+import os
+import signal
+import socket
+import sys
+
+ADDRESS = "AGORABENCH_WARM"  # environment variable: where the server of this run listens
+SERVE = "--serve"
+HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "trl")
+NAMES = (  # what the scripts take from them; the libraries import these lazily
+    "transformers.AutoModelForCausalLM",
+    "transformers.AutoTokenizer",
+    "transformers.LlamaForCausalLM",
+    "transformers.LogitsProcessor",
+    "trl.SFTConfig",
+    "trl.SFTTrainer",
+)
+
+
+def main(argv):
+    """Have the server run `argv` (a script and its arguments), or run it here."""
+    if not argv:
+        sys.exit(__doc__)
+    try:
+        connection, child = order(argv, os.environ[ADDRESS])
+    except (KeyError, OSError):  # no server was started, or it is gone
+        os.execv(sys.executable, [sys.executable, *argv])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    try:
+        return int(receive(connection, 10))
+    except ConnectionError:
+        print(f"{argv[0]} was killed", file=sys.stderr)
+        return 128 + signal.SIGKILL
+
+
+def order(argv, address):
+    """Ask the server at `address` to run `argv`; returns the connection and the process id."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    request = {"argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}
+    text = json.dumps(request).encode()
+    descriptors = array.array("i", [0, 1, 2])
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+    connection.sendmsg([b"%10d" % len(text)], rights)
+    connection.sendall(text)
+    return connection, int(receive(connection, 10))
+
+
+def receive(connection, size):
+    """Exactly `size` bytes."""
+    data = b""
+    while len(data) < size:
+        block = connection.recv(size - len(data))
+        if not block:
+            raise ConnectionError("the other side is gone")
+        data += block
+    return data
+
+
+def start(address):
+    """Start a server that lives as long as this process and listens at `address`."""
+    import subprocess
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(64)  # scripts that start during the server's imports wait here
+    server = subprocess.Popen(
+        [sys.executable, __file__, SERVE, str(listener.fileno())],
+        stdin=subprocess.PIPE,  # closes with this process, which tells the server to leave
+        pass_fds=[listener.fileno()],
+    )
+    listener.close()
+    os.environ[ADDRESS] = address
+    return server
+
+
+def serve(listener):
+    """Import what is heavy, then fork for each request until standard input closes."""
+    from importlib import import_module
+    from select import select
+
+    for name in HEAVY:
+        import_module(name)
+    for name in NAMES:
+        module, attribute = name.rsplit(".", 1)
+        getattr(import_module(module), attribute)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scripts and their parent
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a child tells its client itself how it ended
+    while 0 not in (ready := select([listener, 0], [], [])[0]):
+        connection, _ = ready[0].accept()
+        if os.fork() == 0:
+            listener.close()
+            work(connection)
+        connection.close()
+
+
+def work(connection):
+    """In the forked child: become the requested script, and never return."""
+    import runpy
+    import threading
+    import traceback
+
+    code = 1
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        size, control, _, _ = socket.recv_fds(connection, 10, 3)
+        for target, descriptor in enumerate(control):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        while len(size) < 10:
+            size += connection.recv(10 - len(size))
+        request = json.loads(receive(connection, int(size)))
+        connection.sendall(b"%10d" % os.getpid())
+
+        def follow():
+            connection.recv(1)  # returns when the client is gone: nobody wants the work
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        threading.Thread(target=follow, daemon=True).start()
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv = request["argv"]
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
+    except SystemExit as leaving:
+        if isinstance(leaving.code, str):
+            print(leaving.code, file=sys.stderr)
+        else:
+            code = leaving.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        connection.sendall(b"%10d" % code)
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [SERVE]:
+        serve(socket.socket(fileno=int(sys.argv[2])))
+    else:
+        sys.exit(main(sys.argv[1:]))

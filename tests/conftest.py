@@ -1,0 +1,21 @@
+"""What the tests share: scripts/ on the path, as every script has it, and the real data."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+# Real benchmark data and model outputs, kept apart from this project for their licences.
+DATA = Path(os.environ.get("AGORABENCH_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def data():
+    """The folder of real data; a test that needs it is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data at {DATA} (set AGORABENCH_DATA)")
+    return DATA

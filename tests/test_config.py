@@ -1,0 +1,697 @@
+"""Each fault of a configuration stops it with one sentence that can be acted on."""
+
+import copy
+import json
+import subprocess
+import sys
+import time
+
+import jsonschema
+import pytest
+import yaml
+from agorabench import config as module
+from agorabench.config import check
+from agorabench.errors import UserError
+from conftest import ROOT
+from snakemake.utils import update_config
+
+FILE = "config/mini.yaml"
+COMPLETE = """
+seeds:
+  math:
+    instance: {source: mini}
+    response: {path: data/response.jsonl}
+  code:
+    instance: {source: mini}
+    response: {source: mini}
+benchmarks:
+  sums: {domain: math, protocol: mini, source: {source: mini}, max_tokens: 64}
+  functions:
+    domain: code
+    protocol: humaneval
+    source: {path: data/functions.jsonl}
+    shots: 1
+    shots_from: data/shots.jsonl
+generators:
+  strong: {backend: transformers, model: resources/models/strong}
+  noisy: {backend: transformers, model: acme/noisy, sampling: {temperature: 0.7}}
+  people: {backend: dataset, data: {math: {path: data/people.jsonl, instruction: question}}}
+mini: {strong: {}}
+prompts: {main: config/prompts/main}
+themes: {math: config/themes.txt}
+students:
+  tiny:
+    base: {model: models/tiny, chat: false}
+    reference: {model: ./models/tiny, chat: true}
+    recipe: {epochs: 5, learning_rate: 2.0e-3, batch_size: 8, max_length: 256, precision: float32}
+experiments:
+  main:
+    domains: [math, code]
+    methods: [instance, response]
+    generators: [strong, noisy]
+    prompts: [main]
+    sizes: [500]
+    seeds: [1, 2]
+    students: [tiny]
+  human:
+    domains: [math]
+    methods: [instance]
+    generators: [people]
+    prompts: [main]
+    sizes: [10]
+    seeds: [1]
+    students: [tiny]
+"""
+FILES = {
+    FILE: COMPLETE,
+    "config/themes.txt": "shopping\n",
+    "config/prompts/main/instance/math.md": "Write one about {theme}.\n{demonstrations}\n",
+    "config/prompts/main/instance/code.md": "{demonstrations}\n",
+    "config/prompts/main/response/math.md": "{instruction}\n",
+    "config/prompts/main/response/code.md": "{instruction}\n",
+    "data/response.jsonl": '{"instruction": "1+1?"}\n\n{"instruction": "2+2?"}\n',
+    "data/functions.jsonl": '{"task_id": "f/0"}\n',
+    "data/shots.jsonl": '{"instruction": "Write f.", "response": "def f(): ..."}\n',
+    "data/people.jsonl": '{"question": "1+1?", "response": "2"}\n',
+    "models/tiny/config.json": "{}\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a complete, valid config and all the files that it names."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def edited(edits):
+    """The complete config with `edits`, {"key/path": value, or None to delete}."""
+    config = yaml.safe_load(COMPLETE)
+    for path, value in edits.items():
+        *parents, last = path.split("/")
+        place = config
+        for key in parents:
+            place = place.setdefault(key, {})
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return config
+
+
+def fault(project, config, files=(FILE,), **kwargs):
+    with pytest.raises(UserError) as caught:
+        check(config, files, project, **kwargs)
+    return str(caught.value)
+
+
+def test_a_complete_config_passes_and_gets_its_defaults(project):
+    given = yaml.safe_load(COMPLETE)
+    before = copy.deepcopy(given)
+    filled = check(given, [FILE], project)
+    assert given == before
+    assert (filled["seed"], filled["sandbox"], filled["warm"]) == (1, "isolated", False)
+    assert filled["generators"]["strong"]["sampling"] == {
+        "temperature": 1.0,
+        "top_p": 0.9,
+        "max_tokens": 4096,
+    }
+    assert filled["generators"]["noisy"]["sampling"]["temperature"] == 0.7
+    assert filled["generators"]["noisy"]["price"] == {"input": 0.0, "output": 0.0}
+    assert filled["generators"]["people"]["data"]["math"]["response"] == "response"
+    assert filled["generation"]["demonstrations"] == {"seed": 2, "generated": 1}
+    assert filled["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
+    assert filled["benchmarks"]["sums"]["shots"] == 0
+    assert filled["openings"] == {}
+    assert filled["students"]["tiny"]["recipe"]["schedule"] == "linear"
+
+
+def test_defaults_are_not_shared_between_configs(project):
+    check(yaml.safe_load(COMPLETE), (), project)["generation"]["validators"]["math"].clear()
+    again = check(yaml.safe_load(COMPLETE), (), project)
+    assert again["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
+
+
+def test_a_checked_config_passes_again(project):
+    filled = check(yaml.safe_load(COMPLETE), (), project)
+    assert check(filled, (), project) == filled
+
+
+# Faults that the schema finds: what was changed, and the sentence.
+SCHEMA_FAULTS = {
+    "misspelt key": (
+        {"generation/atempts": 3},
+        "generation: unknown key 'atempts'; did you mean 'attempts'? known: attempts, "
+        "demonstrations, first_wave, validators, train_on_seeds, max_characters, system",
+    ),
+    "key unlike any": (
+        {"students/tiny/base/zzz": 3},
+        "students.tiny.base: unknown key 'zzz'; known: model, chat",
+    ),
+    "misspelt key at the top": (
+        {"experimentz": {}},
+        "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, warm, "
+        "sandbox, mini, seeds, benchmarks, generators, generation, prompts, themes, openings, "
+        "students, experiments",
+    ),
+    "key of another backend": (
+        {"generators/strong/data": {}},
+        "generators.strong: unknown key 'data'; known: backend, model, sampling, price, batch_size",
+    ),
+    "missing key": (
+        {"students/tiny/recipe/precision": None},
+        "students.tiny.recipe: missing key 'precision'",
+    ),
+    "missing section": ({"students": None}, "missing key 'students'"),
+    "text for a number": (
+        {"students/tiny/recipe/epochs": "five"},
+        "students.tiny.recipe.epochs: must be a number, not 'five'",
+    ),
+    "YAML's text for a number": (
+        {"students/tiny/recipe/learning_rate": "2e-3"},
+        "students.tiny.recipe.learning_rate: must be a number, not '2e-3'; "
+        "YAML takes it for text, write 0.002",
+    ),
+    "boolean for a whole number": (
+        {"bootstrap": True},
+        "bootstrap: must be a whole number, not true",
+    ),
+    "fraction for a whole number": (
+        {"experiments/main/sizes": [1.5]},
+        "experiments.main.sizes: must be a whole number, not 1.5",
+    ),
+    "number for text": (
+        {"prompts/main": 5},
+        "prompts.main: must be text, not 5",
+    ),
+    "number for true or false": (
+        {"students/tiny/base/chat": 1},
+        "students.tiny.base.chat: must be true or false, not 1",
+    ),
+    "list for text or null": (
+        {"generation/system": ["You", "write"]},
+        "generation.system: must be text or null, not a list",
+    ),
+    "text for a mapping": ({"themes": "math.txt"}, "themes: must be a mapping, not 'math.txt'"),
+    "text for a source": (
+        {"seeds/math/instance": "mini"},
+        "seeds.math.instance: must be a mapping, not 'mini'",
+    ),
+    "one name for a list": (
+        {"experiments/main/students": "tiny"},
+        "experiments.main.students: must be a list, not 'tiny'",
+    ),
+    "size 0": (
+        {"experiments/main/sizes": [0]},
+        "experiments.main.sizes: must be at least 1, not 0",
+    ),
+    "size below 0": (
+        {"experiments/main/sizes": [500, -5]},
+        "experiments.main.sizes: must be at least 1, not -5",
+    ),
+    "learning rate 0": (
+        {"students/tiny/recipe/learning_rate": 0},
+        "students.tiny.recipe.learning_rate: must be more than 0, not 0",
+    ),
+    "top_p in percent": (
+        {"generators/noisy/sampling/top_p": 95},
+        "generators.noisy.sampling.top_p: must be at most 1, not 95",
+    ),
+    "entry twice in a list": (
+        {"experiments/main/sizes": [500, 1000, 500]},
+        "experiments.main.sizes: 500 is given twice",
+    ),
+    "name twice in a list": (
+        {"experiments/main/generators": ["strong", "strong"]},
+        "experiments.main.generators: 'strong' is given twice",
+    ),
+    "empty list": (
+        {"experiments/main/seeds": []},
+        "experiments.main.seeds: must name at least one",
+    ),
+    "empty section": ({"experiments": {}}, "experiments: must have at least one entry"),
+    "empty path": ({"themes/math": ""}, "themes.math: must not be empty"),
+    "name with a space": (
+        {"students/my student": {}},
+        "students: 'my student' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+    ),
+    "name that climbs": (
+        {"experiments/..": {}},
+        "experiments: '..' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+    ),
+    "unknown domain of an experiment": (
+        {"experiments/main/domains": ["maths"]},
+        "experiments.main.domains: unknown domain 'maths'; known: math, code, instruction",
+    ),
+    "unknown method of an experiment": (
+        {"experiments/main/methods": ["instances"]},
+        "experiments.main.methods: unknown method 'instances'; "
+        "known: instance, response, enhancement",
+    ),
+    "unknown domain of seeds": (
+        {"seeds/maths": {}},
+        "seeds: unknown domain 'maths'; did you mean 'math'? known: math, code, instruction",
+    ),
+    "unknown protocol": (
+        {"benchmarks/sums/protocol": "gsm"},
+        "benchmarks.sums.protocol: unknown protocol 'gsm'; known: mini, gsm8k, humaneval",
+    ),
+    "unknown sandbox": (
+        {"sandbox": "none"},
+        "sandbox: unknown sandbox 'none'; known: isolated, limits",
+    ),
+    "unknown backend": (
+        {"generators/strong/backend": "vlm"},
+        "generators.strong.backend: unknown backend 'vlm'; known: transformers, dataset",
+    ),
+    "no backend": ({"generators/strong/backend": None}, "generators.strong: missing key 'backend'"),
+    "unknown source": (
+        {"seeds/math/instance": {"source": "maxi"}},
+        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
+    ),
+    "empty source": (
+        {"seeds/math/instance": {}},
+        "seeds.math.instance: missing key 'source' or 'path'",
+    ),
+    "misspelt key of a source": (
+        {"seeds/math/instance": {"paht": "x"}},
+        "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, path",
+    ),
+    "two sources": (
+        {"seeds/math/instance": {"source": "mini", "path": "x"}},
+        "seeds.math.instance: unknown key 'path'; known: source",
+    ),
+    "branch for a commit": (
+        {"generators/people/data/math": {"hub": "acme/sums", "revision": "main"}},
+        "generators.people.data.math.revision: 'main' is not a commit hash (40 hexadecimal digits)",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits, sentence", SCHEMA_FAULTS.values(), ids=SCHEMA_FAULTS)
+def test_fault_of_form(project, edits, sentence):
+    config = edited(edits)
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == f"{FILE}: {sentence}"
+
+
+@pytest.mark.parametrize("edits", [edits for edits, _ in SCHEMA_FAULTS.values()], ids=SCHEMA_FAULTS)
+def test_jsonschema_refuses_it_too(edits):
+    validator = jsonschema.Draft202012Validator(module.schema())
+    assert not validator.is_valid(edited(edits))
+
+
+def test_jsonschema_accepts_what_passes(project):
+    validator = jsonschema.Draft202012Validator(module.schema())
+    validator.validate(yaml.safe_load(COMPLETE))
+    validator.validate(check(yaml.safe_load(COMPLETE), (), project))
+
+
+def test_whole_numbers_written_with_a_point_are_refused(project):
+    # JSON Schema takes 500.0 for an integer, but a path would hold "n500.0".
+    config = edited({"experiments/main/sizes": [500.0]})
+    assert fault(project, config, ()) == (
+        "experiments.main.sizes: must be a whole number, not 500.0"
+    )
+
+
+def test_a_name_with_a_line_break_is_refused(project):
+    # In Python, the pattern's $ would match before it.
+    config = edited({"prompts/main\n": "config/prompts/main"})
+    assert fault(project, config, ()) == (
+        "prompts: 'main\n' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)"
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(project, number):
+    config = edited({"students/tiny/recipe/weight_decay": number})
+    assert fault(project, config, ()) == (
+        f"students.tiny.recipe.weight_decay: must be a number, not {number}"
+    )
+
+
+def test_a_name_that_yaml_takes_for_a_number(project):
+    config = edited({})
+    config["generators"][405] = config["generators"]["strong"]
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == f"{FILE}: generators: the key 405 must be text: quote it"
+
+
+# Names that refer to each other.
+REFERENCE_FAULTS = {
+    "unknown generator": (
+        {"experiments/main/generators": ["strong", "gpt4o"]},
+        "experiments.main.generators: unknown generator 'gpt4o'; known: strong, noisy, people",
+    ),
+    "unknown student": (
+        {"experiments/main/students": ["huge"]},
+        "experiments.main.students: unknown student 'huge'; known: tiny",
+    ),
+    "unknown prompt": (
+        {"experiments/main/prompts": ["mian"]},
+        "experiments.main.prompts: unknown prompt 'mian'; known: main",
+    ),
+    "unknown validator": (
+        {"generation/validators/code": ["lenght"]},
+        "generation.validators.code: unknown validator 'lenght'; "
+        "known: length, one_result, only_code, no_markers",
+    ),
+    "domain without a benchmark": (
+        {"benchmarks/functions": None},
+        "experiments.main.domains: no benchmark is of domain 'code'; domains with benchmarks: math",
+    ),
+    "domain without data": (
+        {"experiments/human/domains": ["math", "code"]},
+        "experiments.human.generators: generator 'people' has no data for domain 'code'; "
+        "it has: math",
+    ),
+    "setting without seeds": (
+        {"experiments/main/methods": ["enhancement"]},
+        "experiments.main: domain 'math' with method 'enhancement' needs seeds.math.enhancement, "
+        "which is missing",
+    ),
+    "shots from nowhere": (
+        {"benchmarks/sums/shots": 2},
+        "benchmarks.sums: shots needs shots_from, the file that they are taken from",
+    ),
+    "shots from seeds that are not there": (
+        {"benchmarks/sums/shots_from": "resources/seeds/math/enhancement.jsonl"},
+        "benchmarks.sums.shots_from: unknown file 'resources/seeds/math/enhancement.jsonl'; known: "
+        "resources/seeds/code/instance.jsonl, resources/seeds/code/response.jsonl, "
+        "resources/seeds/math/instance.jsonl, resources/seeds/math/response.jsonl "
+        "(made from seeds)",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits, sentence", REFERENCE_FAULTS.values(), ids=REFERENCE_FAULTS)
+@pytest.mark.parametrize("files_too", [True, False])
+def test_fault_of_reference(project, edits, sentence, files_too):
+    config = edited(edits)
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config, files_too=files_too) == f"{FILE}: {sentence}"
+
+
+def test_a_data_set_needs_neither_seeds_nor_prompts(project):
+    config = edited({"experiments/main": None, "experiments/human/methods": ["enhancement"]})
+    assert check(config, (), project)["experiments"]["human"]["methods"] == ["enhancement"]
+
+
+# Files that the config names: the file, its new text (None: absent), and the sentence.
+FILE_FAULTS = {
+    "seeds absent": (
+        ("data/response.jsonl", None),
+        f"{FILE}: seeds.math.response.path: no file data/response.jsonl",
+    ),
+    "seeds empty": (
+        ("data/response.jsonl", "\n"),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl has no rows",
+    ),
+    "seeds not JSON": (
+        ("data/response.jsonl", '{"instruction": "a"}\n{"instruction": }\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 2 is not JSON "
+        "(Expecting value: line 1 column 17 (char 16))",
+    ),
+    "seed row a list": (
+        ("data/response.jsonl", '{"instruction": "a"}\n["b"]\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 2 is list, not a JSON object",
+    ),
+    "seed without instruction": (
+        ("data/response.jsonl", '{"instruction": "a"}\n\n{"question": "b"}\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 3 has no 'instruction'",
+    ),
+    "seed with a blank instruction": (
+        ("data/response.jsonl", '{"instruction": " "}\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 1 has no text in "
+        "'instruction'",
+    ),
+    "seed list with a blank instruction": (
+        ("data/response.jsonl", '[{"instruction": "a"}, {"instruction": ""}]'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, row 2 has no text in "
+        "'instruction'",
+    ),
+    "shot without a response": (
+        ("data/shots.jsonl", '{"instruction": "Write f."}\n'),
+        f"{FILE}: benchmarks.functions.shots_from: data/shots.jsonl, line 1 has no 'response'",
+    ),
+    "benchmark absent": (
+        ("data/functions.jsonl", None),
+        f"{FILE}: benchmarks.functions.source.path: no file data/functions.jsonl",
+    ),
+    "benchmark empty": (
+        ("data/functions.jsonl", ""),
+        f"{FILE}: benchmarks.functions.source.path: data/functions.jsonl has no rows",
+    ),
+    "data set absent": (
+        ("data/people.jsonl", None),
+        f"{FILE}: generators.people.data.math.path: no file data/people.jsonl",
+    ),
+    "data set without the field": (
+        ("data/people.jsonl", '{"prompt": "1+1?", "answer": "2"}\n'),
+        f"{FILE}: generators.people.data.math.instruction: no text in 'question' of "
+        "data/people.jsonl, line 1; known: prompt, answer",
+    ),
+    "model absent": (
+        ("models/tiny/config.json", None),
+        f"{FILE}: students.tiny.reference.model: no model in ./models/tiny: "
+        "there is no ./models/tiny/config.json",
+    ),
+    "themes absent": (
+        ("config/themes.txt", None),
+        f"{FILE}: themes.math: config/themes.txt: no such file",
+    ),
+    "themes blank": (
+        ("config/themes.txt", " \n\n"),
+        f"{FILE}: themes.math: config/themes.txt: no line with text in it",
+    ),
+    "meta-prompt absent": (
+        ("config/prompts/main/response/code.md", None),
+        f"{FILE}: experiments.main.prompts: prompt 'main' has no file "
+        "config/prompts/main/response/code.md",
+    ),
+    "meta-prompt without its placeholder": (
+        ("config/prompts/main/response/code.md", "Answer well.\n"),
+        "config/prompts/main/response/code.md: no placeholder {instruction}, "
+        "which method response needs",
+    ),
+    "meta-prompt with a placeholder too many": (
+        ("config/prompts/main/response/code.md", "{instruction} {theme}\n"),
+        "config/prompts/main/response/code.md: unknown placeholder {theme}; "
+        "method response has {instruction}; write {{theme}} for the text itself",
+    ),
+    "meta-prompt with a theme where there are none": (
+        ("config/prompts/main/instance/code.md", "{demonstrations} {theme}\n"),
+        f"{FILE}: experiments.main.prompts: config/prompts/main/instance/code.md has {{theme}}, "
+        "but themes.code is missing",
+    ),
+    "file not in UTF-8": (
+        ("data/functions.jsonl", b'{"a": "\xff"}\n'),
+        f"{FILE}: benchmarks.functions.source.path: data/functions.jsonl is not text in UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, sentence", FILE_FAULTS.values(), ids=FILE_FAULTS)
+def test_fault_of_a_file(project, change, sentence):
+    name, text = change
+    (project / name).unlink()
+    if text is not None:
+        (project / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    config = yaml.safe_load(COMPLETE)
+    assert fault(project, config) == sentence
+    check(config, [FILE], project, files_too=False)  # a job on a cluster does not look
+
+
+def test_too_few_seeds_to_show(project):
+    (project / "data/one.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
+    config = edited({"seeds/math/instance": {"path": "data/one.jsonl"}})
+    assert fault(project, config, ()) == (
+        "seeds.math.instance.path: data/one.jsonl has 1 rows, fewer than the 2 to show"
+    )
+
+
+def test_a_miniature_model_that_is_not_built(project):
+    config = edited({"generators/strong/model": "resources/models/stron"})
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == (
+        f"{FILE}: generators.strong.model: unknown model 'resources/models/stron'; "
+        "known: resources/models/strong"
+    )
+
+
+def test_shots_from_what_the_pipeline_builds_need_not_be_there_yet(project):
+    source = "resources/seeds/math/instance.jsonl"
+    config = edited({"benchmarks/sums/shots": 2, "benchmarks/sums/shots_from": source})
+    assert check(config, (), project)["benchmarks"]["sums"]["shots_from"] == source
+
+
+# Which file holds it.
+
+
+def test_the_file_that_holds_the_key_is_named(project):
+    (project / "mine.yaml").write_text("experiments: {main: {generators: [gpt4o]}}")
+    config = yaml.safe_load(COMPLETE)
+    update_config(config, yaml.safe_load((project / "mine.yaml").read_text()))
+    # Snakemake gives files of the command line first, and those absolute.
+    assert fault(project, config, [project / "mine.yaml", FILE]) == (
+        "mine.yaml: experiments.main.generators: unknown generator 'gpt4o'; "
+        "known: strong, noisy, people"
+    )
+
+
+def test_a_key_missing_from_a_section_in_two_files_names_both(project):
+    half = edited({"students/tiny/recipe/precision": None})
+    (project / FILE).write_text(yaml.safe_dump(half))
+    (project / "more.json").write_text('{"students": {"tiny": {"recipe": {"epochs": 5}}}}')
+    assert fault(project, half, ["more.json", FILE]) == (
+        f"more.json, {FILE}: students.tiny.recipe: missing key 'precision'"
+    )
+
+
+@pytest.mark.parametrize(
+    "edits, sentence",
+    [
+        ({"bootstrap": 0}, "bootstrap: must be at least 2, not 0"),
+        (
+            {"bootstap": 5},
+            "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, warm, "
+            "sandbox, mini, seeds, benchmarks, generators, generation, prompts, themes, openings, "
+            "students, experiments",
+        ),
+    ],
+)
+def test_a_value_of_the_command_line_is_named_so(project, edits, sentence):
+    assert fault(project, edited(edits)) == f"--config: {sentence}"
+
+
+def test_a_file_outside_the_folder_is_named_as_given(project, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere") / "other.yaml"
+    other.write_text("bootstrap: 0")
+    assert fault(project, edited({"bootstrap": 0}), [FILE, other]) == (
+        f"{other}: bootstrap: must be at least 2, not 0"
+    )
+
+
+def test_a_generator_given_twice(project):
+    text = COMPLETE.replace("  noisy: {", "  strong: {")
+    (project / FILE).write_text(text)
+    assert fault(project, yaml.safe_load(text)) == (
+        f"{FILE}: generators: 'strong' is given twice, on lines 18 and 19"
+    )
+
+
+def test_a_section_given_twice(project):
+    text = COMPLETE + "themes: {}\n"
+    (project / FILE).write_text(text)
+    first = COMPLETE.splitlines().index("themes: {math: config/themes.txt}") + 1
+    assert fault(project, yaml.safe_load(text)) == (
+        f"{FILE}: 'themes' is given twice, on lines {first} and {len(text.splitlines())}"
+    )
+
+
+def test_yaml_anchors_and_merge_keys_are_no_repetition(project):
+    text = COMPLETE.replace("  human:\n", "  again: &again\n", 1)
+    text += "  human:\n    <<: *again\n    seeds: [3]\n"
+    (project / FILE).write_text(text)
+    filled = check(yaml.safe_load(text), [FILE], project)
+    assert filled["experiments"]["human"]["seeds"] == [3]
+    assert filled["experiments"]["human"]["generators"] == ["people"]
+
+
+# The schema itself, and its documentation.
+
+
+def properties(rule, path=()):
+    """Every key that a schema names, wherever it does: (path, its schema)."""
+    for key, inner in rule.items() if isinstance(rule, dict) else enumerate(rule):
+        if key == "properties":
+            for name, entry in inner.items():
+                yield (*path, name), entry
+                yield from properties(entry, (*path, name))
+        elif isinstance(inner, (dict, list)):
+            yield from properties(inner, (*path, key))
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(module.schema())
+
+
+def test_the_schema_uses_only_keywords_that_config_reads():
+    known = {"$ref", "oneOf", "const", "type", "enum", "pattern", "minLength", "minimum"}
+    known |= {"exclusiveMinimum", "maximum", "minItems", "uniqueItems", "items", "default"}
+    known |= {"properties", "additionalProperties", "propertyNames", "required", "minProperties"}
+    known |= {"title", "description"}
+
+    def keywords(rule):
+        for key, inner in rule.items():
+            yield key
+            if key in ("items", "additionalProperties", "propertyNames") and inner is not False:
+                yield from keywords(inner)
+            for each in inner.values() if key == "properties" else inner if key == "oneOf" else ():
+                yield from keywords(each)
+
+    schema = {
+        key: inner for key, inner in module.schema().items() if key not in ("$schema", "$defs")
+    }
+    used = set(keywords(schema))
+    for rule in module.schema()["$defs"].values():
+        used |= set(keywords(rule))
+    assert used - known == set()
+
+
+def test_every_key_is_described_and_in_the_readme():
+    readme = (ROOT / "config/README.md").read_text()
+    found = list(properties(module.schema()))
+    assert len(found) > 60
+    for path, rule in found:
+        while "description" not in rule and "$ref" in rule:
+            rule = module.schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+        assert rule.get("description", "").endswith("."), path
+        rows = [row for row in readme.splitlines() if row.startswith("| `")]
+        assert any(
+            row.split("`")[1].split(".")[-1] == path[-1] and rule["description"] in row
+            for row in rows
+        ), path
+
+
+def test_the_readme_holds_the_table_as_the_schema_makes_it():
+    readme = (ROOT / "config/README.md").read_text()
+    renew = "run: PYTHONPATH=scripts python -m agorabench.config"
+    assert readme.endswith(f"{module.TABLE}\n{module.table()}"), renew
+
+
+# Its cost: the Snakefile pays it at every call, on a cluster in every job.
+
+
+def test_it_is_fast(project):
+    def cost():
+        module.schema.cache_clear()
+        start = time.perf_counter()
+        check(config, [FILE], project)
+        return time.perf_counter() - start
+
+    config = yaml.safe_load(COMPLETE)
+    assert min(cost() for _ in range(5)) < 0.05
+
+
+def test_importing_it_imports_nothing_heavy():
+    program = "import json, sys, agorabench.config; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    roots = {name.partition(".")[0] for name in json.loads(run.stdout)}
+    ours = {
+        name for name in roots if not name.startswith("_") and name not in sys.stdlib_module_names
+    }
+    assert ours == {"agorabench"}

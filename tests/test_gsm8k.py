@@ -1,0 +1,48 @@
+"""GSM8K's answers and graders, against real solutions with known verdicts."""
+
+import pytest
+from agorabench import jsonl
+from agorabench.benchmarks import gsm8k
+
+
+@pytest.mark.parametrize(
+    ("model", "correct"),
+    [
+        ("6b_finetuning", 286),
+        ("6b_verification", 515),
+        ("175b_finetuning", 458),
+        ("175b_verification", 742),
+    ],
+)
+def test_published_verdicts_come_out(data, model, correct):
+    items = gsm8k.read(jsonl.read(data / "gsm8k" / "test.jsonl"))
+    solutions = jsonl.read(data / "math_outputs" / "gsm8k_openai_example_solutions.jsonl")
+    assert [item["prompt"] for item in items] == [row["question"] for row in solutions]
+    verdicts = gsm8k.grade(items, [row[model]["solution"] for row in solutions])
+    assert [verdict["score"] for verdict in verdicts] == [
+        row[model]["is_correct"] for row in solutions
+    ]
+    assert sum(verdict["score"] for verdict in verdicts) == correct
+
+
+def test_every_answer_is_a_whole_number(data):
+    items = gsm8k.read(jsonl.read(data / "gsm8k" / "test.jsonl"))
+    assert len(items) == 1319
+    assert all(item["answer"] == int(item["answer"]) for item in items)
+
+
+@pytest.mark.parametrize(
+    ("completion", "found"),
+    [
+        ("3+4=7 [RESULT] 7 [/RESULT]", 7),
+        ("[RESULT] 7 [/RESULT] and 9 more", 7),
+        (r"so \boxed{1,200}", 1200),
+        ("The answer is $1,234.50.", 1234.5),
+        ("#### -3", -3),
+        ("first 3, then 12", 12),
+        ("none at all", None),
+    ],
+)
+def test_the_stated_answer_goes_before_the_last_number(completion, found):
+    text = gsm8k.extract(completion)
+    assert (text and gsm8k.value(text)) == found
