@@ -29,5 +29,13 @@ include: "rules/report.smk"
 include: "rules/targets.smk"
 
 
+rule all:
+    default_target: True
+    input:
+        rules.tally.output,
+        rules.plot.output,
+        rules.cost.output,
+
+
 onstart:
     session.begin(warm=config["warm"])

@@ -16,7 +16,7 @@ ANSWERING = (
 FEW_SHOT = ("shots", "shots_from")
 
 
-def items(names):
+def questions(names):
     return expand("resources/benchmarks/{benchmark}.jsonl", benchmark=names)
 
 
@@ -54,7 +54,7 @@ for domain in grid.DOMAINS:
             f"predict_{domain}"
         input:
             model=f"results/models/{{student}}/{CELL}/train.json",
-            items=items(names),
+            questions=questions(names),
         output:
             expand(
                 f"results/predictions/{{{{student}}}}/{CELL.replace('{', '{{').replace('}', '}}')}/{{benchmark}}.jsonl",
@@ -74,7 +74,7 @@ for domain in grid.DOMAINS:
             "../envs/local.yaml"
         shell:
             "python scripts/warm.py scripts/predict.py --model results/models/{params.folder}"
-            " --benchmarks {params.benchmarks:q} --system {params.system:q}"
+            " --benchmarks {params.benchmarks:q} --system={params.system:q}"
             " --items resources/benchmarks --seed {wildcards.seed}"
             " --output results/predictions/{params.folder}"
             " --threads {threads} 2>&1 | tee {log}"
@@ -83,7 +83,7 @@ for domain in grid.DOMAINS:
 rule predict_anchor:
     input:
         model=lambda wildcards: model_file(anchor(wildcards)["model"]),
-        items=items(grid.benchmarks(config)),
+        questions=questions(grid.benchmarks(config)),
         shots=shots,
     output:
         expand(
@@ -106,7 +106,7 @@ rule predict_anchor:
         "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/predict.py --model {params.model} {params.plain}"
-        " --benchmarks {params.benchmarks:q} --system {params.system:q}"
+        " --benchmarks {params.benchmarks:q} --system={params.system:q}"
         " --items resources/benchmarks --seed {params.seed}"
         " --output results/predictions/{wildcards.student}/{wildcards.anchor}"
         " --threads {threads} 2>&1 | tee {log}"
@@ -119,7 +119,7 @@ def scoring_code(wildcards):
 
 rule score:
     input:
-        items="resources/benchmarks/{benchmark}.jsonl",
+        questions="resources/benchmarks/{benchmark}.jsonl",
         predictions="results/predictions/{model}/{benchmark}.jsonl",
         code=scoring_code,
     output:
@@ -137,6 +137,6 @@ rule score:
         "../envs/local.yaml"
     shell:
         "python scripts/score.py --name {wildcards.benchmark} --entry {params.entry:q}"
-        " --items {input.items} --model {wildcards.model} --predictions {input.predictions}"
+        " --items {input.questions} --model {wildcards.model} --predictions {input.predictions}"
         " --sandbox {params.sandbox} --output {output.score} --verdicts {output.verdicts}"
         " --threads {threads} 2>&1 | tee {log}"

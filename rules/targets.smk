@@ -1,14 +1,6 @@
 """Aggregates to ask for by name; nothing here makes a file."""
 
 
-rule all:
-    default_target: True
-    input:
-        rules.tally.output,
-        rules.plot.output,
-        rules.cost.output,
-
-
 rule data:
     input:
         [f"results/data/{run.cell}.jsonl" for run in RUNS],

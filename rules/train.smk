@@ -30,6 +30,6 @@ rule train:
         "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/train.py --model {params.base}"
-        " --data {input.data} --recipe {params.recipe:q} --system {params.system:q}"
+        " --data {input.data} --recipe {params.recipe:q} --system={params.system:q}"
         " --seed {wildcards.seed} --output {params.folder}"
         " --threads {threads} 2>&1 | tee {log}"

@@ -68,8 +68,8 @@ def main(argv=None):
         seed=args.seed,
         template=Path(args.prompt).read_text(encoding="utf-8"),
         seeds=jsonl.read(args.seeds),
-        themes=[line for path in args.themes for line in lines(path)],
-        openings=[line for path in args.openings for line in lines(path)],
+        themes=[line for path in args.themes for line in prompts.read_lines(path)],
+        openings=[line for path in args.openings for line in prompts.read_lines(path)],
         demonstrations=args.generation["demonstrations"],
         system=args.generation["system"],
     )
@@ -222,11 +222,6 @@ class Composer:
             "instruction": instruction,
             "messages": [*system, {"role": "user", "content": content}],
         }
-
-
-def lines(path):
-    """Non-empty lines of a text file."""
-    return [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 if __name__ == "__main__":

@@ -87,6 +87,8 @@ class Block:
         self.domains = [*view.domains, MEAN] if len(view.domains) > 1 else view.domains
         self.methods = [*view.methods, MEAN] if len(view.methods) > 1 else view.methods
         self.seed = MEAN if len(view.seeds) > 1 else view.seeds[0]
+        self.main, self.single = self.everything()
+        self.low, self.high = self.limits()
         self.names = 0.3 + text_width(view.generators)  # inches: domain, then generators
         room = width - self.names - 2 * self.EDGE
         across = max(1, min(len(self.methods), int(room // (NARROWEST + self.GAP))))
@@ -130,7 +132,7 @@ class Block:
         return main, single
 
     def limits(self):
-        main, single = self.everything()
+        main, single = self.main, self.single
         # A ratio over a gap within noise can be anything: it must not set the scale.
         sound = [row for row in [*main, *single] if row["pgr"] is not None and not row["flag"]]
         points = [row["pgr"] for row in sound]
@@ -139,13 +141,11 @@ class Block:
 
     def lines_named(self):
         """Is there room to name the lines at 0 and 100 below a panel?"""
-        low, high = self.limits()
-        return 100 / (high - low) * self.panel[0] > 0.78
+        return 100 / (self.high - self.low) * self.panel[0] > 0.78
 
     def remarks(self):
         """What the marks mean, for those that occur."""
-        main, single = self.everything()
-        low, high = self.limits()
+        main, single, low, high = self.main, self.single, self.low, self.high
         notes = ["mark and bar: PGR and its 95 % interval over benchmark items"]
         if single:
             notes = [
@@ -176,7 +176,6 @@ class Block:
         left = self.EDGE / width
         figure.text(left, (top - self.EDGE) / total, title, va="top", **quiet)
         y = top - self.TITLE
-        low, high = self.limits()
         for band in self.bands:
             y -= self.head
             for i, domain in enumerate(self.domains):
@@ -185,11 +184,11 @@ class Block:
                     x = self.names + j * (self.panel[0] + self.GAP)
                     box = (x / width, y / total, self.panel[0] / width, self.panel[1] / total)
                     axes = figure.add_axes(box)
-                    self.draw_panel(axes, method, domain, low, high)
+                    self.draw_panel(axes, method, domain)
                     if i == 0:
                         axes.set_title(self.headings[method], pad=4, weight="bold")
                     last = i == len(self.domains) - 1
-                    self.label(axes, low, high, names=j == 0, numbers=last)
+                    self.label(axes, names=j == 0, numbers=last)
                 figure.text(
                     left,
                     (y + self.panel[1] / 2) / total,
@@ -214,7 +213,8 @@ class Block:
             figure.text(left, y / total, note, va="top", **quiet)
             y -= self.NOTE
 
-    def draw_panel(self, axes, method, domain, low, high):
+    def draw_panel(self, axes, method, domain):
+        low, high = self.low, self.high
         axes.axvline(0, color=figures.INK, linewidth=0.8, zorder=1)
         axes.axvline(100, color=figures.INK, linewidth=0.8, dashes=(3, 2), zorder=1)
         if MEAN in (method, domain):
@@ -240,7 +240,8 @@ class Block:
         axes.set_xlim(low, high)
         axes.set_ylim(len(self.view.generators) - 0.5 + PANEL / ROW / 2, -0.5 - PANEL / ROW / 2)
 
-    def label(self, axes, low, high, names, numbers):
+    def label(self, axes, names, numbers):
+        low, high = self.low, self.high
         # A number at the edge of a panel would run into its neighbour's.
         edge = 0.08 * (high - low)
         inner = [x for x in figures.ticks(low, high) if low + edge < x < high - edge]
@@ -319,6 +320,7 @@ def draw_arrow(axes, y, right, low, high, colour, value=None):
             textcoords="offset points",
             ha=side,
             va="center_baseline",
+            bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6},
         )
 
 

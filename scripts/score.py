@@ -30,8 +30,10 @@ def main(argv=None):
     predictions = match(items, jsonl.read(args.predictions), args.predictions)
 
     def execute(programs):
-        isolation = None if args.sandbox == "isolated" else "limits"
-        return sandbox.check_many(programs, workers=args.threads, isolation=isolation)
+        if not programs:
+            return []
+        isolation = sandbox.accept(args.sandbox)
+        return list(sandbox.run_many(programs, workers=args.threads, isolation=isolation))
 
     completions = [row["completion"] for row in predictions]
     verdicts = benchmarks.protocol(args.entry).grade(items, completions, execute)

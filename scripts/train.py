@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agorabench import jsonl
 from agorabench.errors import UserError, run
-from agorabench.progress import Progress
+from agorabench.progress import Progress, hush
 
 MAX_TRUNCATED = 0.05  # share of examples longer than max_length above which training is refused
 
@@ -25,7 +25,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="the base: a folder or a hub id")
     parser.add_argument("--data", required=True, help='rows with "messages" (JSON Lines)')
-    parser.add_argument("--recipe", type=json.loads, required=True, help="config: students.*.recipe")
+    parser.add_argument(
+        "--recipe", type=json.loads, required=True, help="config: students.*.recipe"
+    )
     parser.add_argument("--system", default="", help="system message of every conversation")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", required=True, help="folder of the trained model")
@@ -74,7 +76,7 @@ def train(model, rows, recipe, seed, output, threads, label):
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    quiet()
+    hush()
     torch.set_num_threads(threads)
     gpu = torch.cuda.is_available()
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -143,17 +145,6 @@ def train(model, rows, recipe, seed, output, threads, label):
         "truncated": truncated,
         "device": str(network.device),
     }
-
-
-def quiet():
-    """Turn off the libraries' own bars; `progress` speaks for the whole."""
-    import datasets
-    import huggingface_hub
-    import transformers
-
-    datasets.disable_progress_bars()
-    huggingface_hub.utils.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
 
 
 def share_truncated(tokenizer, rows, max_length):

@@ -585,6 +585,8 @@ def test_a_generator_given_twice(project):
     assert fault(project, yaml.safe_load(text)) == (
         f"{FILE}: generators: 'strong' is given twice, on lines 18 and 19"
     )
+    given = edited({"generators/noisy": None, "experiments/main/generators": ["strong"]})
+    check(given, [FILE], project, files_too=False)  # a job on a cluster does not look
 
 
 def test_a_section_given_twice(project):

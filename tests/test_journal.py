@@ -46,7 +46,10 @@ def test_torn_tail_is_cut_off_and_the_rest_kept(tmp_path, cut):
 def test_damage_in_the_middle_is_not_cut_away(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_text('{"fingerprint": "f1"}\nrubbish\n{"fingerprint": "f2"}\n')
-    with pytest.raises(UserError, match=r"journal\.jsonl, line 2: not a journal row"), Journal(path):
+    with (
+        pytest.raises(UserError, match=r"journal\.jsonl, line 2: not a journal row"),
+        Journal(path),
+    ):
         pass
     assert "f2" in path.read_text()
 

@@ -14,6 +14,7 @@ import itertools
 import json
 import marshal
 import os
+import re
 import selectors
 import socket
 import struct
@@ -145,7 +146,7 @@ def accept(setting, python=sys.executable):
         raise UserError(f"unknown sandbox {setting!r}; known: isolated, limits")
     print(
         "warning: `sandbox: limits` runs model-written code without isolation: it can read and"
-        " write whatever you can",
+        " change whatever you can",
         file=sys.stderr,
     )
     return "limits"
@@ -159,23 +160,27 @@ _numbers = itertools.count()
 def _run(code, tests, limits, kind, python):
     """Start one sandbox, read it to its end, and kill whatever may be left."""
     layout = _layout(python)
-    report, report_end = os.pipe()
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, report)
-        with contextlib.closing(_Descriptor(report_end)):
-            order = asdict(limits) | {
-                "code": code,
-                "tests": tests,
-                "isolation": kind,
-                "report": report_end,
-                "uid": _unprivileged_id() if kind != "limits" else None,
-                "users": os.readlink("/proc/self/ns/user"),
-                **layout["walls"],
-            }
-            environment = ENVIRONMENT | layout["environment"]
-            if kind == "limits":
-                order["scratch"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="agora-"))
-                environment |= {"HOME": order["scratch"], "TMPDIR": order["scratch"]}
+    order = asdict(limits) | {
+        "code": code,
+        "tests": tests,
+        "isolation": kind,
+        "uid": (uid := _unprivileged_id()),
+        "neighbours": _tasks_of_this_user() if uid is None and _counted_per_user(kind) else None,
+        "users": os.readlink("/proc/self/ns/user"),
+        **layout["walls"],
+    }
+    environment = ENVIRONMENT | layout["environment"]
+    folder = contextlib.nullcontext()
+    if kind == "limits":
+        folder = tempfile.TemporaryDirectory(prefix="agora-", ignore_cleanup_errors=True)
+    report, report_end = (
+        os.fdopen(end, mode, 0) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+    )
+    with report, folder as order["scratch"]:
+        if order["scratch"]:
+            environment |= {"HOME": order["scratch"], "TMPDIR": order["scratch"]}
+        with report_end:
+            order["report"] = report_end.fileno()
             try:
                 process = subprocess.Popen(
                     _command(kind, order, layout["executable"]),
@@ -185,46 +190,45 @@ def _run(code, tests, limits, kind, python):
                     bufsize=0,
                     cwd="/",
                     env=environment,
-                    pass_fds=(report_end,),
+                    pass_fds=(report_end.fileno(),),
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
                 raise UserError(f"{error.filename} is not installed") from None
         try:
             deadline = time.monotonic() + limits.wall_seconds + PATIENCE
-            streams, overflow = _converse(process, report, order, limits, deadline)
+            streams, ended = _converse(process, report, order, limits, deadline)
         finally:
             _end(process)
-    return _outcome(streams, overflow, process)
+    return _outcome(streams, ended, process)
 
 
 def _converse(process, report, order, limits, deadline):
-    """Hand over the order and read all streams; ({name: bytes}, whether output overflowed)."""
+    """Hand over the order and read all streams; ({name: bytes}, why we stopped it, or None)."""
     message = marshal.dumps(order, 2)  # version 2 is read by every Python 3
     with contextlib.suppress(BrokenPipeError):
         view = memoryview(struct.pack("!Q", len(message)) + message)
         while view:
             view = view[process.stdin.write(view) :]
-    sources = {report: "report", process.stdout.fileno(): "out", process.stderr.fileno(): "err"}
-    read = {name: b"" for name in sources.values()}
-    most, overflow = limits.output_kb * 1024, False
+    read = {"report": b"", "out": b"", "err": b""}
+    most = limits.output_kb * 1024
     with selectors.DefaultSelector() as selector:
-        for source in sources:
-            selector.register(source, selectors.EVENT_READ)
-        while selector.get_map() and not overflow:
+        for source, name in zip((report, process.stdout, process.stderr), read, strict=True):
+            selector.register(source, selectors.EVENT_READ, name)
+        while selector.get_map():
             left = deadline - time.monotonic()
             ready = selector.select(left) if left > 0 else []
             if not ready:
-                break
+                return read, "timeout"
             for key, _ in ready:
                 part = os.read(key.fd, 65536)
                 if not part:
-                    selector.unregister(key.fd)
-                name = sources[key.fd]
-                read[name] += part
-                if name != "report" and len(read[name]) > most:
-                    read[name], overflow = read[name][:most], True
-    return read, overflow
+                    selector.unregister(key.fileobj)
+                read[key.data] += part
+                if key.data != "report" and len(read[key.data]) > most:
+                    read[key.data] = read[key.data][:most]
+                    return read, "output"
+    return read, None
 
 
 def _end(process):
@@ -232,7 +236,7 @@ def _end(process):
     with contextlib.suppress(OSError):
         process.stdin.close()
     try:
-        process.wait(2)
+        process.wait(5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -240,7 +244,7 @@ def _end(process):
     process.stderr.close()
 
 
-def _outcome(streams, overflow, process):
+def _outcome(streams, ended, process):
     lines = streams["report"].decode(errors="replace").splitlines()
     out, err = (streams[name].decode(errors="replace") for name in ("out", "err"))
     last = lines[-1] if lines else ""
@@ -249,19 +253,10 @@ def _outcome(streams, overflow, process):
     if not lines:
         what = err.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         raise UserError(f"the sandbox could not start: {what[0]}")
-    if overflow:
-        return Outcome("output", -9, out, err, 0.0)
-    if last == "started":  # the watcher is gone or silent: whatever did that was no success
-        return Outcome("error", -9, out, err, 0.0)
+    if ended or last == "started":  # a watcher that is gone or silent: no success, whoever did that
+        return Outcome(ended or "error", -9, out, err, 0.0)
     status, code, seconds = last.split()
     return Outcome(status, int(code), out, err, float(seconds))
-
-
-class _Descriptor(int):
-    """A file descriptor that `contextlib.closing` can close."""
-
-    def close(self):
-        os.close(self)
 
 
 def _unprivileged_id():
@@ -270,13 +265,31 @@ def _unprivileged_id():
     The kernel exempts root from process limits and lets it own /proc/sys. From 0x70000000 on no
     system hands out ids (systemd.io/UIDS-GIDS).
     """
-    if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != [
-        "0",
-        "0",
-        "4294967295",
-    ]:
+    if os.geteuid() != 0:
+        return None
+    everyone = ["0", "0", "4294967295"]  # we are in the first user namespace, or as good as
+    status = Path("/proc/self/status").read_text()
+    capabilities = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)
+    needed = 1 << 0 | 1 << 6 | 1 << 7  # CAP_CHOWN, CAP_SETGID, CAP_SETUID
+    if Path("/proc/self/uid_map").read_text().split() != everyone or needed & ~capabilities:
         return None
     return 0x70000000 + os.getpid() * 64 + next(_numbers) % 64
+
+
+def _counted_per_user(kind):
+    """Whether the kernel counts a program's processes together with all others of this user."""
+    version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    return kind == "limits" or version < (5, 14)  # since then once per user namespace
+
+
+def _tasks_of_this_user():
+    """How many processes and threads this user has on the host."""
+    tasks = 0
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and process.stat().st_uid == os.getuid():
+                tasks += len(os.listdir(process / "task"))
+    return tasks
 
 
 # ---- what is visible inside
@@ -309,6 +322,8 @@ def _layout(python):
     A virtual environment is left for the interpreter it was made from. Libraries outside the
     system's folders (conda, environment modules) are found by what the interpreter has mapped.
     """
+    if sys.platform != "linux":
+        raise UserError("model-written code can be run on Linux only")
     # A virtual environment knows its base only with `site`, so ask for that first.
     base = subprocess.run(
         [python, "-I", "-c", "import sys; print(getattr(sys, '_base_executable', sys.executable))"],
@@ -370,6 +385,10 @@ def _command(kind, order, executable):
         options += ["--unshare-user-try"]
     else:
         options += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    # Folders on the way to a mount are bubblewrap's own, and closed to others unless made first.
+    for path in (*order["visible"], *(path for path, _ in order["links"])):
+        for parent in reversed(Path(path).parents[:-1]):
+            options += ["--perms", "0755", "--dir", str(parent)]
     for path in order["visible"]:
         options += ["--dev-bind" if path.startswith("/dev/") else "--ro-bind", path, path]
     for path in order["hidden"]:

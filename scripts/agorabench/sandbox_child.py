@@ -19,22 +19,19 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 # linux/sched.h, linux/mount.h, linux/prctl.h
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = (
-    0x02000000,
-    0x04000000,
-    0x08000000,
-    0x40000000,
-)
+CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x02000000, 0x04000000, 0x08000000
+CLONE_NEWNET = 0x40000000
 NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET
 )
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 MS_REC, MS_PRIVATE, MS_RELATIME, MNT_DETACH = 16384, 1 << 18, 1 << 21, 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 36
-PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER, SIGKILL, SIGXCPU = 38, 2, 9, 24
+PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 8, 38, 2
+CAP_DAC_READ_SEARCH, SIGKILL, SIGXCPU = 2, 9, 24
 
 # System calls a solution has no use for: memory that no limit counts, new namespaces (whose owner
-# could mount), other processes' memory, and the parts of a kernel that break most often.
+# could mount), other processes' memory, slowing the watcher, and what breaks most in kernels.
 # Name: (x86_64, aarch64), from the kernel's unistd_64.h and asm-generic/unistd.h.
 DENIED = {
     "memfd_create": (319, 279),
@@ -48,6 +45,11 @@ DENIED = {
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
+    "setpriority": (141, 140),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -56,7 +58,7 @@ DENIED = {
     "request_key": (249, 218),
     "keyctl": (250, 219),
 }
-CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+CLONE, CLONE3, SOCKET, PRLIMIT = (56, 220), (435, 435), (41, 198), (302, 261)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_*
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 
@@ -175,7 +177,7 @@ def build(order):
         os.close(descriptor)
     for path in order["hidden"]:
         mount("hidden", root + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "mode=755,size=4k")
-    seal(mounts, root)
+    seal(mounts, tuple(f"{root}{path}/" for path in order["visible"]))
     for path, target in order["links"]:
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         os.symlink(target, root + path)
@@ -192,8 +194,8 @@ def build(order):
     libc.sethostname(b"sandbox", 7)
 
 
-def seal(mounts, root):
-    """Make every mount under `root` read-only, but for devices: those stay usable.
+def seal(mounts, targets):
+    """Make every mount at or under `targets` read-only, but for devices: those stay usable.
 
     One at a time: a bind mount takes its submounts along, and a remount does not. Flags already set
     must be repeated, or the kernel takes it for an attempt to lift them.
@@ -201,13 +203,16 @@ def seal(mounts, root):
     text = b"".join(iter(lambda: os.read(mounts, 65536), b""))
     os.close(mounts)
     for line in text.splitlines():
-        point = line.split()[4].decode("unicode_escape").encode("latin-1").decode()
-        if not point.startswith(root + "/"):
+        point = os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))
+        if not f"{point}/".startswith(targets):
             continue
-        has = os.statvfs(point).f_flag
+        try:
+            has = os.statvfs(point).f_flag
+        except FileNotFoundError:  # covered by what we hid: nobody can get there
+            continue
         flags = has & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048) | MS_NOSUID | MS_RDONLY
         flags |= MS_RELATIME if has & 4096 else 0  # ST_RELATIME
-        flags |= 0 if point.startswith(root + "/dev/") else MS_NODEV
+        flags |= 0 if point.startswith("/tmp/dev/") else MS_NODEV
         mount(None, point, None, MS_REMOUNT | MS_BIND | flags)
 
 
@@ -240,7 +245,7 @@ def watch(order, own_users):
     tick = 10  # milliseconds
     try:
         poll.register(os.pidfd_open(first), select.POLLIN)
-        tick = 20
+        tick = 50 if order["isolation"] == "limits" else 20  # there, all of the host is looked at
     except (AttributeError, OSError):  # Linux before 5.3
         pass
     while code is None:
@@ -257,7 +262,11 @@ def watch(order, own_users):
         seconds = time.monotonic() - start
         if code is not None:
             break
-        tasks, memory, cpu = usage(order["isolation"])
+        try:
+            tasks, memory, cpu = usage(order["isolation"])
+        except OSError:  # whoever blinds the watcher has lost
+            status, code = "error", -SIGKILL
+            break
         if events.get(0):  # nobody waits for the outcome any more
             status, code = "stopped", -SIGKILL
         elif seconds > order["wall_seconds"] or cpu > order["cpu_seconds"]:
@@ -292,7 +301,7 @@ def family(isolation):
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
                     text = file.read()
-            except OSError:  # ended meanwhile
+            except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
                 continue
             everyone[int(name)] = text[text.rindex(b")") + 2 :].split()
     self = os.getpid()
@@ -349,7 +358,7 @@ def restrict(order, own_users):
     limits = {
         resource.RLIMIT_AS: order["memory_mb"] * mb,
         resource.RLIMIT_FSIZE: order["file_mb"] * mb,
-        resource.RLIMIT_CPU: order["cpu_seconds"],
+        resource.RLIMIT_CPU: -int(-order["cpu_seconds"] // 1),  # rounded up
         resource.RLIMIT_STACK: 8 * mb,
         resource.RLIMIT_NOFILE: 128,
         resource.RLIMIT_CORE: 0,
@@ -359,17 +368,25 @@ def restrict(order, own_users):
     dropped = order["uid"] is not None and os.getuid() == 0
     if dropped:  # nobody else has this id: the count is the sandbox's own
         limits[resource.RLIMIT_NPROC] = order["processes"] + 1
-    elif own_users and kernel() >= (5, 14):  # since then counted per user namespace
-        limits[resource.RLIMIT_NPROC] = order["processes"] + 3  # with main and the watcher
+    elif order["neighbours"] is not None:  # a backstop for the watcher, who counts exactly
+        limits[resource.RLIMIT_NPROC] = order["neighbours"] + order["processes"] + 64
+    elif own_users:
+        ours = 2 if order["isolation"] == "namespaces" else 1  # main and the watcher
+        limits[resource.RLIMIT_NPROC] = order["processes"] + 1 + ours
     for which, value in limits.items():
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         top = value + 1 if which == resource.RLIMIT_CPU and value != hard else value
         resource.setrlimit(which, (value, top))
     if dropped:
+        if order["scratch"]:
+            os.chown(order["scratch"], order["uid"], order["uid"])
+        check(libc.prctl(PR_SET_KEEPCAPS, 1), "prctl")
         become(order["uid"])
-    nothing = (ctypes.c_uint32 * 6)()
-    check(libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), nothing), "capset")
+    # Without walls the interpreter may lie where only root can read: keep that one right, if it is
+    # ours; otherwise, and with walls, keep none.
+    if not (dropped and order["isolation"] == "limits" and keep(CAP_DAC_READ_SEARCH) == 0):
+        check(keep(), "capset")
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     if order["isolation"] != "limits":
         filter_calls((AF_UNIX, AF_INET, AF_INET6))
@@ -378,8 +395,11 @@ def restrict(order, own_users):
     check(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")
 
 
-def kernel():
-    return tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+def keep(*capabilities):
+    """Give up all capabilities but these; the C library's result."""
+    mask = sum(1 << number for number in capabilities)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(mask, mask)
+    return libc.capset(header, data)
 
 
 def filter_calls(families):
@@ -401,6 +421,8 @@ def filter_calls(families):
     code += [(equal, 0, 1, CLONE3[column]), (end, 0, 0, absent)]
     code += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
     code += [(bits, 0, 1, NAMESPACES | CLONE_NEWUSER), (end, 0, 0, refuse), (end, 0, 0, allow)]
+    code += [(equal, 0, 4, PRLIMIT[column]), (load, 0, 0, 16)]
+    code += [(equal, 1, 0, 0), (end, 0, 0, refuse), (end, 0, 0, allow)]  # only one's own limits
     code += [(equal, 0, 2 + 2 * len(families), SOCKET[column]), (load, 0, 0, 16)]
     for number in families:
         code += [(equal, 0, 1, number), (end, 0, 0, allow)]

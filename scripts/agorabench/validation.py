@@ -48,17 +48,17 @@ def only_code(pair, limits):
         return "does not start with a fence"
     if not FENCE.fullmatch(lines[-1]):
         return "does not end with a fence"
-    inside, code, prose = False, False, False
+    inside, text, prose = False, False, False
     for line in lines:
         if FENCE.match(line):
             inside = not inside
         elif line.strip():
-            code, prose = code or inside, prose or not inside
+            text, prose = True, prose or not inside
     if inside:
         return "odd number of fences"
     if prose:
         return "prose outside the code"
-    return None if code else "empty code"
+    return None if text else "empty code"
 
 
 def no_markers(pair, limits):

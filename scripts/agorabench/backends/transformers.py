@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
 
 from agorabench import jsonl
 from agorabench.errors import UserError
+from agorabench.progress import hush
 
 BATCH = 64
 
@@ -60,6 +61,7 @@ class Engine:
     """A loaded causal language model: token ids in, text out."""
 
     def __init__(self, model, threads=1):
+        hush()
         torch.set_num_threads(threads)
         gpu = torch.cuda.is_available()
         try:

@@ -1,9 +1,9 @@
 """The miniature's models: a tokenizer, a base, and what post-training makes of it.
 
-Llama-architecture models of about half a million weights, built on a CPU in about a minute each. The
-base has read plain text only. A *student's* post-training (`answers`) shows bare instructions with
-right answers: the reference. A *generator's* (`data`) shows meta-prompts with replies, and its known
-defects are chosen here: a share of wrong answers, or a few templates only.
+Llama-architecture models of about half a million weights, built on a CPU in about a minute each.
+The base has read plain text only. A *student's* post-training (`answers`) shows bare instructions
+with right answers: the reference. A *generator's* (`data`) shows meta-prompts with replies, and its
+known defects are chosen here: a share of wrong answers, or a few templates only.
 
 Recipes (the config's `mini:` stanza), with the keys of `POSTTRAIN` and `PRETRAIN` below.
 """
@@ -39,7 +39,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 
-TOKENIZER = {"seed": 1, "vocabulary": 640, "lines": 6000}
+TOKENIZER = {"seed": 1, "vocabulary": 960, "lines": 8000}
 PRETRAIN = {
     "seed": 1,
     "hidden": 96,
@@ -50,7 +50,7 @@ PRETRAIN = {
     "batch_size": 8,
     "length": 128,
     "learning_rate": 3e-3,
-    "shares": {"facts": 10, "stories": 25, "echoes": 15, "functions": 20, "phrases": 30},
+    "shares": {"facts": 6, "stories": 14, "echoes": 40, "functions": 14, "phrases": 26},
 }
 POSTTRAIN = {
     "seed": 1,
@@ -70,7 +70,7 @@ def recipe_of(defaults: dict, given: dict) -> dict:
     """The defaults with what the config gave; a key that is not among them is a UserError."""
     for key in given:
         if key not in defaults:
-            raise UserError(f"unknown key {key!r} in a recipe of mini; known: {', '.join(defaults)}")
+            raise UserError(f"unknown key {key!r} in a mini recipe; known: {', '.join(defaults)}")
     return defaults | given
 
 
@@ -258,7 +258,7 @@ def collate(rows: list[tuple[list[int], int]], pad: int):
 
 
 def _batches(rows, size: int, order: random.Random) -> list[list[int]]:
-    """Shuffled batches of row numbers, alike in length: padding is a third of the work otherwise."""
+    """Shuffled batches of row numbers, alike in length, so that little of the work is padding."""
     numbers = list(range(len(rows)))
     order.shuffle(numbers)
     pool = size * 16

@@ -1,11 +1,11 @@
 """The miniature's world: a grammar of tasks, their right and wrong answers, and who may see which.
 
-A `Family` is one kind of task (adding, capitals, ...). Its questions are `wordings` with slots, and a
-draw of values for the slots is a `Task`. Reading is the inverse of writing: `parse` finds the task
-that a question states, so that anything a generator wrote can be solved again and checked.
+A `Family` is one kind of task (adding, capitals, ...). Its questions are `wordings` with slots, and
+a draw of values for the slots is a `Task`. Reading is the inverse of writing: `parse` finds the
+task that a question states, so that anything a generator wrote can be solved again and checked.
 
-The `key` of a task is its family and values, without the wording and the person's name. A hash of the
-key decides whether it is held out: held-out tasks appear in benchmarks only, never in seeds, in
+The `key` of a task is its family and values, without the wording and the person's name. A hash of
+the key decides whether it is held out: held-out tasks appear in benchmarks only, never in seeds, in
 pre-training text or in post-training pairs, whatever their wording. Facts such as `3+4=7` and the
 spelling of words are common knowledge, which all of them may use.
 
@@ -513,7 +513,7 @@ INSTRUCTION = (
         "instruction",
         "capitals",
         ("Write in capitals: {words}", "Say this in capitals: {words}"),
-        "{words} in capitals is {answer}",
+        "{words} in capitals:\n{answer}",
         lambda rng, theme: {"words": _words(rng, theme, 2, 3)},
         _solve_capitals,
         _of_word("words"),
@@ -522,7 +522,7 @@ INSTRUCTION = (
         "instruction",
         "reverse",
         ("Write in reverse order: {words}", "Say this in reverse order: {words}"),
-        "{words} in reverse order is {answer}",
+        "{words} in reverse order:\n{answer}",
         lambda rng, theme: {"words": _words(rng, theme, 2, 3)},
         _solve_reverse,
         _of_word("words"),
@@ -531,7 +531,7 @@ INSTRUCTION = (
         "instruction",
         "join",
         ("Put {glue} between: {words}", "Write with {glue} between: {words}"),
-        "{words} with {glue} between is {answer}",
+        "{words} with {glue} between:\n{answer}",
         lambda rng, theme: {
             "glue": rng.choice(("and", "or", "then")),
             "words": _words(rng, theme, 2, 4),
@@ -543,7 +543,7 @@ INSTRUCTION = (
         "instruction",
         "repeat",
         ("Say {word} {times} times.", "Write {word} {times} times."),
-        "{word} {times} times is {answer}",
+        "{word} {times} times:\n{answer}",
         _draw_repeat,
         _solve_repeat,
         _of_word("word"),
@@ -555,7 +555,7 @@ INSTRUCTION = (
             "List {times} {category}, starting with {word}.",
             "Name {times} {category}, starting with {word}.",
         ),
-        "{times} {category} are {answer}",
+        "{times} {category} from {word}:\n{answer}",
         _draw_list,
         _solve_list,
         lambda v: v["category"],
@@ -567,7 +567,7 @@ INSTRUCTION = (
             "Write a sentence about {word} that ends with {last}.",
             "Mention {word} in a sentence that ends with {last}.",
         ),
-        "About {word} and last {last}: {answer}",
+        "About {word} and last {last}:\n{answer}",
         _draw_ends,
         _solve_ends,
         _of_word("word"),
@@ -818,7 +818,7 @@ def rough(task: Task, rng: random.Random, wrong_share: float = 0.5) -> tuple[str
     return question, answer
 
 
-# ------------------------------------------------------------------------------ seeds and benchmarks
+# ----------------------------------------------------------------------------- seeds and benchmarks
 
 
 def _distinct(rng: random.Random, families: tuple[Family, ...], count: int, benchmark: bool):
@@ -913,17 +913,18 @@ def _fact(rng: random.Random) -> str:
 
 def _echo(rng: random.Random) -> str:
     """Words said twice: copying is the hardest skill of a small model."""
-    words = " ".join(rng.choices(tuple(CATEGORY_OF), k=rng.randint(2, 4)))
-    form = rng.randrange(4)
-    if form == 0:
-        return f"{words} | {words}"
-    if form == 1:
-        return f"{words} | {words.upper()}"
-    if form == 2:
+    pool = rng.choice((tuple(CATEGORY_OF), rng.choice(tuple(CATEGORIES.values()))))
+    words = " ".join(rng.choices(pool, k=rng.randint(3, 8)))
+    form = rng.randrange(6)
+    if form < 3:
+        return f"{words}\n{words}"
+    if form == 3:
+        return f"{words}\n{words.upper()}"
+    if form == 4:
         category = rng.choice(tuple(CATEGORIES))
-        return f"{category}: {' '.join(CATEGORIES[category])}"
+        return f"{category}:\n{' '.join(CATEGORIES[category])}"
     numbers = " ".join(str(rng.randint(2, 20)) for _ in range(3))
-    return f"{numbers} | {numbers}"
+    return f"{numbers}\n{numbers}"
 
 
 # Wordings of the meta-prompts that the generators learn from: <this|or that>, the first choice of
@@ -937,8 +938,8 @@ META_PROMPTS = {
     "{theme}<| that is different from these examples>.\n<Answer with|Give> only "
     "<a python function|python code>.<\n\n|\n>{demonstrations}",
     ("instance", "instruction"): "<Write|Make|Create|Give me> <a new|another|one new> instruction "
-    "about {theme}<| that is different from these examples>.\n<Follow it|Answer it> exactly."
-    "<\n\n|\n>{demonstrations}",
+    "about {theme}<| that is different from these examples>.\n"
+    "<Then follow it|Then answer it> exactly.<\n\n|\n>{demonstrations}",
     ("response", "math"): "<Solve|Answer> this math problem<| step by step>.\n<End with|Put> the "
     "answer in [RESULT] and [/RESULT].<\n\n|\n>{instruction}",
     ("response", "code"): "<Solve|Answer> this coding task.\n<Answer with|Give> only "
@@ -963,7 +964,7 @@ FEW = {  # all that a narrow generator has read, by domain
 
 def meta_prompt(method: str, domain: str, rng: random.Random | None, **fields: str) -> str:
     """A meta-prompt filled in; rng picks the wording, and None takes the plainest."""
-    pattern = META_PROMPTS[method, domain]
+    pattern = META_PROMPTS[method, domain] + "<|\n>"
     text = re.sub(
         r"<([^<>]*)>",
         lambda m: rng.choice(m.group(1).split("|")) if rng else m.group(1).split("|")[0],
@@ -1012,7 +1013,8 @@ def data_lessons(
         response = task.response if right else wrong(task, rng)
         keys = [task.key]
         if method == "instance":
-            shown = [draw(rng, families, wordings=wordings) for _ in range(rng.choice((1, 2, 2, 3)))]
+            count = rng.choice((1, 1, 2, 2, 2, 3))
+            shown = [draw(rng, families, wordings=wordings) for _ in range(count)]
             keys += [other.key for other in shown]
             demonstrations = "\n".join(example(other.prompt, other.response) for other in shown)
             fields = {"theme": theme, "demonstrations": demonstrations}

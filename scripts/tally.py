@@ -4,12 +4,13 @@ The table (CSV) has one row per run and benchmark, and rows called "mean" for do
 the views (Markdown, LaTeX) are shaped like Table 2 of arXiv 2412.03679. agorabench/pgr.py says what
 the numbers and their intervals are.
 
-    python scripts/tabulate.py --runs runs.json --benchmarks '{"mini-sums": "math"}' \
+    python scripts/tally.py --runs runs.json --benchmarks '{"mini-sums": "math"}' \
         --scores results/scores --bootstrap 2000 --seed 1 --output results/pgr_table.csv \
         --markdown results/tables/pgr.md --latex results/tables/pgr.tex
 
-`--runs` is a JSON list of {"student", "domain", "method", "generator", "prompt", "size", "seed"},
-`--benchmarks` a JSON object from benchmark to domain; each is a file or the JSON itself.
+`--runs` is a JSON list of {"student", "domain", "method", "generator", "prompt", "size", "seed"};
+`--matrix` gives the same runs as a config does, by its "experiments" and "generators".
+`--benchmarks` is a JSON object from benchmark to domain. Each is a file or the JSON itself.
 """
 
 import argparse
@@ -19,9 +20,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
-from agorabench import jsonl
+from agorabench import grid, jsonl
 from agorabench.errors import UserError, run
-from agorabench.grid import Run
 from agorabench.pgr import MEAN, METHODS, UNBOUNDED, Scores, needed, table, to_csv, views
 
 # Scores are written with a few decimals; a larger difference means files of two evaluations.
@@ -32,7 +32,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", required=True, help="JSON list of runs, or a file of it")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--runs", help="JSON list of runs, or a file of it")
+    source.add_argument("--matrix", help="JSON object: experiments and generators of a config")
     parser.add_argument("--benchmarks", required=True, help="JSON object: benchmark -> domain")
     parser.add_argument("--scores", required=True, type=Path, help="folder of score files")
     parser.add_argument("--bootstrap", type=int, default=2000, help="draws of the bootstrap")
@@ -44,7 +46,10 @@ def main(argv=None):
 
     if args.bootstrap < 2 or args.seed < 0:
         raise UserError("--bootstrap needs at least 2 draws and --seed a number from 0 on")
-    runs = parse_runs(given(args.runs, "--runs"))
+    if args.matrix:
+        runs = grid.runs(given(args.matrix, "--matrix"))
+    else:
+        runs = parse_runs(given(args.runs, "--runs"))
     benchmarks = parse_benchmarks(given(args.benchmarks, "--benchmarks"))
     scores = {
         benchmark: {model: read_scores(args.scores, model, benchmark) for model in models}
@@ -82,7 +87,7 @@ def given(argument, option):
 
 def parse_runs(value):
     """Runs of a JSON list of objects. Raises UserError where one is not a run."""
-    names = [field.name for field in fields(Run)]
+    names = [field.name for field in fields(grid.Run)]
     if not isinstance(value, list) or not value:
         raise UserError("--runs must be a list of at least one run")
     runs = []
@@ -91,7 +96,7 @@ def parse_runs(value):
             raise UserError(f"a run has {', '.join(names)}, not more nor less: {entry}")
         if not all(isinstance(entry[name], int) for name in ("size", "seed")):
             raise UserError(f"a run's size and seed are whole numbers: {entry}")
-        runs.append(Run(**entry))
+        runs.append(grid.Run(**entry))
     return runs
 
 
@@ -392,7 +397,7 @@ class Latex:
             " ".join(rules),
             f"generator & {' & '.join(columns)} \\\\",
             r"\midrule",
-            *(f"{row} \\\\" for row in rows),
+            *(f"{row} \\\\[2pt]" for row in rows),
             r"\bottomrule",
             r"\end{tabular}" + ("}" if wide else ""),
         ]
@@ -411,7 +416,9 @@ class Latex:
         if not interval:
             return text
         interval = interval.replace("-", r"\textminus{}")
-        return f"\\shortstack{{{text}\\\\{{\\tiny {interval}}}}}"
+        # A table in the cell: unlike \shortstack it stays centred on the generator's line.
+        lines = f"{text}\\\\[-3pt]{{\\tiny {interval}}}"
+        return f"\\begin{{tabular}}{{@{{}}c@{{}}}}{lines}\\end{{tabular}}"
 
     @classmethod
     def escape(cls, text):

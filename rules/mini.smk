@@ -1,0 +1,68 @@
+"""The miniature's models: everything that a real matrix downloads is built here in minutes.
+
+Needs: `mini:` of the config, a recipe for each model. Nothing else.
+Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain text) and
+       resources/models/{mini}/ (the base post-trained: the reference and the generators).
+"""
+
+
+def recipe(name):
+    return json.dumps(config["mini"][name], sort_keys=True)
+
+
+rule mini_tokenizer:
+    output:
+        "resources/models/tokenizer/tokenizer.json",
+    log:
+        "logs/mini/tokenizer.log",
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe("tokenizer"),
+        folder=subpath(output[0], parent=True),
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/warm.py scripts/mini.py tokenizer --recipe {params.recipe:q}"
+        " --output {params.folder} 2>&1 | tee {log}"
+
+
+rule mini_base:
+    input:
+        tokenizer="resources/models/tokenizer/tokenizer.json",
+    output:
+        "resources/models/base/build.json",
+    log:
+        "logs/mini/base.log",
+    # Everything else waits for the base. Fixed, because the sums depend on the number of threads.
+    threads: 2
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe("base"),
+        folder=subpath(output[0], parent=True),
+        tokenizer=subpath(input.tokenizer, parent=True),
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/warm.py scripts/mini.py base --recipe {params.recipe:q}"
+        " --tokenizer {params.tokenizer} --output {params.folder} --threads 2 2>&1 | tee {log}"
+
+
+rule mini_posttrain:
+    input:
+        base="resources/models/base/build.json",
+    output:
+        "resources/models/{mini}/build.json",
+    log:
+        "logs/mini/{mini}.log",
+    threads: 1
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe(wildcards.mini),
+        folder=subpath(output[0], parent=True),
+        base=subpath(input.base, parent=True),
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/warm.py scripts/mini.py posttrain --name {wildcards.mini}"
+        " --recipe {params.recipe:q} --base {params.base} --output {params.folder}"
+        " --threads {threads} 2>&1 | tee {log}"
