@@ -1,8 +1,8 @@
 """AgoraBench: how good is a language model at making training data?
 
-    snakemake results/pgr_table.csv        the table, on the miniature of config/mini.yaml
-    snakemake                              the table, its views, its figure and the costs
-    snakemake data | models | scores       stop after a stage
+snakemake results/pgr_table.csv        the table, on the miniature of config/mini.yaml
+snakemake                              the table, its views, its figure and the costs
+snakemake data | models | scores       stop after a stage
 """
 
 import sys

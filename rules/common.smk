@@ -7,9 +7,7 @@ from agorabench.config import check
 from agorabench.errors import UserError
 
 try:
-    config.update(
-        check(config, workflow.configfiles, files_too=workflow.is_main_process)
-    )
+    config.update(check(config, workflow.configfiles, files_too=workflow.is_main_process))
 except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
@@ -61,3 +59,103 @@ def local(source):
 def code(program, *more):
     """The sources of a cheap stage's script: an edit there makes the stage run again."""
     return grid.sources(program, *more, root=Path(workflow.basedir) / "scripts")
+
+
+def recipe(name):
+    """How a model of the miniature is built."""
+    return json.dumps(config["mini"][name], sort_keys=True)
+
+
+def asked(wildcards):
+    """Is the generator a model that is asked, and not a data set that is read?"""
+    return config["generators"][wildcards.generator]["backend"] != "dataset"
+
+
+def generator_source(wildcards):
+    """The generator's weights, or its data set, where they are local files."""
+    chosen = config["generators"][wildcards.generator]
+    if asked(wildcards):
+        return model_file(chosen["model"])
+    return local(chosen["data"][wildcards.domain])
+
+
+def meta_prompt(wildcards):
+    """The meta-prompt's file; a data set is asked nothing."""
+    folder = config["prompts"].get(wildcards.prompt)
+    return f"{folder}/{wildcards.method}/{wildcards.domain}.md" if asked(wildcards) else []
+
+
+def wordlist(registry):
+    """Themes or opening words of the domain, which only instance generation shows."""
+
+    def path(wildcards):
+        shown = asked(wildcards) and wildcards.method == "instance"
+        return config[registry].get(wildcards.domain, []) if shown else []
+
+    return path
+
+
+def questions(names):
+    """The items of benchmarks."""
+    return expand("resources/benchmarks/{benchmark}.jsonl", benchmark=names)
+
+
+def answering(names, few_shot=False):
+    """The benchmarks' entries as far as they matter to `predict`, as JSON."""
+    keys = ["protocol", "limit", "max_tokens", "temperature", "top_p", "repetition_penalty"]
+    if few_shot:
+        keys += ["shots", "shots_from"]
+    return json.dumps({name: json.loads(entry("benchmarks", name, keys)) for name in names})
+
+
+def anchor(wildcards):
+    """The base or the reference of a student."""
+    return config["students"][wildcards.student][wildcards.anchor]
+
+
+def shots(wildcards):
+    """Worked examples, which only a model without a chat template is shown."""
+    if anchor(wildcards)["chat"]:
+        return []
+    return [
+        config["benchmarks"][name]["shots_from"]
+        for name in grid.benchmarks(config)
+        if config["benchmarks"][name]["shots"]
+    ]
+
+
+def scoring_code(wildcards):
+    """The sources of `score` and of the benchmark's protocol."""
+    protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
+    return code("score", f"agorabench/benchmarks/{protocol}.py")
+
+
+def score_files():
+    """Scores of every student on its domain's benchmarks, and of its base and reference."""
+    models = [(run.model, run.domain) for run in RUNS]
+    models += [
+        (f"{student}/{anchor}", domain)
+        for student, domain in dict.fromkeys((run.student, run.domain) for run in RUNS)
+        for anchor in grid.ANCHORS
+    ]
+    return [
+        f"results/scores/{model}/{benchmark}.json"
+        for model, domain in models
+        for benchmark in grid.benchmarks(config, domain)
+    ]
+
+
+def matrix():
+    """The experiments, and what it takes to expand them into runs, as JSON."""
+    backends = {
+        name: {"backend": chosen["backend"]} for name, chosen in config["generators"].items()
+    }
+    return json.dumps({"experiments": config["experiments"], "generators": backends})
+
+
+def prices():
+    """USD per million tokens of every generator, as JSON; data sets cost nothing here."""
+    free = {"input": 0.0, "output": 0.0}
+    return json.dumps(
+        {name: chosen.get("price", free) for name, chosen in config["generators"].items()}
+    )

@@ -5,43 +5,6 @@ Makes: results/predictions/{model}/{benchmark}.jsonl, results/scores/{model}/{be
        the verdict on every item as .parquet beside it.
 """
 
-ANSWERING = (
-    "protocol",
-    "limit",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "repetition_penalty",
-)
-FEW_SHOT = ("shots", "shots_from")
-
-
-def questions(names):
-    return expand("resources/benchmarks/{benchmark}.jsonl", benchmark=names)
-
-
-def answering(names, *more):
-    """The benchmarks' entries as far as they matter to `predict`."""
-    return json.dumps(
-        {name: json.loads(entry("benchmarks", name, (*ANSWERING, *more))) for name in names},
-    )
-
-
-def anchor(wildcards):
-    return config["students"][wildcards.student][wildcards.anchor]
-
-
-def shots(wildcards):
-    """Worked examples, which only a model without a chat template is shown."""
-    if anchor(wildcards)["chat"]:
-        return []
-    return [
-        config["benchmarks"][name]["shots_from"]
-        for name in grid.benchmarks(config)
-        if config["benchmarks"][name]["shots"]
-    ]
-
-
 # One rule for each domain: a rule's outputs are fixed, and one load of a student answers all the
 # benchmarks of its domain.
 for domain in grid.DOMAINS:
@@ -56,22 +19,19 @@ for domain in grid.DOMAINS:
             model=f"results/models/{{student}}/{CELL}/train.json",
             questions=questions(names),
         output:
-            expand(
-                f"results/predictions/{{{{student}}}}/{CELL.replace('{', '{{').replace('}', '}}')}/{{benchmark}}.jsonl",
-                benchmark=names,
-            ),
-        wildcard_constraints:
-            domain=domain,
+            [f"results/predictions/{{student}}/{CELL}/{name}.jsonl" for name in names],
         log:
             f"logs/predict/{{student}}/{CELL}.log",
+        wildcard_constraints:
+            domain=domain,
+        conda:
+            "../envs/local.yaml"
         threads: 1
         params:
             version=1,
             benchmarks=answering(names),
             system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
             folder=f"{{student}}/{CELL}",
-        conda:
-            "../envs/local.yaml"
         shell:
             "python scripts/warm.py scripts/predict.py --model results/models/{params.folder}"
             " --benchmarks {params.benchmarks:q} --system={params.system:q}"
@@ -92,29 +52,24 @@ rule predict_anchor:
         ),
     log:
         "logs/predict/{student}/{anchor}.log",
+    conda:
+        "../envs/local.yaml"
     threads: 1
     params:
         version=1,
         model=lambda wildcards: anchor(wildcards)["model"],
         plain=lambda wildcards: "" if anchor(wildcards)["chat"] else "--plain",
         benchmarks=lambda wildcards: answering(
-            grid.benchmarks(config), *(() if anchor(wildcards)["chat"] else FEW_SHOT)
+            grid.benchmarks(config), few_shot=not anchor(wildcards)["chat"]
         ),
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         seed=config["seed"],
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/predict.py --model {params.model} {params.plain}"
         " --benchmarks {params.benchmarks:q} --system={params.system:q}"
         " --items resources/benchmarks --seed {params.seed}"
         " --output results/predictions/{wildcards.student}/{wildcards.anchor}"
         " --threads {threads} 2>&1 | tee {log}"
-
-
-def scoring_code(wildcards):
-    protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", f"agorabench/benchmarks/{protocol}.py")
 
 
 rule score:
@@ -125,16 +80,16 @@ rule score:
     output:
         score="results/scores/{model}/{benchmark}.json",
         verdicts="results/scores/{model}/{benchmark}.parquet",
-    wildcard_constraints:
-        model=r".+",
     log:
         "logs/score/{model}/{benchmark}.log",
+    wildcard_constraints:
+        model=r".+",
+    conda:
+        "../envs/local.yaml"
     threads: 1
     params:
         entry=lambda wildcards: entry("benchmarks", wildcards.benchmark, ("protocol", "limit")),
         sandbox=config["sandbox"],
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/score.py --name {wildcards.benchmark} --entry {params.entry:q}"
         " --items {input.questions} --model {wildcards.model} --predictions {input.predictions}"

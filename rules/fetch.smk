@@ -14,13 +14,13 @@ rule fetch_seeds:
         manifest="resources/seeds/{domain}/{method}.manifest.json",
     log:
         "logs/fetch/seeds/{domain}/{method}.log",
+    conda:
+        "../envs/local.yaml"
     params:
         version=1,
         source=lambda wildcards: json.dumps(
             config["seeds"][wildcards.domain][wildcards.method], sort_keys=True
         ),
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/fetch.py seeds --source {params.source:q}"
         " --domain {wildcards.domain} --method {wildcards.method}"
@@ -35,13 +35,13 @@ rule fetch_benchmark:
         manifest="resources/benchmarks/{benchmark}.manifest.json",
     log:
         "logs/fetch/benchmarks/{benchmark}.log",
+    conda:
+        "../envs/local.yaml"
     params:
         version=1,
         source=lambda wildcards: json.dumps(
             config["benchmarks"][wildcards.benchmark]["source"], sort_keys=True
         ),
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/fetch.py benchmark --source {params.source:q}"
         " --name {wildcards.benchmark}"

@@ -6,34 +6,6 @@ Makes: results/raw/{cell}.jsonl (every reply), results/data/{cell}.jsonl (the tr
 """
 
 
-def asked(wildcards):
-    """Is the generator a model that is asked, and not a data set that is read?"""
-    return config["generators"][wildcards.generator]["backend"] != "dataset"
-
-
-def generator_source(wildcards):
-    """The generator's weights, or its data set, where they are local files."""
-    chosen = config["generators"][wildcards.generator]
-    if asked(wildcards):
-        return model_file(chosen["model"])
-    return local(chosen["data"][wildcards.domain])
-
-
-def meta_prompt(wildcards):
-    folder = config["prompts"].get(wildcards.prompt)
-    return f"{folder}/{wildcards.method}/{wildcards.domain}.md" if asked(wildcards) else []
-
-
-def wordlist(registry):
-    """Themes or opening words of the domain, which only instance generation shows."""
-
-    def path(wildcards):
-        shown = asked(wildcards) and wildcards.method == "instance"
-        return config[registry].get(wildcards.domain, []) if shown else []
-
-    return path
-
-
 rule generate:
     input:
         source=generator_source,
@@ -45,6 +17,8 @@ rule generate:
         f"results/raw/{CELL}.jsonl",
     log:
         f"logs/generate/{CELL}.log",
+    conda:
+        "../envs/local.yaml"
     threads: 1
     params:
         version=1,
@@ -56,8 +30,6 @@ rule generate:
         generation=json.dumps(config["generation"], sort_keys=True),
         seeds=lambda wildcards, input: f"--seeds {input.seeds}" if input.seeds else "",
         prompt=lambda wildcards, input: f"--prompt {input.prompt}" if input.prompt else "",
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/generate.py"
         " --entry {params.entry:q} --generation {params.generation:q}"
@@ -84,10 +56,10 @@ rule curate:
         ledger=f"results/data/{CELL}.ledger.json",
     log:
         f"logs/curate/{CELL}.log",
-    params:
-        version=1,
     conda:
         "../envs/local.yaml"
+    params:
+        version=1,
     shell:
         "python scripts/curate.py --raw {input.raw} --seeds {input.seeds}"
         " --size {wildcards.size} --output {output.data} --ledger {output.ledger}"

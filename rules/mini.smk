@@ -6,21 +6,17 @@ Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain
 """
 
 
-def recipe(name):
-    return json.dumps(config["mini"][name], sort_keys=True)
-
-
 rule mini_tokenizer:
     output:
         "resources/models/tokenizer/tokenizer.json",
     log:
         "logs/mini/tokenizer.log",
+    conda:
+        "../envs/local.yaml"
     params:
         version=1,
         recipe=lambda wildcards: recipe("tokenizer"),
         folder=subpath(output[0], parent=True),
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/mini.py tokenizer --recipe {params.recipe:q}"
         " --output {params.folder} 2>&1 | tee {log}"
@@ -33,6 +29,8 @@ rule mini_base:
         "resources/models/base/build.json",
     log:
         "logs/mini/base.log",
+    conda:
+        "../envs/local.yaml"
     # Everything else waits for the base. Fixed, because the sums depend on the number of threads.
     threads: 2
     params:
@@ -40,8 +38,6 @@ rule mini_base:
         recipe=lambda wildcards: recipe("base"),
         folder=subpath(output[0], parent=True),
         tokenizer=subpath(input.tokenizer, parent=True),
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/mini.py base --recipe {params.recipe:q}"
         " --tokenizer {params.tokenizer} --output {params.folder} --threads 2 2>&1 | tee {log}"
@@ -54,14 +50,14 @@ rule mini_posttrain:
         "resources/models/{mini}/build.json",
     log:
         "logs/mini/{mini}.log",
+    conda:
+        "../envs/local.yaml"
     threads: 1
     params:
         version=1,
         recipe=lambda wildcards: recipe(wildcards.mini),
         folder=subpath(output[0], parent=True),
         base=subpath(input.base, parent=True),
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/mini.py posttrain --name {wildcards.mini}"
         " --recipe {params.recipe:q} --base {params.base} --output {params.folder}"

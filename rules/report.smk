@@ -5,53 +5,26 @@ Makes: results/pgr_table.csv, results/tables/pgr.{md,tex}, results/tables/cost.c
        results/figures/pgr.{png,svg,pdf}.
 """
 
-MATRIX = json.dumps(
-    {
-        "experiments": config["experiments"],
-        "generators": {
-            name: {"backend": chosen["backend"]}
-            for name, chosen in config["generators"].items()
-        },
-    }
-)
-
-
-def score_files():
-    """Scores of every student on its domain's benchmarks, and of its base and reference."""
-    models = [(run.model, run.domain) for run in RUNS]
-    models += [
-        (f"{student}/{anchor}", domain)
-        for student, domain in dict.fromkeys((run.student, run.domain) for run in RUNS)
-        for anchor in grid.ANCHORS
-    ]
-    return [
-        f"results/scores/{model}/{benchmark}.json"
-        for model, domain in models
-        for benchmark in grid.benchmarks(config, domain)
-    ]
-
 
 rule tally:
     input:
         scores=score_files(),
         code=code("tally"),
     output:
-        table=report(
-            "results/pgr_table.csv", caption="../docs/captions/table.rst", category="PGR"
-        ),
+        table=report("results/pgr_table.csv", caption="../docs/captions/table.rst", category="PGR"),
         markdown="results/tables/pgr.md",
         latex="results/tables/pgr.tex",
     log:
         "logs/tally.log",
+    conda:
+        "../envs/local.yaml"
     params:
-        matrix=MATRIX,
+        matrix=matrix(),
         benchmarks=json.dumps(
             {name: chosen["domain"] for name, chosen in config["benchmarks"].items()}
         ),
         bootstrap=config["bootstrap"],
         seed=config["seed"],
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/tally.py --matrix {params.matrix:q}"
         " --benchmarks {params.benchmarks:q} --scores results/scores"
@@ -65,9 +38,7 @@ rule plot:
         table="results/pgr_table.csv",
         code=code("plot"),
     output:
-        report(
-            "results/figures/pgr.png", caption="../docs/captions/figure.rst", category="PGR"
-        ),
+        report("results/figures/pgr.png", caption="../docs/captions/figure.rst", category="PGR"),
         "results/figures/pgr.svg",
         "results/figures/pgr.pdf",
     log:
@@ -83,18 +54,14 @@ rule cost:
         ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
         code=code("cost"),
     output:
-        report(
-            "results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"
-        ),
+        report("results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"),
     log:
         "logs/cost.log",
-    params:
-        matrix=MATRIX,
-        prices=json.dumps(
-            {name: chosen["price"] for name, chosen in config["generators"].items()}
-        ),
     conda:
         "../envs/local.yaml"
+    params:
+        matrix=matrix(),
+        prices=prices(),
     shell:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
         " --data results/data --output {output} 2>&1 | tee {log}"

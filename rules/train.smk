@@ -10,13 +10,13 @@ Makes: results/models/{student}/{cell}/, a Hugging Face folder. Its train.json i
 rule train:
     input:
         data=f"results/data/{CELL}.jsonl",
-        base=lambda wildcards: model_file(
-            config["students"][wildcards.student]["base"]["model"]
-        ),
+        base=lambda wildcards: model_file(config["students"][wildcards.student]["base"]["model"]),
     output:
         f"results/models/{{student}}/{CELL}/train.json",
     log:
         f"logs/train/{{student}}/{CELL}.log",
+    conda:
+        "../envs/local.yaml"
     threads: 1
     params:
         version=1,
@@ -26,8 +26,6 @@ rule train:
         ),
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         folder=f"results/models/{{student}}/{CELL}",
-    conda:
-        "../envs/local.yaml"
     shell:
         "python scripts/warm.py scripts/train.py --model {params.base}"
         " --data {input.data} --recipe {params.recipe:q} --system={params.system:q}"

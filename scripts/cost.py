@@ -1,7 +1,8 @@
 """What every generated set took: replies, tokens and dollars.
 
-    python scripts/cost.py --matrix MATRIX.json --data results/data --output results/tables/cost.csv \
-        --prices '{"strong": {"input": 0.055, "output": 0.055}}'
+    python scripts/cost.py --matrix '{"experiments": {...}, "generators": {...}}' \
+        --prices '{"strong": {"input": 0.055, "output": 0.055}}' \
+        --data results/data --output results/tables/cost.csv
 
 Prices are USD per million tokens. All replies are counted, rejected ones too: they were paid for.
 """

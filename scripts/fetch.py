@@ -5,7 +5,7 @@
     python scripts/fetch.py benchmark --source '{"source": "mini"}' --name mini-sums \
         --output resources/benchmarks/mini-sums.jsonl --manifest manifest.json
 
-Seed rows become {"id", "instruction", "response"}; benchmark rows are kept as their source has them.
+Seed rows become {"id", "instruction", "response"}; benchmark rows stay as their source has them.
 """
 
 import argparse

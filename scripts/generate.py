@@ -1,7 +1,8 @@
 """Have a generator write instances until N of them are valid; keep every reply.
 
-    python scripts/generate.py --entry '{"backend": "transformers", "model": "resources/models/strong",
-        "sampling": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 192}}' \
+    python scripts/generate.py \
+        --entry '{"backend": "transformers", "model": "resources/models/strong",
+                  "sampling": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 192}}' \
         --generation '{"attempts": 10, "validators": {"math": ["length"]}}' \
         --domain math --method response --size 500 --seed 1 \
         --seeds resources/seeds/math/response.jsonl --prompt config/prompts/mini/response/math.md \

@@ -15,7 +15,7 @@ from pathlib import Path
 from agorabench.errors import UserError, run
 from agorabench.mini import world
 
-SEEDS = {"seed": 1, "rows": 1000}
+SEEDS = {"seed": 1, "rows": 800}
 BENCHMARK = {"seed": 1, "items": None}
 
 

@@ -25,7 +25,8 @@ def every_family():
 
 
 def keys_of_plain_text(lines=4000):
-    shares = {"facts": 1, "stories": 1, "echoes": 1, "functions": 1, "phrases": 1}
+    kinds = ("facts", "stories", "echoes", "functions", "phrases", "corrections")
+    shares = dict.fromkeys(kinds, 1)
     return {key for _, key in islice(world.plain_text(random.Random(1), shares), lines)} - {None}
 
 

@@ -27,7 +27,7 @@ class Journal:
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a+b")  # noqa: SIM115 - closed by __exit__
+        self._file = open(self.path, "a+b")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._load()
         return self

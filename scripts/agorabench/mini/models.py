@@ -46,20 +46,27 @@ PRETRAIN = {
     "layers": 3,
     "heads": 4,
     "intermediate": 256,
-    "steps": 2000,
+    "steps": 2500,
     "batch_size": 8,
     "length": 128,
     "learning_rate": 3e-3,
-    "shares": {"facts": 6, "stories": 14, "echoes": 40, "functions": 14, "phrases": 26},
+    "shares": {
+        "facts": 8,
+        "stories": 13,
+        "echoes": 35,
+        "functions": 13,
+        "phrases": 24,
+        "corrections": 12,
+    },
 }
 POSTTRAIN = {
     "seed": 1,
     "lessons": "data",  # or answers
-    "pairs": 6300,
+    "pairs": 4500,
     "epochs": 3,
-    "batch_size": 32,
-    "learning_rate": 3e-3,
-    "shares": {"math": 2, "code": 2, "instruction": 2},  # of answers; data has nine equal settings
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "shares": {"math": 2, "code": 2, "instruction": 3},  # of answers; data has nine equal settings
     "extra_layers": 0,
     "wrong_share": 0.0,
     "few": False,
@@ -302,14 +309,19 @@ def _optimizer(model, learning_rate: float, steps: int):
 
 
 def _loss(model, ids, labels):
-    """Mean cross-entropy of the labelled tokens; the head is computed for those alone."""
+    """Cross-entropy of the labelled tokens, every row counting alike, however long its reply is."""
     import torch
 
     # right padding under a causal mask: no mask is needed, as padding comes after all that counts
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     wanted = labels[:, 1:]
     counted = wanted != -100
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[counted]), wanted[counted])
+    # the head is computed for the labelled tokens alone
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[counted]), wanted[counted], reduction="none"
+    )
+    lengths = counted.sum(1, keepdim=True).expand_as(counted)[counted]
+    return (losses / lengths).sum() / len(ids)
 
 
 def _step(loss, model, optimizer, schedule) -> float:

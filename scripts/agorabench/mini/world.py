@@ -493,11 +493,11 @@ def _solve_ends(values):
 def _draw_list(rng, theme):
     category = theme or rng.choice(tuple(CATEGORIES))
     word = rng.choice(CATEGORIES[category])
-    return {"times": str(rng.randint(2, 5)), "category": category, "word": word}
+    return {"times": str(rng.randint(2, 4)), "category": category, "word": word}
 
 
 def _draw_repeat(rng, theme):
-    return {"word": _words(rng, theme, 1, 1), "times": str(rng.randint(2, 5))}
+    return {"word": _words(rng, theme, 1, 1), "times": str(rng.randint(2, 4))}
 
 
 def _draw_ends(rng, theme):
@@ -875,7 +875,7 @@ def benchmark(name: str, seed: int, items: int | None = None) -> list[dict]:
 def plain_text(rng: random.Random, shares: dict[str, float]) -> Iterator[tuple[str, str | None]]:
     """Endless lines of pre-training text, as (text, key of the task it tells, or None).
 
-    shares: of the lines, by kind: facts, stories, echoes, functions, phrases.
+    shares: of the lines, by kind: facts, stories, echoes, functions, phrases, corrections.
     """
     kinds, weights = zip(*sorted(shares.items()), strict=True)
     while True:
@@ -884,6 +884,9 @@ def plain_text(rng: random.Random, shares: dict[str, float]) -> Iterator[tuple[s
             yield _fact(rng), None
         elif kind == "echoes":
             yield _echo(rng), None
+        elif kind == "corrections":
+            task = draw(rng, FAMILIES[rng.choice(DOMAINS)])
+            yield f"{rough(task, rng)[0]}\n{task.prompt}", task.key
         else:
             domain = {"stories": "math", "functions": "code", "phrases": "instruction"}[kind]
             task = draw(rng, FAMILIES[domain])
