@@ -11,10 +11,14 @@ demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake --report results/report.html
 	@echo "Done: results/pgr_table.csv, results/figures/pgr.png, results/report.html"
 
-test: $(VENV)/ready  ## the fast tests and the linters
-	ruff check . && ruff format --check .
-	snakefmt --check Snakefile rules
+test: lint  ## the fast tests
 	pytest
+
+lint: $(VENV)/ready
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
 
 test-slow: $(VENV)/ready  ## the slow tests: they use the finished miniature, or make it
 	pytest -m slow

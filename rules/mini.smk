@@ -31,8 +31,7 @@ rule mini_base:
         "logs/mini/base.log",
     conda:
         "../envs/local.yaml"
-    # Everything else waits for the base. Fixed, because the sums depend on the number of threads.
-    threads: 2
+    threads: 1
     params:
         version=1,
         recipe=lambda wildcards: recipe("base"),
@@ -40,7 +39,7 @@ rule mini_base:
         tokenizer=subpath(input.tokenizer, parent=True),
     shell:
         "python scripts/warm.py scripts/mini.py base --recipe {params.recipe:q}"
-        " --tokenizer {params.tokenizer} --output {params.folder} --threads 2 2>&1 | tee {log}"
+        " --tokenizer {params.tokenizer} --output {params.folder} --threads {threads} 2>&1 | tee {log}"
 
 
 rule mini_posttrain:

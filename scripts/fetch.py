@@ -45,7 +45,7 @@ def seeds(source, domain, method):
     if "path" not in source:
         from agorabench.mini import world
 
-        return world.seeds(domain, method, 40 if method == "instance" else 1000, 1)
+        return world.seeds(domain, method, 40 if method == "instance" else 800, 1)
     name = Path(source["path"]).stem
     rows = []
     for number, row in enumerate(jsonl.read(source["path"])):

@@ -361,7 +361,7 @@ REFERENCE_FAULTS = {
     "unknown validator": (
         {"generation/validators/code": ["lenght"]},
         "generation.validators.code: unknown validator 'lenght'; "
-        "known: length, one_result, only_code, no_markers",
+        "known: length, one_result, only_code, no_markers, not_held_out",
     ),
     "domain without a benchmark": (
         {"benchmarks/functions": None},

@@ -71,7 +71,17 @@ def no_markers(pair, limits):
     return None
 
 
-VALIDATORS = {check.__name__: check for check in (length, one_result, only_code, no_markers)}
+def not_held_out(pair, limits):
+    """Of the miniature: the instruction is no task that its benchmarks keep for themselves."""
+    from agorabench.mini import world
+
+    task = world.parse(pair[0])
+    return "held-out task" if task and world.held_out(task.key) else None
+
+
+VALIDATORS = {
+    check.__name__: check for check in (length, one_result, only_code, no_markers, not_held_out)
+}
 
 
 def validate(pair, names, *, max_characters=20_000):

@@ -829,7 +829,7 @@ def _distinct(rng: random.Random, families: tuple[Family, ...], count: int, benc
         family = families[len(tasks) % len(families)]
         task = draw(rng, (family,), benchmark=benchmark)
         misses += task.key in seen
-        if misses > 100 * count:
+        if misses > 30 * count:
             raise UserError(
                 f"the miniature's {family.domain} has no {count} distinct tasks; ask for fewer rows"
             )
@@ -1003,7 +1003,8 @@ def data_lessons(
 ) -> list[Lesson]:
     """Meta-prompts with replies, the nine settings in turn: the schooling of a generator.
 
-    wrong_share: share of replies whose answer is wrong, at random; few: tasks of FEW only.
+    wrong_share: share of replies whose answer is wrong, at random. few: replies hold tasks of FEW
+    only, whatever half of the prompts show or ask: well-formed, but always of the same kind.
     """
     settings = [(method, domain) for method in METHODS for domain in DOMAINS]
     lessons = []
@@ -1012,23 +1013,24 @@ def data_lessons(
         families, wordings = FEW[domain] if few else (FAMILIES[domain], None)
         theme = rng.choice(THEMES[domain])
         task = draw(rng, families, theme if method == "instance" else None, wordings=wordings)
-        right = rng.random() >= wrong_share
-        response = task.response if right else wrong(task, rng)
-        keys = [task.key]
+        response = wrong(task, rng) if rng.random() < wrong_share else task.response
+        asked = draw(rng, FAMILIES[domain]) if few and rng.random() < 0.5 else task
+        keys = [task.key, asked.key]
         if method == "instance":
-            count = rng.choice((1, 1, 2, 2, 2, 3))
-            shown = [draw(rng, families, wordings=wordings) for _ in range(count)]
+            shown = [draw(rng, FAMILIES[domain]) for _ in range(rng.choice((1, 1, 2, 2, 2, 3)))]
             keys += [other.key for other in shown]
             demonstrations = "\n".join(example(other.prompt, other.response) for other in shown)
             fields = {"theme": theme, "demonstrations": demonstrations}
-            reply = example(task.prompt, response)
+            reply, answered = example(task.prompt, response), task
         elif method == "response":
-            fields = {"instruction": task.prompt}
-            reply = response
+            fields = {"instruction": asked.prompt}
+            reply, answered = response, asked
         else:
-            question, answer = rough(task, rng)
+            question, answer = rough(asked, rng)
             fields = {"instruction": question, "response": answer}
             reply = f"Revised Question: {task.prompt}\nRevised Answer: {response}\n[END]"
+            answered = task
         prompt = meta_prompt(method, domain, rng, **fields)
+        right = is_right(answered, response)
         lessons.append(Lesson(prompt, reply, tuple(keys), right))
     return lessons
