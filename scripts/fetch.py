@@ -45,7 +45,7 @@ def seeds(source, domain, method):
     if "path" not in source:
         from agorabench.mini import world
 
-        return world.seeds(domain, method, 40 if method == "instance" else 800, 1)
+        return world.seeds(domain, method)
     name = Path(source["path"]).stem
     rows = []
     for number, row in enumerate(jsonl.read(source["path"])):
@@ -67,7 +67,7 @@ def benchmark(source, name):
         return jsonl.read(source["path"])
     from agorabench.mini import world
 
-    return world.benchmark(name, 1)
+    return world.benchmark(name)
 
 
 if __name__ == "__main__":

@@ -326,26 +326,14 @@ def test_nothing_but_the_worlds_own_functions_is_ever_executed_here(code):
 # ------------------------------------------------------------------------------------ the commands
 
 
-def test_the_command_writes_seeds_and_benchmarks(tmp_path):
-    import mini
-
-    seeds, items = tmp_path / "a" / "seeds.jsonl", tmp_path / "items.jsonl"
-    flags = ["--domain", "math", "--method", "response", "--recipe", '{"rows": 12}']
-    mini.main(["seeds", *flags, "--output", str(seeds)])
-    mini.main(["benchmark", "--name", "mini-code", "--output", str(items)])
-    assert len(seeds.read_text().splitlines()) == 12
-    rows = [json.loads(line) for line in items.read_text().splitlines()]
-    assert rows == world.benchmark("mini-code", seed=1)
-
-
 def test_a_misspelt_recipe_is_refused_with_the_keys_there_are(tmp_path):
     import mini
 
-    flags = ["--domain", "math", "--method", "response", "--output", str(tmp_path / "s.jsonl")]
-    with pytest.raises(UserError, match=r"'row'.*known: seed, rows"):
-        mini.main(["seeds", *flags, "--recipe", '{"row": 12}'])
+    output = ["--output", str(tmp_path / "tokenizer")]
+    with pytest.raises(UserError, match=r"'line'.*known: seed, vocabulary, lines"):
+        mini.main(["tokenizer", *output, "--recipe", '{"line": 12}'])
     with pytest.raises(UserError, match="not JSON"):
-        mini.main(["seeds", *flags, "--recipe", "{rows: 12}"])
+        mini.main(["tokenizer", *output, "--recipe", "{lines: 12}"])
 
 
 # -------------------------------------------------------------------------------------- the models

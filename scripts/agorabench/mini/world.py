@@ -840,12 +840,17 @@ def _distinct(rng: random.Random, families: tuple[Family, ...], count: int, benc
     return tasks
 
 
-def seeds(domain: str, method: str, rows: int, seed: int) -> list[dict]:
+# Rows of the seed sets; those of instance generation are few, because students train on them too.
+SEED_ROWS = {"instance": 40, "response": 800, "enhancement": 800}
+
+
+def seeds(domain: str, method: str, rows: int | None = None, seed: int = 1) -> list[dict]:
     """Seed data of one setting: rows {"id", "instruction", "response"} of distinct tasks.
 
     instance: clean pairs; response: bare instructions (response ""); enhancement: rough pairs.
     """
     rng = random.Random(f"seeds/{domain}/{method}/{seed}")
+    rows = rows or SEED_ROWS[method]
     made = []
     for number, task in enumerate(_distinct(rng, FAMILIES[domain], rows, benchmark=False)):
         instruction, response = task.prompt, task.response
@@ -858,7 +863,7 @@ def seeds(domain: str, method: str, rows: int, seed: int) -> list[dict]:
     return made
 
 
-def benchmark(name: str, seed: int, items: int | None = None) -> list[dict]:
+def benchmark(name: str, seed: int = 1, items: int | None = None) -> list[dict]:
     """A benchmark's rows, all held out: {"id", "kind", "prompt", "reference", ...}.
 
     math rows carry "answer", code rows "tests" and "entry_point", instruction rows "constraint".
