@@ -1,0 +1,189 @@
+"""A tiny real model: how it is sampled, trained and prompted."""
+
+import json
+
+import mini
+import predict
+import pytest
+import torch
+import train
+from agorabench import jsonl
+from agorabench.backends.transformers import Engine, Generator, OwnSampler, identity
+from agorabench.errors import UserError
+
+TINY = {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
+RECIPE = {
+    "epochs": 1,
+    "learning_rate": 0.002,
+    "batch_size": 8,
+    "gradient_accumulation": 1,
+    "max_length": 128,
+    "warmup": 0.1,
+    "schedule": "linear",
+    "weight_decay": 0.0,
+    "precision": "float32",
+}
+SAMPLING = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 12}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The folder of a barely trained model with the miniature's tokenizer and template."""
+    home = tmp_path_factory.mktemp("model")
+    tokenizer, base = str(home / "tokenizer"), str(home / "base")
+    mini.main(["tokenizer", "--output", tokenizer, "--recipe", '{"lines": 500}'])
+    flags = ["--tokenizer", tokenizer, "--output", base, "--recipe", json.dumps(TINY)]
+    mini.main(["base", *flags])
+    return base
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return Engine(model)
+
+
+def ask(engine, questions, seeds, **sampling):
+    prompts = [engine.chat([{"role": "user", "content": text}]) for text in questions]
+    return engine.generate(prompts, seeds, **{**SAMPLING, **sampling})
+
+
+def test_a_reply_does_not_depend_on_its_neighbours(engine):
+    questions = ["Say this in capitals: cat", "How many?", "Write a function f(x) that adds 3."]
+    together = ask(engine, questions, [1, 2, 3])
+    assert ask(engine, questions[:1], [1]) == together[:1]
+    assert ask(engine, questions[::-1], [3, 2, 1]) == together[::-1]
+
+
+def test_another_seed_gives_another_reply(engine):
+    replies = ask(engine, ["How many?"] * 8, range(8))
+    assert len({reply["reply"] for reply in replies}) > 1
+
+
+def test_temperature_zero_is_greedy(engine):
+    replies = ask(engine, ["How many?"] * 3, [1, 2, 3], temperature=0.0)
+    assert len({reply["reply"] for reply in replies}) == 1
+
+
+def test_a_cut_reply_says_so_and_counts_its_tokens(engine):
+    (reply,) = ask(engine, ["How many?"], [1], max_tokens=1)
+    assert reply["usage"]["output"] == 1
+    prompt = engine.chat([{"role": "user", "content": "How many?"}])
+    assert reply["usage"]["input"] == len(prompt)
+    assert reply["finish_reason"] == "length"
+
+
+def test_the_text_ends_before_a_stop_string(engine):
+    (free,) = ask(engine, ["How many?"], [1], temperature=0.0, max_tokens=30)
+    stop = free["reply"][len(free["reply"]) // 2 :][:3]
+    (cut,) = ask(engine, ["How many?"], [1], temperature=0.0, max_tokens=30, stop=[stop])
+    assert cut["reply"] == free["reply"][: free["reply"].index(stop)]
+    assert cut["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(1.0, 4), (0.9, 3), (0.5, 1), (0.51, 2)])
+def test_draws_follow_the_nucleus(top_p, kept):
+    probabilities = torch.tensor([0.1, 0.5, 0.1, 0.3]).double()
+    draws = 4000
+    sampler = OwnSampler(range(draws), 1, 1.0, top_p)
+    scores = sampler(None, probabilities.log().float().expand(draws, 4))
+    share = torch.bincount(scores.argmax(-1), minlength=4) / draws
+    order = [1, 3, 0, 2][:kept]
+    wanted = torch.zeros(4, dtype=torch.double)
+    wanted[order] = probabilities[order] / probabilities[order].sum()
+    assert (share - wanted).abs().max() < 0.03
+
+
+def test_temperature_sharpens():
+    logits = torch.tensor([0.0, 1.0]).expand(4000, 2)
+    drawn = OwnSampler(range(4000), 1, 0.5, 1.0)(None, logits).argmax(-1)
+    assert abs(drawn.double().mean().item() - torch.tensor(2.0).sigmoid().item()) < 0.03
+
+
+def test_requests_come_back_in_batches_with_their_fingerprints(model):
+    generator = Generator({"model": model, "sampling": SAMPLING, "batch_size": 2}, 1)
+    requests = [
+        {
+            "fingerprint": jsonl.fingerprint(number),
+            "messages": [{"role": "user", "content": "How many?"}],
+        }
+        for number in range(5)
+    ]
+    batches = list(generator.complete(requests))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    found = [reply["fingerprint"] for batch in batches for reply in batch]
+    assert found == [request["fingerprint"] for request in requests]
+
+
+def test_a_model_is_named_by_its_weights(model):
+    assert identity(model) == jsonl.digest(f"{model}/model.safetensors")
+    assert identity("some-lab/some-model") == "some-lab/some-model"
+
+
+def test_a_missing_model_is_one_sentence():
+    with pytest.raises(UserError, match=r"cannot load the model \./nowhere"):
+        Engine("./nowhere")
+
+
+def rows(count=24, words=3):
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"Say cat {number} times."},
+                {"role": "assistant", "content": "cat " * (words - 1) + "cat"},
+            ]
+        }
+        for number in range(count)
+    ]
+
+
+def trained(model, output, seed=1):
+    data = output.parent / "data.jsonl"
+    jsonl.write(data, rows())
+    arguments = ["--model", model, "--data", str(data), "--recipe", json.dumps(RECIPE)]
+    train.main([*arguments, "--seed", str(seed), "--output", str(output)])
+    return jsonl.read_json(output / "train.json")
+
+
+def test_training_is_recorded_and_repeats_itself(model, tmp_path):
+    first = trained(model, tmp_path / "first")
+    assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
+    assert first["digest"] == jsonl.digest(tmp_path / "first" / "model.safetensors")
+    assert first["digest"] != identity(model)
+    assert trained(model, tmp_path / "again")["digest"] == first["digest"]
+    assert trained(model, tmp_path / "other", seed=2)["digest"] != first["digest"]
+
+
+def test_the_loss_is_on_the_response_and_its_end_of_turn(model, tmp_path):
+    conversations = train.conversations(rows(), system="Be brief.")
+    trainer, _ = train.train(model, conversations, RECIPE, 1, tmp_path, 1, "test")
+    batch = trainer.data_collator([trainer.train_dataset[0]])
+    kept = batch["labels"][0] != -100
+    decode = trainer.processing_class.decode
+    assert decode(batch["input_ids"][0][kept]).strip() == "cat cat cat<|end|>"
+    assert decode(batch["input_ids"][0][~kept]).startswith("<|system|>Be brief.<|end|><|user|>Say")
+
+
+def test_too_many_long_examples_are_refused(model, tmp_path):
+    conversations = train.conversations(rows(words=200))
+    with pytest.raises(UserError, match="100% of the examples are longer than max_length 128"):
+        train.train(model, conversations, RECIPE, 1, tmp_path, 1, "test")
+
+
+def test_few_shot_prompts_are_plain_text():
+    shown = [{"instruction": "1+1?", "response": "2"}]
+    assert predict.few_shot(shown, "2+2?") == "Question: 1+1?\nAnswer: 2\n\nQuestion: 2+2?\nAnswer:"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_every_item_gets_a_completion(model, tmp_path, plain):
+    items = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(5)]
+    jsonl.write(tmp_path / "sums.jsonl", items)
+    jsonl.write(tmp_path / "shots.jsonl", [{"instruction": "1+1?", "response": "2"}])
+    entry = {"protocol": "gsm8k", "temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03}
+    entry |= {"max_tokens": 8, "limit": 4, "shots": 1, "shots_from": str(tmp_path / "shots.jsonl")}
+    arguments = ["--model", model, "--benchmarks", json.dumps({"sums": entry}), "--seed", "1"]
+    arguments += ["--items", str(tmp_path), "--output", str(tmp_path / "out")]
+    predict.main([*arguments, *(["--plain"] if plain else [])])
+    made = jsonl.read(tmp_path / "out" / "sums.jsonl")
+    assert [row["id"] for row in made] == [f"gsm8k/{n}" for n in range(4)]
+    assert all(row["finish_reason"] in ("stop", "length") for row in made)

@@ -1,0 +1,119 @@
+"""Completions become verdicts: matched to their items, graded by protocol, code in the sandbox."""
+
+import json
+
+import pandas
+import pytest
+import score
+from agorabench import benchmarks, jsonl, sandbox
+from agorabench.benchmarks import humaneval
+from agorabench.errors import UserError
+from agorabench.mini import world
+
+ITEMS = [{"id": "a"}, {"id": "b"}]
+
+
+def execute(programs):
+    return list(sandbox.run_many(programs, workers=2))
+
+
+def test_predictions_are_put_in_the_order_of_the_items():
+    rows = [{"id": "b", "completion": "2"}, {"id": "a", "completion": "1"}]
+    assert [row["completion"] for row in score.match(ITEMS, rows, "p")] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        (["a"], "p: the item b has no prediction"),
+        (["a", "b", "b"], "p: the item b is predicted twice"),
+        (["a", "b", "c"], "p: the item c is not in the benchmark"),
+    ],
+)
+def test_predictions_of_other_items_are_refused(ids, sentence):
+    with pytest.raises(UserError) as error:
+        score.match(ITEMS, [{"id": name} for name in ids], "p")
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["mini-sums", "mini-steps", "mini-code", "mini-constraints"])
+def test_the_miniatures_own_answers_are_right_and_nonsense_is_wrong(name):
+    items = world.benchmark(name)[:12]
+    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    right = grade(items, [item["reference"] for item in items], execute)
+    assert [verdict["score"] for verdict in right] == [1.0] * len(items)
+    wrong = grade(items, ["```python\ndef f(x):\n    return None\n```"] * len(items), execute)
+    assert [verdict["score"] for verdict in wrong] == [0.0] * len(items)
+    assert all(verdict["reason"] for verdict in wrong)
+
+
+def test_the_score_file_says_what_was_graded(tmp_path):
+    items = world.benchmark("mini-sums")[:4]
+    jsonl.write(tmp_path / "items.jsonl", items)
+    replies = [items[0]["reference"], items[1]["reference"], "no idea", ""]
+    rows = [
+        {"id": item["id"], "completion": reply, "finish_reason": "stop" if reply else "length"}
+        for item, reply in zip(items, replies, strict=True)
+    ]
+    jsonl.write(tmp_path / "predictions.jsonl", rows)
+    score.main(
+        ["--name", "mini-sums", "--entry", '{"protocol": "mini"}', "--model", "mini/base",
+         "--items", str(tmp_path / "items.jsonl"),
+         "--predictions", str(tmp_path / "predictions.jsonl"),
+         "--output", str(tmp_path / "score.json"), "--verdicts", str(tmp_path / "v.parquet")]
+    )  # fmt: skip
+    made = jsonl.read_json(tmp_path / "score.json")
+    assert made["score"] == 50 and made["n"] == 4 and made["unfinished"] == 0.25
+    assert made["standard_error"] == pytest.approx(100 * (1 / 3) ** 0.5 / 2)
+    verdicts = pandas.read_parquet(tmp_path / "v.parquet")
+    assert list(verdicts["id"]) == [item["id"] for item in items]
+    assert list(verdicts["score"]) == [1, 1, 0, 0]
+
+
+def test_a_benchmark_file_without_items_or_fields_is_refused(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text("")
+    with pytest.raises(UserError, match="has no items"):
+        benchmarks.load({"protocol": "gsm8k"}, path)
+    path.write_text('{"prompt": "p"}\n')
+    with pytest.raises(UserError, match="no field 'question'; is it a gsm8k file"):
+        benchmarks.load({"protocol": "gsm8k"}, path)
+
+
+PROBLEM = {
+    "task_id": "t/0",
+    "prompt": 'from math import pi\n\n\ndef area(r):\n    """Area of a disc."""\n',
+    "test": "def check(candidate):\n    assert abs(candidate(1) - 3.14159) < 0.001",
+    "entry_point": "area",
+}
+
+
+@pytest.mark.parametrize(
+    ("completion", "right"),
+    [
+        ("    return pi * r * r\n", 1),
+        ("Here it is:\n```python\ndef area(r):\n    return pi * r ** 2\n```", 1),
+        ("```python\n    return pi * r ** 2\n```", 1),
+        ("def area(r):\n    return 3.14159 * r ** 2", 1),
+        ("    return r\n", 0),
+        ("    import os; os._exit(0)\n", 0),
+        ("I cannot do that.", 0),
+    ],
+)
+def test_humaneval_completions_in_all_forms(completion, right):
+    (verdict,) = humaneval.grade(humaneval.read([PROBLEM]), [completion], execute)
+    assert verdict["score"] == right
+
+
+def test_humaneval_canonical_solutions_pass(data):
+    rows = jsonl.read(data / "humaneval" / "HumanEval.jsonl")
+    solutions = [row["canonical_solution"] for row in rows]
+    verdicts = humaneval.grade(humaneval.read(rows), solutions, execute)
+    assert sum(verdict["score"] for verdict in verdicts) == len(rows) == 164
+
+
+def test_verdicts_survive_any_text(tmp_path):
+    items = world.benchmark("mini-constraints")[:3]
+    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    for text in ("", "\0", "🙂" * 1000, "[RESULT]", "```python", json.dumps(items[0])):
+        assert all(0 <= verdict["score"] <= 1 for verdict in grade(items, [text] * 3, execute))
