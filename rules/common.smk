@@ -1,6 +1,7 @@
 """What the rules share: the checked config, wildcards closed over it, and inputs by coordinate."""
 
 import json
+import os
 
 from agorabench import grid, session
 from agorabench.config import check
@@ -44,11 +45,11 @@ def entry(registry, name, keys):
 
 
 def model_file(model):
-    """The file that stands for a local model's weights, or nothing for a hub's."""
+    """The files that stand for a local model's weights, or nothing for a hub's."""
     folder = Path(model)
     if str(folder.parent) == "resources/models" and folder.name in config["mini"]:
-        return [f"{model}/build.json"]
-    return [f"{model}/config.json"] if folder.is_dir() else []
+        return [str(folder / "weights.sha256")]
+    return sorted(map(str, folder.glob("*.safetensors")))
 
 
 def local(source):
@@ -58,7 +59,8 @@ def local(source):
 
 def code(program, *more):
     """The sources of a cheap stage's script: an edit there makes the stage run again."""
-    return grid.sources(program, *more, root=Path(workflow.basedir) / "scripts")
+    # Relative, so that a copy of the folder is as fresh as the folder.
+    return grid.sources(program, *more, root=os.path.relpath(f"{workflow.basedir}/scripts"))
 
 
 def recipe(name):
@@ -77,6 +79,34 @@ def generator_source(wildcards):
     if asked(wildcards):
         return model_file(chosen["model"])
     return local(chosen["data"][wildcards.domain])
+
+
+def generator_entry(wildcards):
+    """What of a generator's config decides its replies, as JSON."""
+    chosen = config["generators"][wildcards.generator]
+    kept = {key: chosen[key] for key in ("backend", "model", "sampling") if key in chosen}
+    if not asked(wildcards):
+        kept["data"] = {wildcards.domain: chosen["data"][wildcards.domain]}
+    return json.dumps(kept, sort_keys=True)
+
+
+def generation(wildcards):
+    """What of `generation:` matters to a cell, as JSON."""
+    whole = config["generation"]
+    kept = {
+        "validators": {wildcards.domain: whole["validators"][wildcards.domain]},
+        "max_characters": whole["max_characters"],
+    }
+    if asked(wildcards):
+        kept |= {key: whole[key] for key in ("attempts", "system")}
+        if wildcards.method == "instance":
+            kept |= {key: whole[key] for key in ("demonstrations", "first_wave")}
+    return json.dumps(kept, sort_keys=True)
+
+
+def optional(option, paths):
+    """Arguments for an input that may be absent."""
+    return [f"--{option}", *([paths] if isinstance(paths, str) else paths)] if paths else []
 
 
 def meta_prompt(wildcards):
@@ -127,7 +157,7 @@ def shots(wildcards):
 def scoring_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", f"agorabench/benchmarks/{protocol}.py")
+    return code("score", f"agorabench/benchmarks/{protocol}.py", "agorabench/sandbox_child.py")
 
 
 def score_files():

@@ -16,7 +16,7 @@ for domain in grid.DOMAINS:
         name:
             f"predict_{domain}"
         input:
-            model=f"results/models/{{student}}/{CELL}/train.json",
+            model=f"results/models/{{student}}/{CELL}/weights.sha256",
             questions=questions(names),
         output:
             [f"results/predictions/{{student}}/{CELL}/{name}.jsonl" for name in names],
@@ -65,7 +65,7 @@ rule predict_anchor:
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         seed=config["seed"],
     shell:
-        "python scripts/warm.py scripts/predict.py --model {params.model} {params.plain}"
+        "python scripts/warm.py scripts/predict.py --model {params.model:q} {params.plain}"
         " --benchmarks {params.benchmarks:q} --system={params.system:q}"
         " --items resources/benchmarks --seed {params.seed}"
         " --output results/predictions/{wildcards.student}/{wildcards.anchor}"

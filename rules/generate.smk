@@ -20,25 +20,28 @@ rule generate:
     conda:
         "../envs/local.yaml"
     threads: 1
+    resources:
+        # Not a param: how many are answered together does not decide what is answered.
+        batch=lambda wildcards: config["generators"][wildcards.generator].get("batch_size", 1),
     params:
         version=1,
         # no size here: a larger set extends a smaller one
         journal="journal/{domain}/{method}/{generator}/{prompt}/seed{seed}.jsonl",
-        entry=lambda wildcards: entry(
-            "generators", wildcards.generator, ("backend", "model", "sampling", "data")
-        ),
-        generation=json.dumps(config["generation"], sort_keys=True),
-        seeds=lambda wildcards, input: f"--seeds {input.seeds}" if input.seeds else "",
-        prompt=lambda wildcards, input: f"--prompt {input.prompt}" if input.prompt else "",
+        entry=generator_entry,
+        generation=generation,
+        files=lambda wildcards, input: [
+            *optional("seeds", input.seeds),
+            *optional("prompt", input.prompt),
+            *optional("themes", input.themes),
+            *optional("openings", input.openings),
+        ],
     shell:
         "python scripts/warm.py scripts/generate.py"
         " --entry {params.entry:q} --generation {params.generation:q}"
         " --domain {wildcards.domain} --method {wildcards.method}"
         " --size {wildcards.size} --seed {wildcards.seed}"
-        " {params.seeds} {params.prompt}"
-        " --themes {input.themes} --openings {input.openings}"
-        " --journal {params.journal} --output {output}"
-        " --threads {threads} 2>&1 | tee {log}"
+        " {params.files:q} --journal {params.journal} --output {output}"
+        " --threads {threads} --batch-size {resources.batch} 2>&1 | tee {log}"
 
 
 rule curate:

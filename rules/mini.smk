@@ -26,7 +26,7 @@ rule mini_base:
     input:
         tokenizer="resources/models/tokenizer/tokenizer.json",
     output:
-        "resources/models/base/build.json",
+        "resources/models/base/weights.sha256",
     log:
         "logs/mini/base.log",
     conda:
@@ -44,9 +44,9 @@ rule mini_base:
 
 rule mini_posttrain:
     input:
-        base="resources/models/base/build.json",
+        base="resources/models/base/weights.sha256",
     output:
-        "resources/models/{mini}/build.json",
+        "resources/models/{mini}/weights.sha256",
     log:
         "logs/mini/{mini}.log",
     conda:

@@ -8,7 +8,7 @@ rule data:
 
 rule models:
     input:
-        [f"results/models/{run.model}/train.json" for run in RUNS],
+        [f"results/models/{run.model}/weights.sha256" for run in RUNS],
 
 
 rule scores:

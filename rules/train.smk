@@ -1,9 +1,8 @@
 """Students: the base, fine-tuned on each generated set with one recipe.
 
 Needs: results/data/{cell}.jsonl and the student's base model.
-Makes: results/models/{student}/{cell}/, a Hugging Face folder. Its train.json is the declared
-       output: it holds the digest of the weights, so it changes when they do, and the weights may
-       be removed once they have been used.
+Makes: results/models/{student}/{cell}/, a Hugging Face folder. Its weights.sha256 is the declared
+       output: it changes when the weights do, which may be removed once they have been used.
 """
 
 
@@ -12,7 +11,7 @@ rule train:
         data=f"results/data/{CELL}.jsonl",
         base=lambda wildcards: model_file(config["students"][wildcards.student]["base"]["model"]),
     output:
-        f"results/models/{{student}}/{CELL}/train.json",
+        f"results/models/{{student}}/{CELL}/weights.sha256",
     log:
         f"logs/train/{{student}}/{CELL}.log",
     conda:
@@ -27,7 +26,7 @@ rule train:
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         folder=f"results/models/{{student}}/{CELL}",
     shell:
-        "python scripts/warm.py scripts/train.py --model {params.base}"
+        "python scripts/warm.py scripts/train.py --model {params.base:q}"
         " --data {input.data} --recipe {params.recipe:q} --system={params.system:q}"
         " --seed {wildcards.seed} --output {params.folder}"
         " --threads {threads} 2>&1 | tee {log}"

@@ -1,6 +1,8 @@
-"""What every generated set took: replies, tokens and dollars.
+r"""What every generated set took: replies, tokens and dollars.
 
-    python scripts/cost.py --matrix '{"experiments": {...}, "generators": {...}}' \
+    python scripts/cost.py --matrix '{"generators": {"strong": {"backend": "transformers"}},
+        "experiments": {"main": {"students": ["mini"], "domains": ["math"], "methods": ["response"],
+        "generators": ["strong"], "prompts": ["mini"], "sizes": [600], "seeds": [1]}}}' \
         --prices '{"strong": {"input": 0.055, "output": 0.055}}' \
         --data results/data --output results/tables/cost.csv
 

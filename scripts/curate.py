@@ -1,4 +1,4 @@
-"""Turn raw replies into the first N valid training pairs, with a ledger of the rest.
+r"""Turn raw replies into the first N valid training pairs, with a ledger of the rest.
 
     python scripts/curate.py --raw results/raw/math/response/strong/mini/n500-seed1.jsonl \
         --size 500 --output data.jsonl --ledger data.ledger.json

@@ -1,4 +1,4 @@
-"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
+r"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
 
     python scripts/fetch.py seeds --source '{"path": "my.jsonl"}' --domain math --method response \
         --output resources/seeds/math/response.jsonl --manifest manifest.json

@@ -1,10 +1,10 @@
-"""Have a generator write instances until N of them are valid; keep every reply.
+r"""Have a generator write instances until N of them are valid; keep every reply.
 
-    python scripts/generate.py \
+    python scripts/generate.py --domain math --method response --size 600 --seed 1 \
         --entry '{"backend": "transformers", "model": "resources/models/strong",
-                  "sampling": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 192}}' \
-        --generation '{"attempts": 10, "validators": {"math": ["length"]}}' \
-        --domain math --method response --size 500 --seed 1 \
+                  "sampling": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 96}}' \
+        --generation '{"attempts": 10, "validators": {"math": ["length"]},
+                       "max_characters": 20000, "system": null}' \
         --seeds resources/seeds/math/response.jsonl --prompt config/prompts/mini/response/math.md \
         --journal journal/math/response/strong/mini/seed1.jsonl --output raw.jsonl
 
@@ -29,6 +29,7 @@ from agorabench.progress import Progress
 # A wave that leaves more than this share of its slots without a valid reply ends the work: the
 # generator or the prompt is broken, and asking on would only cost money.
 GIVE_UP_SHARE = 0.25
+FIRST_WAVE = 64  # slots, where nothing that was generated is shown and waves only serve giving up
 
 
 class Shortfall(UserError):
@@ -50,6 +51,7 @@ def main(argv=None):
     parser.add_argument("--journal", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=64, help="requests answered together")
     args = parser.parse_args(argv)
 
     label = f"{args.method} {args.domain}, {Path(args.journal).parent.parent.name}"
@@ -71,10 +73,10 @@ def main(argv=None):
         seeds=jsonl.read(args.seeds),
         themes=[line for path in args.themes for line in prompts.read_lines(path)],
         openings=[line for path in args.openings for line in prompts.read_lines(path)],
-        demonstrations=args.generation["demonstrations"],
+        demonstrations=args.generation.get("demonstrations"),
         system=args.generation["system"],
     )
-    backend = connect(args.entry, args.threads)
+    backend = connect(args.entry, args.threads, args.batch_size)
     with Journal(args.journal) as journal, Progress(label, args.size, "valid") as bar:
 
         def ask(requests):
@@ -82,7 +84,7 @@ def main(argv=None):
 
         rows = generate(
             writer, ask, check, args.size, args.generation["attempts"],
-            args.generation["first_wave"], bar,
+            args.generation.get("first_wave", FIRST_WAVE), bar,
         )  # fmt: skip
     jsonl.write(args.output, rows)
 
@@ -107,12 +109,10 @@ def generate(writer, ask, check, size, attempts, first_wave, bar):
             work(range(slot, end), pool, writer, ask, check, attempts, rows, valid, bar)
             slot = end
         lost = sum(slot not in valid for slot in range(start, slot))
-        if lost > GIVE_UP_SHARE * (slot - start):
-            reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
-            told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        if len(valid) < size and lost > GIVE_UP_SHARE * (slot - start):
             raise Shortfall(
                 f"{writer}: {len(valid)} of {size} pairs are valid and {lost} of the last "
-                f"{slot - start} slots have none after {attempts} attempts each; rejected: {told}"
+                f"{slot - start} slots have none after {attempts} attempts each; {rejections(rows)}"
             )
         start, stop = stop, 2 * stop
     return sorted(rows, key=lambda row: (row["slot"], row["attempt"]))
@@ -175,7 +175,17 @@ def adopt(pairs, check, size, seed):
         rows.append({"slot": slot, "attempt": 0, "usage": usage, **pair, "verdict": verdict})
     if valid == size:
         return rows
-    raise Shortfall(f"the data set has {valid} valid pairs of {len(pairs)}; {size} are wanted")
+    raise Shortfall(
+        f"the data set has {valid} valid pairs of {len(pairs)} and {size} are wanted; "
+        f"{rejections(rows)}"
+    )
+
+
+def rejections(rows):
+    """How often each reason spoke against a reply."""
+    reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
+    told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return f"rejected: {told or 'none'}"
 
 
 class Composer:
@@ -202,12 +212,13 @@ class Composer:
         if self.method == "instance":
             count = min(self.demonstrations["seed"], len(self.seeds))
             shown = draw.sample(self.seeds, count)
-            generated = min(self.demonstrations["generated"], len(pool))
             values = {
-                "demonstrations": prompts.demonstrations(shown + draw.sample(pool, generated)),
                 "theme": draw.choice(self.themes) if self.themes else "",
                 "opening": draw.choice(self.openings) if self.openings else "",
             }
+            # Last, because the pool is the generator's own: what was drawn before is common to all.
+            own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
+            values["demonstrations"] = prompts.demonstrations(shown + own)
             instruction = None
         else:
             shown = [self.seeds[self.order[slot % len(self.seeds)]]]

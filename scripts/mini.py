@@ -1,8 +1,8 @@
-"""Build the miniature's tokenizer and tiny models, from nothing.
+r"""Build the miniature's tokenizer and tiny models, from nothing.
 
     python scripts/mini.py tokenizer --output tokenizer
     python scripts/mini.py base --tokenizer tokenizer --output base
-    python scripts/mini.py posttrain --name noisy --base base --output noisy \\
+    python scripts/mini.py posttrain --name noisy --base base --output noisy \
         --recipe '{"wrong_share": 0.4}'
 
 A recipe is the model's entry under `mini:` in the config.

@@ -1,4 +1,4 @@
-"""Draw the PGR table: what each generator's data recovered, by method and domain, with intervals.
+r"""Draw the PGR table: what each generator's data recovered, by method and domain, with intervals.
 
     python scripts/plot.py --table results/pgr_table.csv \
         --output results/figures/pgr.png results/figures/pgr.svg results/figures/pgr.pdf

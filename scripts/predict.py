@@ -1,7 +1,8 @@
-"""Let one model answer all its benchmarks, loading it once.
+r"""Let one model answer all its benchmarks, loading it once.
 
     python scripts/predict.py --model resources/models/reference --seed 1 \
-        --benchmarks '{"mini-sums": {"protocol": "mini", "max_tokens": 64, "temperature": 0.2}}' \
+        --benchmarks '{"mini-sums": {"protocol": "mini", "max_tokens": 48, "temperature": 0.2,
+                       "top_p": 0.95, "repetition_penalty": 1.0}}' \
         --items resources/benchmarks --output results/predictions/mini/reference
 
 Writes one file per benchmark, a row per item: id, prompt, completion, finish_reason. A model that
@@ -39,15 +40,16 @@ def main(argv=None):
         items = benchmarks.load(entry, Path(args.items) / f"{name}.jsonl")
         if args.plain:
             shown = jsonl.read(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
-            prompts = [engine.plain(few_shot(shown, item["prompt"])) for item in items]
+            plain, stop = plain_prompt(benchmarks.protocol(entry), shown)
+            prompts = [engine.plain(plain(item)) for item in items]
         else:
+            stop = []
             system = [{"role": "system", "content": args.system}] if args.system else []
             prompts = [
                 engine.chat([*system, {"role": "user", "content": item["prompt"]}])
                 for item in items
             ]
         label = "predict " + "/".join((*output.parts[2:], name))
-        stop = ["\nQuestion:"] if args.plain else []
         rows = complete(engine, name, entry, items, prompts, args.seed, stop, label)
         jsonl.write(output / f"{name}.jsonl", rows)
 
@@ -79,6 +81,13 @@ def complete(engine, name, entry, items, prompts, seed, stop, label):
 
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "repetition_penalty")
+
+
+def plain_prompt(protocol, shown):
+    """How a protocol's items are put to a model without a conversation, and where it stops."""
+    if hasattr(protocol, "plain"):
+        return protocol.plain, list(protocol.STOP)
+    return lambda item: few_shot(shown, item["prompt"]), ["\nQuestion:"]
 
 
 def few_shot(shown, question):

@@ -1,4 +1,4 @@
-"""Grade a model's completions of one benchmark: a score, its standard error, a verdict per item.
+r"""Grade a model's completions of one benchmark: a score, its standard error, a verdict per item.
 
     python scripts/score.py --name mini-sums --entry '{"protocol": "mini"}' \
         --items resources/benchmarks/mini-sums.jsonl --model mini/reference \

@@ -1,4 +1,4 @@
-"""Turn the scores of bases, references and students into the PGR table and its views.
+r"""Turn the scores of bases, references and students into the PGR table and its views.
 
 The table (CSV) has one row per run and benchmark, and rows called "mean" for domains and averages;
 the views (Markdown, LaTeX) are shaped like Table 2 of arXiv 2412.03679. agorabench/pgr.py says what

@@ -1,23 +1,28 @@
-"""Train a student: fine-tune the base on generated pairs, with the loss on responses only.
+r"""Train a student: fine-tune the base on generated pairs, with the loss on responses only.
 
     python scripts/train.py --model resources/models/base --data data.jsonl --seed 1 \
-        --recipe '{"epochs": 5, "learning_rate": 2e-3, "batch_size": 8, "max_length": 256}' \
+        --recipe '{"epochs": 5, "learning_rate": 2e-3, "batch_size": 16, "max_length": 128,
+                   "gradient_accumulation": 1, "warmup": 0.05, "schedule": "linear",
+                   "weight_decay": 0, "precision": "float32"}' \
         --output results/models/mini/math/response/strong/mini/n500-seed1
 
-The folder is a Hugging Face model; `train.json`, written last, records the digest of the weights,
-the resolved recipe, the loss curve, the share of truncated examples and the time it took.
+The folder is a Hugging Face model; its `train.json` records what it was made from, the loss curve,
+the share of truncated examples and the time it took; `weights.sha256` is written last.
 """
 
 import argparse
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
-from agorabench import jsonl
+from agorabench import jsonl, weights
 from agorabench.errors import UserError, run
 from agorabench.progress import Progress, hush
 
+# transformers' plain "constant" would ignore the warm-up.
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 MAX_TRUNCATED = 0.05  # share of examples longer than max_length above which training is refused
 
 
@@ -35,24 +40,40 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     output = Path(args.output)
-    shutil.rmtree(output, ignore_errors=True)  # a killed job's remains
-    output.mkdir(parents=True)
-    rows = conversations(jsonl.read(args.data), args.system)
-    label = "train " + "/".join(output.parts[-6:])
-    started = time.monotonic()
-    trainer, record = train(args.model, rows, args.recipe, args.seed, output, args.threads, label)
-    trainer.save_model(str(output))
-    (output / "training_args.bin").unlink()  # a pickle; train.json says it readably
-    shutil.rmtree(output / "checkpoints")
-    record |= {
-        "digest": jsonl.digest(*sorted(output.glob("*.safetensors"))),
-        "base": args.model,
+    made_from = {
+        "data": jsonl.digest(args.data),
+        "base": weights.identity(args.model),
         "recipe": args.recipe,
+        "system": args.system,
         "seed": args.seed,
-        "examples": len(rows),
-        "seconds": round(time.monotonic() - started, 1),
     }
-    jsonl.write_json(output / "train.json", record)
+    if finished(output, made_from):
+        print(f"{output} was trained from the same data and recipe", file=sys.stderr)
+    else:
+        shutil.rmtree(output, ignore_errors=True)  # a killed job's remains
+        output.mkdir(parents=True)
+        rows = conversations(jsonl.read(args.data), args.system)
+        label = "train " + "/".join(output.parts[-6:])
+        started = time.monotonic()
+        trainer, record = train(
+            args.model, rows, args.recipe, args.seed, output, args.threads, label
+        )
+        trainer.save_model(str(output))
+        (output / "training_args.bin").unlink()  # a pickle; train.json says it readably
+        shutil.rmtree(output / "checkpoints")
+        record |= {"made_from": made_from, "weights": weights.digest(output)}
+        record |= {"examples": len(rows), "seconds": round(time.monotonic() - started, 1)}
+        jsonl.write_json(output / "train.json", record)
+    weights.record(output)
+
+
+def finished(output, made_from):
+    """Does the folder hold a whole student that was made from just this?"""
+    try:
+        record = jsonl.read_json(output / "train.json")
+    except (FileNotFoundError, ValueError):
+        return False
+    return record["made_from"] == made_from and record["weights"] == weights.digest(output)
 
 
 def conversations(rows, system=""):
@@ -92,7 +113,7 @@ def train(model, rows, recipe, seed, output, threads, label):
         gradient_accumulation_steps=recipe["gradient_accumulation"],
         max_length=recipe["max_length"],
         warmup_steps=recipe["warmup"],
-        lr_scheduler_type=recipe["schedule"],
+        lr_scheduler_type=SCHEDULES[recipe["schedule"]],
         weight_decay=recipe["weight_decay"],
         completion_only_loss=True,
         use_cpu=not gpu,
@@ -160,12 +181,17 @@ def check_loss_spans(trainer, rows, tokenizer, count=32):
     """See on real batches that the loss covers exactly each response and its end of turn."""
     examples = [trainer.train_dataset[i] for i in range(min(count, len(rows)))]
     batch = trainer.data_collator(examples)
-    for row, ids, labels in zip(rows, batch["input_ids"], batch["labels"], strict=False):
-        trained = tokenizer.decode(ids[labels != -100]).rstrip()
+    for row, ids, labels, mask in zip(
+        rows, batch["input_ids"], batch["labels"], batch["attention_mask"], strict=False
+    ):
+        trained = tokenizer.decode(ids[labels != -100]).strip()
         wanted = row["completion"][0]["content"].strip()
-        end = trained.removeprefix(wanted)
-        cut = len(ids) == trainer.args.max_length
-        if end == trained or (end.strip() != tokenizer.eos_token and not cut):
+        if mask.sum() == trainer.args.max_length:  # cut: there is no end of turn
+            right = wanted.startswith(trained)
+        else:
+            right = trained.startswith(wanted)
+            right = right and trained[len(wanted) :].strip() == tokenizer.eos_token
+        if not right:
             raise UserError(
                 f"the loss would be taken on {trained!r}, not on the response {wanted!r} and "
                 f"{tokenizer.eos_token}: the model's chat template does not mark turns as expected"

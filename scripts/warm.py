@@ -17,6 +17,7 @@ import socket
 import sys
 
 ADDRESS = "AGORABENCH_WARM"  # environment variable: where the server of this run listens
+PREFIX = "AGORABENCH_WARM_PREFIX"  # and which Python environment it belongs to
 SERVE = "--serve"
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "trl")
 NAMES = (  # what the scripts take from them; the libraries import these lazily
@@ -34,6 +35,8 @@ def main(argv):
     if not argv:
         sys.exit(__doc__)
     try:
+        if os.environ[PREFIX] != sys.prefix:
+            raise OSError("the server belongs to another environment")
         connection, child = order(argv, os.environ[ADDRESS])
     except (KeyError, OSError):  # no server was started, or it is gone
         os.execv(sys.executable, [sys.executable, *argv])
@@ -83,7 +86,7 @@ def start(address):
         pass_fds=[listener.fileno()],
     )
     listener.close()
-    os.environ[ADDRESS] = address
+    os.environ.update({ADDRESS: address, PREFIX: sys.prefix})
     return server
 
 
@@ -112,6 +115,7 @@ def work(connection):
     import runpy
     import threading
     import traceback
+    from contextlib import suppress
 
     code = 1
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -127,8 +131,10 @@ def work(connection):
         connection.sendall(b"%10d" % os.getpid())
 
         def follow():
-            connection.recv(1)  # returns when the client is gone: nobody wants the work
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                connection.recv(1)  # ends when the client is gone: nobody wants the work
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
 
         threading.Thread(target=follow, daemon=True).start()
         os.chdir(request["folder"])
@@ -146,10 +152,14 @@ def work(connection):
     except BaseException:
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        connection.sendall(b"%10d" % code)
-        os._exit(code)
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            with suppress(OSError):
+                connection.sendall(b"%10d" % code)
+        finally:
+            os._exit(code)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ seeds:
     instance: {source: mini}
     response: {source: mini}
 benchmarks:
-  sums: {domain: math, protocol: mini, source: {source: mini}, max_tokens: 64}
+  mini-sums: {domain: math, protocol: mini, source: {source: mini}, max_tokens: 64}
   functions:
     domain: code
     protocol: humaneval
@@ -124,9 +124,16 @@ def test_a_complete_config_passes_and_gets_its_defaults(project):
     assert filled["generators"]["people"]["data"]["math"]["response"] == "response"
     assert filled["generation"]["demonstrations"] == {"seed": 2, "generated": 1}
     assert filled["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
-    assert filled["benchmarks"]["sums"]["shots"] == 0
+    assert filled["benchmarks"]["mini-sums"]["shots"] == 0
     assert filled["openings"] == {}
     assert filled["students"]["tiny"]["recipe"]["schedule"] == "linear"
+
+
+def test_a_number_is_the_same_however_it_is_written(project):
+    for written in (1, 1.0):
+        config = edited({"generators/strong/sampling": {"temperature": written}})
+        temperature = check(config, (), project)["generators"]["strong"]["sampling"]["temperature"]
+        assert repr(temperature) == "1.0"
 
 
 def test_defaults_are_not_shared_between_configs(project):
@@ -258,8 +265,8 @@ SCHEMA_FAULTS = {
         "seeds: unknown domain 'maths'; did you mean 'math'? known: math, code, instruction",
     ),
     "unknown protocol": (
-        {"benchmarks/sums/protocol": "gsm"},
-        "benchmarks.sums.protocol: unknown protocol 'gsm'; known: mini, gsm8k, humaneval",
+        {"benchmarks/mini-sums/protocol": "gsm"},
+        "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: mini, gsm8k, humaneval",
     ),
     "unknown sandbox": (
         {"sandbox": "none"},
@@ -346,6 +353,24 @@ def test_a_name_that_yaml_takes_for_a_number(project):
 
 # Names that refer to each other.
 REFERENCE_FAULTS = {
+    "name of an average": (
+        {"benchmarks/mean": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
+        "benchmarks: the name 'mean' is taken; choose another",
+    ),
+    "prompt of a data set": (
+        {"prompts/none": "config/prompts/main"},
+        "prompts: the name 'none' is taken; choose another",
+    ),
+    "misspelt key of a miniature model": (
+        {"mini": {"strong": {"extra_layer": 2}}},
+        "mini.strong: unknown key 'extra_layer'; did you mean 'extra_layers'? known: seed, "
+        "lessons, pairs, epochs, batch_size, learning_rate, shares, extra_layers, wrong_share, few",
+    ),
+    "unknown benchmark of the miniature": (
+        {"benchmarks/sums": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
+        "benchmarks: unknown mini benchmark 'sums'; known: mini-sums, mini-steps, mini-code, "
+        "mini-constraints",
+    ),
     "unknown generator": (
         {"experiments/main/generators": ["strong", "gpt4o"]},
         "experiments.main.generators: unknown generator 'gpt4o'; known: strong, noisy, people",
@@ -378,12 +403,13 @@ REFERENCE_FAULTS = {
         "which is missing",
     ),
     "shots from nowhere": (
-        {"benchmarks/sums/shots": 2},
-        "benchmarks.sums: shots needs shots_from, the file that they are taken from",
+        {"benchmarks/mini-sums/shots": 2},
+        "benchmarks.mini-sums: shots needs shots_from, the file that they are taken from",
     ),
     "shots from seeds that are not there": (
-        {"benchmarks/sums/shots_from": "resources/seeds/math/enhancement.jsonl"},
-        "benchmarks.sums.shots_from: unknown file 'resources/seeds/math/enhancement.jsonl'; known: "
+        {"benchmarks/mini-sums/shots_from": "resources/seeds/math/enhancement.jsonl"},
+        "benchmarks.mini-sums.shots_from: unknown file 'resources/seeds/math/enhancement.jsonl'; "
+        "known: "
         "resources/seeds/code/instance.jsonl, resources/seeds/code/response.jsonl, "
         "resources/seeds/math/instance.jsonl, resources/seeds/math/response.jsonl "
         "(made from seeds)",
@@ -528,8 +554,8 @@ def test_a_miniature_model_that_is_not_built(project):
 
 def test_shots_from_what_the_pipeline_builds_need_not_be_there_yet(project):
     source = "resources/seeds/math/instance.jsonl"
-    config = edited({"benchmarks/sums/shots": 2, "benchmarks/sums/shots_from": source})
-    assert check(config, (), project)["benchmarks"]["sums"]["shots_from"] == source
+    config = edited({"benchmarks/mini-sums/shots": 2, "benchmarks/mini-sums/shots_from": source})
+    assert check(config, (), project)["benchmarks"]["mini-sums"]["shots_from"] == source
 
 
 # Which file holds it.
@@ -627,7 +653,15 @@ def test_the_schema_is_a_schema():
 
 def test_the_schema_uses_only_keywords_that_config_reads():
     known = {"$ref", "oneOf", "const", "type", "enum", "pattern", "minLength", "minimum"}
-    known |= {"exclusiveMinimum", "maximum", "minItems", "uniqueItems", "items", "default"}
+    known |= {
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "maximum",
+        "minItems",
+        "uniqueItems",
+        "items",
+        "default",
+    }
     known |= {"properties", "additionalProperties", "propertyNames", "required", "minProperties"}
     known |= {"title", "description"}
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 CONFIG = "config/mini.yaml"
 PROMPT = "config/prompts/mini/response/math.md"
+SEEDLESS = "generation:\n  train_on_seeds: false\n"
+REPORT = {"tally", "plot", "cost"}
 COSTLY = {"fetch_seeds", "fetch_benchmark", "mini_tokenizer", "mini_base", "mini_posttrain"}
 COSTLY |= {"generate", "curate", "train", "predict_anchor"}
 COSTLY |= {"predict_math", "predict_code", "predict_instruction"}
@@ -50,7 +53,7 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
         "generate": 3, "curate": 3, "train": 3, "predict_math": 3, "score": 6,
         "tally": 1, "plot": 1, "cost": 1,
     }  # fmt: skip
-    cells = [output for rule, output in jobs if rule not in ("tally", "plot", "cost")]
+    cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("math/response/" in output for output in cells)
 
 
@@ -80,8 +83,18 @@ def test_an_added_generator_makes_only_its_cells(copy):
         "generate": 9, "curate": 9, "train": 9, "predict_math": 3, "predict_code": 3,
         "predict_instruction": 3, "score": 12, "tally": 1, "plot": 1, "cost": 1,
     }  # fmt: skip
-    cells = [output for rule, output in jobs if rule not in ("tally", "plot", "cost")]
+    cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("/newcomer/" in output for output in cells)
+
+
+def test_settings_of_other_stages_and_domains_generate_nothing(copy):
+    before = copy.edit(CONFIG, lambda text: text.replace("batch_size: 128", "batch_size: 64"))
+    assert copy.stale() == []
+    copy.edit(CONFIG, lambda text: before.replace("generation:\n", SEEDLESS))
+    assert {rule for rule, output in copy.stale() if "/instance/" not in output} == REPORT
+    assert "generate" not in count(copy.stale())
+    copy.edit(CONFIG, lambda text: before.replace("code: [length, only_code, ", "code: [length, "))
+    assert all("/code/" in output for rule, output in copy.stale() if rule not in REPORT)
 
 
 def test_a_price_changes_the_costs_only(copy):
@@ -118,12 +131,13 @@ INSTANTS = [
 
 
 def test_kill_9_at_ten_instants_loses_nothing(finished, tmp_path):
-    arguments = ["--config", "experiments=" + json.dumps({"main": CUT})]
+    arguments = ["--configfile", "cut.yaml"]
     folders = []
     for name in ("undisturbed", "killed"):
         folder = Folder(tmp_path / name, made_from=finished.path)
         for made in ("results", "journal"):
-            subprocess.run(["rm", "-rf", folder.path / made], check=True)
+            shutil.rmtree(folder.path / made)
+        (folder.path / "cut.yaml").write_text(json.dumps({"experiments": {"main": CUT}}))
         folders.append(folder)
     undisturbed, killed = folders
     undisturbed.snakemake("results/pgr_table.csv", *arguments)

@@ -118,10 +118,25 @@ def test_generated_demonstrations_come_from_earlier_waves_only():
     assert "GENERATED" not in composer().request(9, 0, [])["messages"][0]["content"]
 
 
-def test_every_generator_is_shown_the_same_seeds():
-    first, second = composer().request(5, 0, []), composer().request(5, 0, [])
-    assert first == second
-    assert composer(seed=2).request(5, 0, []) != first
+def test_every_generator_is_shown_the_same_seeds_and_themes():
+    """Whatever a generator has written itself, and however much of it is valid."""
+    template = "{theme}: {demonstrations}"
+    for slot in range(20):
+        shown = set()
+        for count in (0, 1, 63, 64):
+            pool = [{"instruction": f"OWN {i}", "response": "r"} for i in range(count)]
+            request = composer(template=template).request(slot, 0, pool)
+            content = request["messages"][0]["content"]
+            shown.add((tuple(request["seeds"]), content.split("INPUT: OWN")[0].rstrip()))
+        assert len(shown) == 1
+    assert composer(seed=2).request(5, 0, []) != composer().request(5, 0, [])
+
+
+@pytest.mark.parametrize("size", [8, 9, 10, 11, 16, 17, 18])
+def test_a_finished_set_is_never_given_up(tmp_path, size):
+    """One lost slot just after a wave has ended is no reason to stop."""
+    rows = made(Counting(faulty=7), size, tmp_path / "j.jsonl", attempts=1, first_wave=8)
+    assert len(valid(rows)) == size
 
 
 def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
@@ -161,7 +176,8 @@ def test_a_data_set_stands_in_for_a_generator():
     assert len(valid(rows)) == 10
     assert rows == generate.adopt(pairs, check, 10, seed=1)
     assert rows != generate.adopt(pairs, check, 10, seed=2)
-    with pytest.raises(generate.Shortfall, match="10 valid pairs of 20; 11 are wanted"):
+    told = "10 valid pairs of 20 and 11 are wanted; rejected: empty response 10"
+    with pytest.raises(generate.Shortfall, match=told):
         generate.adopt(pairs, check, 11, seed=1)
 
 

@@ -41,6 +41,15 @@ def test_every_answer_is_a_whole_number(data):
         ("#### -3", -3),
         ("first 3, then 12", 12),
         ("none at all", None),
+        ("- 72", 72),
+        ("---\n72", 72),
+        ("it is 48 - 24", 24),
+        ("it is 48-24", 24),
+        ("-24", -24),
+        ("$-24", -24),
+        ("The answer is 3 + 4 = 7.", 7),
+        ("[RESULT] 3+4=7 [/RESULT]", 7),
+        ("The answer is 12 * 3 = 36 dollars", 36),
     ],
 )
 def test_the_stated_answer_goes_before_the_last_number(completion, found):

@@ -7,8 +7,8 @@ import predict
 import pytest
 import torch
 import train
-from agorabench import jsonl
-from agorabench.backends.transformers import Engine, Generator, OwnSampler, identity
+from agorabench import jsonl, weights
+from agorabench.backends.transformers import Engine, Generator, OwnSampler
 from agorabench.errors import UserError
 
 TINY = {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
@@ -100,7 +100,7 @@ def test_temperature_sharpens():
 
 
 def test_requests_come_back_in_batches_with_their_fingerprints(model):
-    generator = Generator({"model": model, "sampling": SAMPLING, "batch_size": 2}, 1)
+    generator = Generator({"model": model, "sampling": SAMPLING}, threads=1, batch_size=2)
     requests = [
         {
             "fingerprint": jsonl.fingerprint(number),
@@ -115,8 +115,8 @@ def test_requests_come_back_in_batches_with_their_fingerprints(model):
 
 
 def test_a_model_is_named_by_its_weights(model):
-    assert identity(model) == jsonl.digest(f"{model}/model.safetensors")
-    assert identity("some-lab/some-model") == "some-lab/some-model"
+    assert weights.identity(model) == jsonl.digest(f"{model}/model.safetensors")
+    assert weights.identity("some-lab/some-model") == "some-lab/some-model"
 
 
 def test_a_missing_model_is_one_sentence():
@@ -147,10 +147,21 @@ def trained(model, output, seed=1):
 def test_training_is_recorded_and_repeats_itself(model, tmp_path):
     first = trained(model, tmp_path / "first")
     assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
-    assert first["digest"] == jsonl.digest(tmp_path / "first" / "model.safetensors")
-    assert first["digest"] != identity(model)
-    assert trained(model, tmp_path / "again")["digest"] == first["digest"]
-    assert trained(model, tmp_path / "other", seed=2)["digest"] != first["digest"]
+    assert first["weights"] == jsonl.digest(tmp_path / "first" / "model.safetensors")
+    assert first["weights"] == weights.identity(tmp_path / "first") != weights.identity(model)
+    assert trained(model, tmp_path / "again")["weights"] == first["weights"]
+    assert trained(model, tmp_path / "other", seed=2)["weights"] != first["weights"]
+
+
+def test_a_finished_student_is_recognised_and_a_torn_one_is_not(model, tmp_path):
+    output = tmp_path / "student"
+    first = trained(model, output)
+    (output / weights.FILE).unlink()  # as Snakemake does before it runs a job again
+    assert trained(model, output) == first  # the time it took included: nothing was trained
+    assert (output / weights.FILE).read_text().strip() == first["weights"]
+    file = output / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert trained(model, output)["weights"] == first["weights"]
 
 
 def test_the_loss_is_on_the_response_and_its_end_of_turn(model, tmp_path):
@@ -167,6 +178,15 @@ def test_too_many_long_examples_are_refused(model, tmp_path):
     conversations = train.conversations(rows(words=200))
     with pytest.raises(UserError, match="100% of the examples are longer than max_length 128"):
         train.train(model, conversations, RECIPE, 1, tmp_path, 1, "test")
+
+
+def test_a_cut_example_and_white_space_are_no_fault(model, tmp_path):
+    data = rows()
+    data[0]["messages"][1]["content"] = "cat " * 300
+    data[1]["messages"][1]["content"] = "  cat cat\n"
+    recipe = {**RECIPE, "max_length": 64}
+    _, record = train.train(model, train.conversations(data), recipe, 1, tmp_path, 1, "test")
+    assert record["truncated"] == 1 / 24
 
 
 def test_few_shot_prompts_are_plain_text():

@@ -95,6 +95,8 @@ PROBLEM = {
         ("Here it is:\n```python\ndef area(r):\n    return pi * r ** 2\n```", 1),
         ("```python\n    return pi * r ** 2\n```", 1),
         ("def area(r):\n    return 3.14159 * r ** 2", 1),
+        ("    return pi * r * r\n\nThis uses the formula for a disc.", 1),
+        ("def area(r):\n    return pi * r * r\n\ndef circumference(r):\n    return 2 * p(", 1),
         ("    return r\n", 0),
         ("    import os; os._exit(0)\n", 0),
         ("I cannot do that.", 0),

@@ -48,8 +48,12 @@ def script(tmp_path):
     return str(path)
 
 
+def at(address):
+    return {"AGORABENCH_WARM": address, "AGORABENCH_WARM_PREFIX": sys.prefix}
+
+
 def run(script, *arguments, address, **options):
-    environment = {**os.environ, "COLOUR": "green", "AGORABENCH_WARM": address}
+    environment = {**os.environ, "COLOUR": "green", **at(address)}
     return subprocess.run(
         [sys.executable, WARM, script, *arguments],
         env=environment, capture_output=True, text=True, timeout=120, **options,
@@ -69,7 +73,7 @@ def test_same_arguments_folder_environment_output_and_status(server, script, tmp
 
 
 def test_a_script_ends_with_the_command_that_asked_for_it(server, script):
-    environment = {**os.environ, "AGORABENCH_WARM": server}
+    environment = {**os.environ, **at(server)}
     client = subprocess.Popen(
         [sys.executable, WARM, script, "sleep"], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -80,7 +84,7 @@ def test_a_script_ends_with_the_command_that_asked_for_it(server, script):
 
 
 def test_a_killed_script_fails_its_command(server, script):
-    environment = {**os.environ, "AGORABENCH_WARM": server}
+    environment = {**os.environ, **at(server)}
     client = subprocess.Popen(
         [sys.executable, WARM, script, "sleep"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

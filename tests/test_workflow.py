@@ -85,10 +85,13 @@ FAULTS = {
         change("learning_rate: 0.002", "learning_rate: fast"),
         f"{CONFIG}: students.mini.recipe.learning_rate: must be a number, not 'fast'",
     ),
-    "empty seed file": (seed_file([]), "seeds.jsonl"),
+    "empty seed file": (
+        seed_file([]),
+        f"{CONFIG}: seeds.math.response.path: seeds.jsonl has no rows",
+    ),
     "seed row without an instruction": (
         seed_file([{"instruction": "q"}, {"response": "a"}]),
-        "seeds.jsonl, line 2",
+        f"{CONFIG}: seeds.math.response.path: seeds.jsonl, line 2 has no 'instruction'",
     ),
     "prompt without its placeholder": (
         change("{instruction}", "the question", PROMPT),
@@ -100,10 +103,16 @@ FAULTS = {
     ),
     "duplicate names": (
         change("  noisy:\n    <<: *generator", "  strong:\n    <<: *generator"),
-        f"{CONFIG}",
+        f"{CONFIG}: generators: 'strong' is given twice, on lines",
     ),
-    "size 0": (change("sizes: [", "sizes: [0, "), f"{CONFIG}: experiments.main.sizes"),
-    "benchmark without items": (empty_benchmark, "items.jsonl"),
+    "size 0": (
+        change("sizes: [", "sizes: [0, "),
+        f"{CONFIG}: experiments.main.sizes: must be at least 1, not 0",
+    ),
+    "benchmark without items": (
+        empty_benchmark,
+        f"{CONFIG}: benchmarks.mini-sums.source.path: items.jsonl has no rows",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from agorabench import prompts
 from agorabench.backends import dataset
 from agorabench.errors import UserError
+from agorabench.grid import NO_PROMPT
 from agorabench.validation import VALIDATORS
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / "config"
@@ -104,7 +105,8 @@ def _conform(value, rule, path):
             _refuse_repeated(value, path)
         return [_conform(item, rule["items"], path) for item in value]
     _check_scalar(value, rule, path)
-    return value
+    # 1 and 1.0 are one number: they must not differ in a fingerprint or make anything stale.
+    return float(value) if rule.get("type") == "number" else value
 
 
 def _conform_mapping(value, rule, path):
@@ -192,6 +194,7 @@ def _check_scalar(value, rule, path, at=None):
             ("minimum", lambda limit: value < limit, "at least"),
             ("exclusiveMinimum", lambda limit: value <= limit, "more than"),
             ("maximum", lambda limit: value > limit, "at most"),
+            ("exclusiveMaximum", lambda limit: value >= limit, "less than"),
         ):
             if word in rule and wrong(rule[word]):
                 raise Fault(path, f"must be {sentence} {rule[word]}, not {_show(value)}")
@@ -227,18 +230,32 @@ def _show(value):
 
 
 def _hint(text):
-    """YAML 1.1 takes 2e-3 for text: say how to write it."""
+    """Why a number is text: YAML 1.1 takes 2e-3 for it, and so does Snakemake inside --config."""
     try:
         number = float(text)
     except ValueError:
         return ""
-    return f"; YAML takes it for text, write {number!r}" if math.isfinite(number) else ""
+    if not math.isfinite(number):
+        return ""
+    if "e" in text.lower():
+        return f"; YAML takes it for text, write {number!r}"
+    return "; nested values of --config are text, put them in a file and name it by --configfile"
 
 
 # Names that refer to each other
 
 
+# Names that mean something else: averages in the table, and the prompt of a data set.
+RESERVED = {"mean": "benchmarks generators prompts students", NO_PROMPT: "prompts"}
+
+
 def _check_references(config):
+    for name, registries in RESERVED.items():
+        for registry in registries.split():
+            if name in config[registry]:
+                text = f"the name '{name}' is taken; choose another"
+                raise Fault((registry,), text, (registry, name))
+    _check_mini(config)
     for domain, names in config["generation"]["validators"].items():
         for name in names:
             if name not in VALIDATORS:
@@ -255,6 +272,25 @@ def _check_references(config):
                 raise Fault((*path, "shots_from"), f"{text} (made from seeds)")
     for name, experiment in config["experiments"].items():
         _check_experiment(config, ("experiments", name), experiment)
+
+
+def _check_mini(config):
+    """The miniature's own recipes and benchmarks; what they may be is known to its modules."""
+    if config["mini"]:
+        from agorabench.mini import models
+
+        for name, recipe in config["mini"].items():
+            if not isinstance(recipe, Mapping):
+                raise Fault(("mini", name), f"must be a mapping, not {_show(recipe)}")
+            for key in recipe:
+                if key not in (known := models.recipe_keys(name)):
+                    _refuse_key(key, list(known), ("mini", name))
+    for name, benchmark in config["benchmarks"].items():
+        if "source" in benchmark["source"]:
+            from agorabench.mini import world
+
+            if name not in world.BENCHMARKS:
+                raise Fault(("benchmarks",), _unknown("mini benchmark", name, world.BENCHMARKS))
 
 
 def _check_experiment(config, path, experiment):

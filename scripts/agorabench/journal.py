@@ -8,6 +8,7 @@ instant, a prompt that is reverted, a raised size or an added validator never as
 import fcntl
 import json
 import os
+import sys
 from pathlib import Path
 
 from agorabench.errors import UserError
@@ -28,7 +29,11 @@ class Journal:
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "a+b")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for {self.path}, which another job is writing", file=sys.stderr)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
         self._load()
         return self
 

@@ -22,16 +22,6 @@ def standard_error(scores):
     return float(np.std(scores, ddof=1) / math.sqrt(len(scores)))
 
 
-def binomial_standard_error(share, n):
-    """Standard error of a share of `n` right-or-wrong items: sqrt(p (1 - p) / n), a fraction.
-
-    Raises ValueError unless 0 <= share <= 1 and n >= 1.
-    """
-    if not 0 <= share <= 1 or n < 1:
-        raise ValueError(f"a share of n items needs 0 <= share <= 1 and n >= 1: {share}, {n}")
-    return math.sqrt(share * (1 - share) / n)
-
-
 def bootstrap_means(scores, draws, seed, name=""):
     """Means of resampled items, paired: one resample of the items serves all columns.
 

@@ -1,44 +1,35 @@
 """A local model through Hugging Face transformers, on CPU or one GPU.
 
 Each reply is drawn with random numbers of its own, seeded by the request's fingerprint, so that it
-depends on the request alone and not on its neighbours in the batch or on what was asked before.
+depends neither on its neighbours in the batch nor on what was asked before. What is left is the
+rounding of sums, which differs between shapes of a batch by some 1e-6 of probability: about one
+token in a million could fall the other way.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
 
-from agorabench import jsonl
 from agorabench.errors import UserError
+from agorabench.parsing import END
 from agorabench.progress import hush
+from agorabench.weights import identity
 
-BATCH = 64
 
-
-def connect(entry, threads=1):
+def connect(entry, threads, batch_size):
     """The generator of a config entry: a model folder or hub id, and its sampling."""
-    return Generator(entry, threads)
-
-
-def identity(model):
-    """What names a model's weights: the digest its builder recorded, or else its name."""
-    for record in ("train.json", "build.json"):
-        path = Path(model) / record
-        if path.exists():
-            return jsonl.read_json(path)["digest"]
-    return str(model)
+    return Generator(entry, threads, batch_size)
 
 
 class Generator:
     """A chat model that answers requests batch by batch, in the order asked."""
 
-    def __init__(self, entry, threads):
+    def __init__(self, entry, threads, batch_size):
         self.identity = identity(entry["model"])
         self.sampling = entry["sampling"]
-        self.batch_size = entry.get("batch_size", BATCH)
+        self.batch_size = batch_size
         self._arguments = entry["model"], threads
         self._engine = None
 
@@ -50,7 +41,7 @@ class Generator:
                 self._engine = Engine(*self._arguments)
             prompts = [self._engine.chat(request["messages"]) for request in batch]
             seeds = [int(request["fingerprint"][:16], 16) for request in batch]
-            replies = self._engine.generate(prompts, seeds, **self.sampling)
+            replies = self._engine.generate(prompts, seeds, stop=[END], **self.sampling)
             yield [
                 {"fingerprint": request["fingerprint"], **reply}
                 for request, reply in zip(batch, replies, strict=True)
@@ -72,8 +63,14 @@ class Engine:
         except (OSError, json.JSONDecodeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot load the model {model}: {reason}") from None
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
+        ends = self.model.generation_config.eos_token_id
+        self.ends = set(ends if isinstance(ends, list) else [ends])
+        if self.tokenizer.pad_token_id in self.ends | {None}:
+            # Any other token does, as padding is masked; but the repetition penalty does not look
+            # at the mask, and would make a padded row less likely to end.
+            self.tokenizer.pad_token = self.tokenizer.convert_ids_to_tokens(
+                max(set(range(len(self.tokenizer))) - self.ends)
+            )
 
     def chat(self, messages):
         """Token ids of a conversation, up to where the assistant speaks."""
@@ -126,19 +123,16 @@ class Engine:
         ]
 
     def _reply(self, prompt_tokens, ids, stop):
-        ends = self.model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        end = next((i for i, token in enumerate(ids) if token in ends), None)
-        # Rows that stopped by a stop string are padded too; the padding is no text.
+        # A row that stopped by a stop string is padded to the length of the longest.
+        while ids and ids[-1] == self.tokenizer.pad_token_id:
+            ids.pop()
+        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         cuts = [text.index(mark) for mark in stop if mark in text]
         return {
             "reply": text[: min(cuts)] if cuts else text,
             "finish_reason": "stop" if cuts or end is not None else "length",
-            "usage": {
-                "input": prompt_tokens,
-                "output": len(ids) if end is None else end + 1,
-            },
+            "usage": {"input": prompt_tokens, "output": len(ids)},
         }
 
 

@@ -6,6 +6,10 @@ A protocol module reads top to bottom and offers
     grade(items, completions, sandbox)  -> one verdict per item:
                    {"score": 0.0 to 1.0, "extracted": str, "reason": str}
 
+and, where worked examples in plain text are not how a base model is asked,
+
+    plain(item), STOP     the text to continue, and the strings that end a continuation
+
 where `sandbox(programs)` runs [(code, tests)] as untrusted code, see `agorabench.sandbox`.
 """
 
@@ -28,10 +32,9 @@ def load(entry, path):
     """
     try:
         items = protocol(entry).read(jsonl.read(path))
-    except KeyError as error:
-        raise UserError(
-            f"{path}: a row has no field {error}; is it a {entry['protocol']} file?"
-        ) from None
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
+        raise UserError(f"{path}: {what}; is it a {entry['protocol']} file?") from None
     items = items[: entry.get("limit")]
     if not items:
         raise UserError(f"{path}: the benchmark has no items")

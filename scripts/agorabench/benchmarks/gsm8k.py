@@ -9,7 +9,8 @@ only then in the last number of the text.
 
 import re
 
-NUMBER = r"-?\$?\s*(?:\d[\d,]*)?\.?\d+"
+# A minus is a sign only where nothing is before it to take away from, nor a blank after it.
+NUMBER = r"(?:(?<![\w)\-])-)?\$?(?:\d[\d,]*)?\.?\d+"
 STATED = (
     re.compile(r"\[RESULT\](.*?)\[/RESULT\]", re.S),
     re.compile(r"\\boxed\{([^{}]*)\}"),
@@ -48,7 +49,8 @@ def extract(completion):
     """The text of the number that the completion gives as its answer, or None."""
     for pattern in STATED:
         stated = pattern.findall(completion)
-        if stated and (numbers := re.findall(NUMBER, stated[-1])):
+        # What is stated may be a sum: its result counts.
+        if stated and (numbers := re.findall(NUMBER, stated[-1].rpartition("=")[2])):
             return numbers[0]
     numbers = re.findall(NUMBER, completion)
     return numbers[-1] if numbers else None

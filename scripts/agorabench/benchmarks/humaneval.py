@@ -7,6 +7,7 @@
 A completion may be a fenced block, a whole function, or the body that continues the prompt.
 """
 
+import ast
 import re
 
 FENCE = re.compile(r"```(?:python|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
@@ -41,11 +42,33 @@ def grade(items, completions, sandbox):
     ]
 
 
+def plain(item):
+    """What a model without a conversation is shown: the function to be continued."""
+    return item["prompt"]
+
+
+# A model that continues text goes on after the function (Chen et al., section 3.1).
+STOP = ("\ndef ", "\nclass ", "\nif ", "\nprint(", "\n#", "\n```")
+
+
 def program(item, completion):
     """The whole module that a completion stands for."""
     fenced = FENCE.search(completion)
     code = fenced.group(1) if fenced else completion
     if re.search(rf"^def\s+{re.escape(item['entry_point'])}\b", code, re.M):
         # The prompt's imports and helpers stay in force where the function is written again.
-        return f"{item['prompt']}    pass\n\n{code}"
-    return item["prompt"] + code
+        return f"{item['prompt']}    pass\n\n{without_tail(code)}"
+    body = re.split(r"\n(?=[^\s#])", code, maxsplit=1)[0]  # prose or code after the function
+    return item["prompt"] + body
+
+
+def without_tail(code):
+    """Drop lines from the end (prose, or a line cut in two) until what is left is Python."""
+    lines = code.split("\n")
+    for end in range(len(lines), 0, -1):
+        try:
+            ast.parse(text := "\n".join(lines[:end]))
+            return text
+        except (SyntaxError, ValueError):
+            pass
+    return code

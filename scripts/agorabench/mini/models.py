@@ -8,7 +8,6 @@ known defects are chosen here: a share of wrong answers, or a few templates only
 Recipes (the config's `mini:` stanza), with the keys of `POSTTRAIN` and `PRETRAIN` below.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -17,6 +16,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+from agorabench import weights
 from agorabench.errors import UserError
 from agorabench.mini import world
 from agorabench.progress import progress
@@ -71,6 +71,11 @@ POSTTRAIN = {
     "wrong_share": 0.0,
     "few": False,
 }
+
+
+def recipe_keys(name: str) -> dict:
+    """What the recipe of a model of this name may set, with the defaults."""
+    return {"tokenizer": TOKENIZER, "base": PRETRAIN}.get(name, POSTTRAIN)
 
 
 def recipe_of(defaults: dict, given: dict) -> dict:
@@ -336,7 +341,7 @@ def _step(loss, model, optimizer, schedule) -> float:
 
 
 def _save(model, tokenizer, output: Path, recipe, losses, started, **facts) -> None:
-    """Save model and tokenizer as a Hugging Face folder, build.json last."""
+    """Save model and tokenizer as a Hugging Face folder, with build.json and the digest last."""
     from transformers import GenerationConfig
 
     model.generation_config = GenerationConfig(
@@ -347,9 +352,8 @@ def _save(model, tokenizer, output: Path, recipe, losses, started, **facts) -> N
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         build = {
-            "digest": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
             "seed": recipe["seed"],
-            "parameters": sum(weights.numel() for weights in model.parameters()),
+            "parameters": sum(part.numel() for part in model.parameters()),
             "steps": len(losses),
             "loss": round(sum(last) / len(last), 4),
             "seconds": round(time.monotonic() - started, 1),
@@ -357,6 +361,7 @@ def _save(model, tokenizer, output: Path, recipe, losses, started, **facts) -> N
             "recipe": recipe,
         }
         (folder / "build.json").write_text(json.dumps(build, indent=2) + "\n")
+        weights.record(folder)
 
 
 class _complete:
