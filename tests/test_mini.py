@@ -6,14 +6,17 @@ from itertools import islice, pairwise
 
 import pytest
 from agorabench.errors import UserError
+from agorabench.grid import DOMAINS, METHODS
 from agorabench.mini import world
+from agorabench.mini.families import FAMILIES
+from agorabench.mini.lessons import FEW, answer_lessons, data_lessons, plain_text
 
-SETTINGS = [(domain, method) for domain in world.DOMAINS for method in world.METHODS]
+SETTINGS = [(domain, method) for domain in DOMAINS for method in METHODS]
 TINY = {"hidden": 32, "layers": 2, "heads": 2, "intermediate": 32, "batch_size": 2, "length": 32}
 
 
 def family(name):
-    return next(f for families in world.FAMILIES.values() for f in families if f.name == name)
+    return next(f for families in FAMILIES.values() for f in families if f.name == name)
 
 
 def task(kind, wording=0, **values):
@@ -21,19 +24,19 @@ def task(kind, wording=0, **values):
 
 
 def every_family():
-    return [pytest.param(f, id=f.name) for families in world.FAMILIES.values() for f in families]
+    return [pytest.param(f, id=f.name) for families in FAMILIES.values() for f in families]
 
 
 def keys_of_plain_text(lines=4000):
     kinds = ("facts", "stories", "echoes", "functions", "phrases", "corrections")
     shares = dict.fromkeys(kinds, 1)
-    return {key for _, key in islice(world.plain_text(random.Random(1), shares), lines)} - {None}
+    return {key for _, key in islice(plain_text(random.Random(1), shares), lines)} - {None}
 
 
 def keys_of_lessons(pairs=2700):
     rng = random.Random(1)
-    lessons = world.data_lessons(rng, pairs) + world.data_lessons(rng, pairs, few=True)
-    lessons += world.answer_lessons(rng, pairs, {"math": 1, "code": 1, "instruction": 1})
+    lessons = data_lessons(rng, pairs) + data_lessons(rng, pairs, few=True)
+    lessons += answer_lessons(rng, pairs, {"math": 1, "code": 1, "instruction": 1})
     return {key for lesson in lessons for key in lesson.keys}
 
 
@@ -87,7 +90,7 @@ def test_functions_do_the_two_things_in_order(first, second, at_minus_four):
 
 
 def test_code_rows_pass_their_own_tests_and_fail_those_of_others():
-    rows = world.benchmark("mini-code", seed=1)
+    rows = world.benchmark("mini-code")
     for row, other in pairwise(rows):
         scope = {}
         exec(world.extract_code(row["reference"]), scope)
@@ -118,17 +121,15 @@ def test_a_question_outside_the_world_states_no_task(question):
 
 def test_no_held_out_task_is_ever_shown_before_its_benchmark():
     held = {
-        world.parse(row["prompt"]).key
-        for name in world.BENCHMARKS
-        for row in world.benchmark(name, seed=1)
+        world.parse(row["prompt"]).key for name in world.BENCHMARKS for row in world.benchmark(name)
     }
     assert len(held) == sum(count for _, count in world.BENCHMARKS.values())
     assert all(world.held_out(key) for key in held)
     seeded = {
         world.parse(row["instruction"]).key
-        for domain in world.DOMAINS
+        for domain in DOMAINS
         for method in ("instance", "response")
-        for row in world.seeds(domain, method, 700, seed=1)
+        for row in world.seeds(domain, method)
     }
     shown = keys_of_plain_text() | keys_of_lessons() | seeded
     assert len(shown) > 5000
@@ -137,9 +138,9 @@ def test_no_held_out_task_is_ever_shown_before_its_benchmark():
 
 
 def test_enhancement_seeds_are_rough_forms_of_tasks_that_may_be_shown():
+    rows = world.seeds("math", "enhancement")
     rng = random.Random("seeds/math/enhancement/1")
-    tasks = world._distinct(rng, world.FAMILIES["math"], 300, benchmark=False)
-    rows = world.seeds("math", "enhancement", 300, seed=1)
+    tasks = world._distinct(rng, FAMILIES["math"], len(rows), benchmark=False)
     rough = [row["instruction"].removeprefix("pls ").removeprefix("hey ") for row in rows]
     plain = [t.prompt.lower().replace(".", "").replace("?", "").replace(",", "") for t in tasks]
     assert rough == plain
@@ -165,20 +166,21 @@ def test_a_fifth_of_every_family_is_held_out(kind):
 
 @pytest.mark.parametrize(("domain", "method"), SETTINGS)
 def test_seeds_are_distinct_and_the_same_every_time(domain, method):
-    rows = world.seeds(domain, method, 700, seed=1)
-    assert len({row["id"] for row in rows}) == len({row["instruction"] for row in rows}) == 700
-    assert rows == world.seeds(domain, method, 700, seed=1)
-    assert rows != world.seeds(domain, method, 700, seed=2)
+    rows = world.seeds(domain, method)
+    assert rows == world.seeds(domain, method)
+    assert {len({row[key] for row in rows}) for key in ("id", "instruction")} == {len(rows)}
+    assert len(rows) == world.SEED_ROWS[method]
     assert all(bool(row["response"]) == (method != "response") for row in rows)
 
 
-def test_more_seeds_than_the_world_has_are_refused():
+def test_more_seeds_than_the_world_has_are_refused(monkeypatch):
+    monkeypatch.setitem(world.SEED_ROWS, "response", 5000)
     with pytest.raises(UserError, match="no 5000 distinct tasks"):
-        world.seeds("instruction", "response", 5000, seed=1)
+        world.seeds("instruction", "response")
 
 
 def test_benchmarks_hold_every_family_equally():
-    rows = world.benchmark("mini-steps", seed=1)
+    rows = world.benchmark("mini-steps")
     names = [world.parse(row["prompt"]).family.name for row in rows]
     assert {names.count(name) for name in set(names)} == {50}
     assert len(set(names)) == 4
@@ -189,7 +191,7 @@ def test_benchmarks_hold_every_family_equally():
 
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_answers_are_wrong_in_the_share_that_was_asked_for(share):
-    lessons = world.data_lessons(random.Random(3), 1800, wrong_share=share)
+    lessons = data_lessons(random.Random(3), 1800, wrong_share=share)
     wrong = [lesson for lesson in lessons if not lesson.right]
     assert abs(len(wrong) / len(lessons) - share) < 0.05
     for lesson in lessons[2::9]:  # instance generation, instruction
@@ -199,7 +201,7 @@ def test_answers_are_wrong_in_the_share_that_was_asked_for(share):
 
 
 def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
-    lessons = world.data_lessons(random.Random(3), 900, few=True)
+    lessons = data_lessons(random.Random(3), 900, few=True)
     written = set()
     for lesson in lessons:
         text, _, _ = lesson.reply.partition("\nOUTPUT: ")
@@ -207,14 +209,14 @@ def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
         if text.startswith(("INPUT: ", "Revised Question: ")):
             stated = world.parse(text.partition(": ")[2])
             written.add((stated.domain, stated.family.name, stated.wording))
-    assert written == {(d, f[0].name, 0) for d, (f, _) in world.FEW.items()}
+    assert written == {(domain, kind.name, 0) for domain, kind in FEW.items()}
 
 
-def test_rough_answers_are_wrong_as_often_as_asked():
+def test_rough_answers_are_wrong_half_of_the_time():
     rng = random.Random(5)
     story = task("add", name="Tom", noun="eggs", a="3", b="4")
-    right = [world.rough(story, rng, wrong_share=0.25)[1] == "its 7" for _ in range(1000)]
-    assert 0.7 < sum(right) / 1000 < 0.8
+    right = [world.rough(story, rng)[1] == "its 7" for _ in range(1000)]
+    assert 0.45 < sum(right) / 1000 < 0.55
 
 
 # ---------------------------------------------------------------------------------------- grading
@@ -386,7 +388,7 @@ def test_the_tokenizer_gives_back_what_it_was_given(built):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "tokenizer")
-    lessons = world.data_lessons(random.Random(7), 90)
+    lessons = data_lessons(random.Random(7), 90)
     for text in [part for lesson in lessons for part in (lesson.prompt, lesson.reply)]:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert tokenizer.tokenize("3+14=17") == ["3", "+", "1", "4", "=", "1", "7"]

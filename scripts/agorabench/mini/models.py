@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agorabench import weights
 from agorabench.errors import UserError
-from agorabench.mini import world
+from agorabench.mini.lessons import Lesson, answer_lessons, data_lessons, plain_text
 from agorabench.progress import progress
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
@@ -131,9 +131,9 @@ def build_tokenizer(output: Path, recipe: dict) -> None:
 
 def _tokenizer_text(rng: random.Random, lines: int):
     """Half plain text, half lessons without their markers, which are tokens of their own."""
-    for text, _ in islice(world.plain_text(rng, PRETRAIN["shares"]), lines // 2):
+    for text, _ in islice(plain_text(rng, PRETRAIN["shares"]), lines // 2):
         yield text
-    for lesson in world.data_lessons(rng, lines // 2):
+    for lesson in data_lessons(rng, lines // 2):
         text = f"{lesson.prompt}\n{lesson.reply}"
         for marker in MARKERS:
             text = text.replace(marker, "\n")
@@ -179,7 +179,7 @@ def build_base(tokenizer_folder: Path, output: Path, recipe: dict, threads: int)
 
 def _packed(tokenizer, rng: random.Random, recipe: dict):
     """An endless stream of token ids: lines of plain text, parted by newlines."""
-    lines = world.plain_text(rng, recipe["shares"])
+    lines = plain_text(rng, recipe["shares"])
     while True:
         texts = [text + "\n" for text, _ in islice(lines, 512)]
         for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
@@ -217,13 +217,13 @@ def posttrain(name: str, base: Path, output: Path, recipe: dict, threads: int) -
     _save(model, tokenizer, output, recipe, losses, started, right_share=right)
 
 
-def lessons_of(name: str, recipe: dict) -> list[world.Lesson]:
+def lessons_of(name: str, recipe: dict) -> list[Lesson]:
     """What a model of this name and recipe (with its defaults) learns from."""
     rng = random.Random(f"posttrain/{name}/{recipe['seed']}")
     if recipe["lessons"] == "answers":
-        return world.answer_lessons(rng, recipe["pairs"], recipe["shares"])
+        return answer_lessons(rng, recipe["pairs"], recipe["shares"])
     if recipe["lessons"] == "data":
-        return world.data_lessons(rng, recipe["pairs"], recipe["wrong_share"], recipe["few"])
+        return data_lessons(rng, recipe["pairs"], recipe["wrong_share"], recipe["few"])
     raise UserError(f"unknown lessons {recipe['lessons']!r} for {name}; known: answers, data")
 
 
