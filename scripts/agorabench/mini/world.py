@@ -181,7 +181,8 @@ def _meets(constraint: dict, text: str) -> str:
             return "a word is named twice"
         if any(word not in CATEGORIES[constraint["category"]] for word in words):
             return f"not all are {constraint['category']}"
-        return "" if words[0] == constraint["first"] else f"does not start with {constraint['first']!r}"
+        first = constraint["first"]
+        return "" if words[0] == first else f"does not start with {first!r}"
     if constraint["about"] not in words[:-1]:
         return f"does not mention {constraint['about']!r}"
     return "" if words[-1] == constraint["last"] else f"does not end with {constraint['last']!r}"
