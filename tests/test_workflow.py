@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 from agorabench import grid
@@ -128,17 +129,28 @@ def test_bad_input_gets_one_sentence_before_any_job(clone, fault):
     assert not (clone.path / "results").exists()
 
 
-def test_a_second_run_in_the_same_folder_is_refused(clone):
-    lock = "import sys; sys.path.insert(0, 'scripts'); from agorabench import session\n"
-    lock += "import os; os.makedirs('.snakemake', exist_ok=True); session.begin()\n"
-    lock += "print('held', flush=True); sys.stdin.read()"
+@pytest.mark.parametrize(
+    ("hold", "sentence"),
+    [
+        ("begin", "another snakemake run is at work"),
+        ("job", "a job of an earlier, killed run is still at work"),
+    ],
+)
+def test_a_run_waits_for_nobody_and_disturbs_nobody(clone, hold, sentence):
+    """Another run in the folder, or an orphan of a killed one, is seen before a job starts."""
+    (clone.path / ".snakemake").mkdir()
+    program = "import sys; sys.path.insert(0, 'scripts'); from agorabench import session\n"
+    program += f"session.{hold}(); print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
-        [*clone.command()[:1], "-c", lock],
+        [sys.executable, "-c", program],
         cwd=clone.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     holder.stdout.readline()
-    status, text = clone.snakemake("resources/seeds/math/response.jsonl", check=False)
-    assert status == 1 and "another snakemake run is at work" in text, text
+    target = "resources/seeds/math/response.jsonl"
+    status, text = clone.snakemake(target, check=False)
+    assert status == 1 and sentence in text, text
+    assert not (clone.path / target).exists()
     holder.kill()
     holder.wait()
-    clone.snakemake("resources/seeds/math/response.jsonl")
+    clone.snakemake(target)
+    assert (clone.path / target).exists()
