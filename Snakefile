@@ -38,4 +38,7 @@ rule all:
 
 
 onstart:
-    session.begin(warm=config["warm"])
+    try:
+        session.begin(warm=config["warm"])
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
