@@ -19,6 +19,9 @@ if "generators" not in config:  # another matrix would be merged into this one, 
     configfile: "config/mini.yaml"
 
 
+report: "docs/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/fetch.smk"
 include: "rules/mini.smk"

@@ -1,7 +1,7 @@
 """The table of PGR, its views, its figure, and what the data cost.
 
 Needs: the scores of all students, bases and references; the ledgers of all generated sets.
-Makes: results/pgr_table.csv, results/tables/pgr.{md,tex}, results/tables/cost.csv,
+Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/cost.csv,
        results/figures/pgr.{png,svg,pdf}.
 """
 
@@ -14,6 +14,7 @@ rule tally:
         table=report("results/pgr_table.csv", caption="../docs/captions/table.rst", category="PGR"),
         markdown="results/tables/pgr.md",
         latex="results/tables/pgr.tex",
+        html=report("results/tables/pgr.html", caption="../docs/captions/table.rst", category="PGR"),
     log:
         "logs/tally.log",
     conda:
@@ -30,6 +31,7 @@ rule tally:
         " --benchmarks {params.benchmarks:q} --scores results/scores"
         " --bootstrap {params.bootstrap} --seed {params.seed}"
         " --output {output.table} --markdown {output.markdown} --latex {output.latex}"
+        " --html {output.html}"
         " 2>&1 | tee {log}"
 
 

@@ -1,11 +1,13 @@
 import csv
 import json
+import re
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 import tally
+from agorabench import views
 from agorabench.errors import UserError
 
 BENCHMARKS = {"sums": "math", "functions": "code"}
@@ -74,6 +76,7 @@ def study(tmp_path):
             [
                 *f"--scores {folder} --bootstrap {draws} --seed 1 --output {out}/pgr.csv".split(),
                 *f"--markdown {out}/tables/pgr.md --latex {out}/tables/pgr.tex".split(),
+                *f"--html {out}/tables/pgr.html".split(),
                 *("--runs", argument, "--benchmarks", json.dumps(benchmarks)),
             ]
         )
@@ -288,3 +291,16 @@ def test_runs_can_be_given_as_the_matrix_of_a_config(study, tmp_path):
     )
     rows, others = read(tmp_path / "matrix.csv"), read(tallied() / "pgr.csv")
     assert sorted(map(str, rows)) == sorted(map(str, others))
+
+
+def test_the_page_shows_what_the_markdown_shows(study):
+    _, _, tallied = study
+    folder = tallied() / "tables"
+    page, markdown = (folder / "pgr.html").read_text(), (folder / "pgr.md").read_text()
+    intervals = re.findall(r"\[-?[\d.]+, -?[\d.]+\]", markdown)
+    assert intervals and intervals == re.findall(r"\[-?[\d.]+, -?[\d.]+\]", page)
+    assert page.count("<b>") == markdown.count("**") / 2
+
+
+def test_text_in_the_page_is_escaped():
+    assert views.Html.escape("<script>") == "&lt;script&gt;"
