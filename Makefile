@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint clean help
 
 demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake
@@ -14,7 +14,7 @@ demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 test: lint  ## the fast tests
 	pytest
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready  ## style of Python and rules, and Snakemake's own lint
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
@@ -31,3 +31,6 @@ $(VENV)/ready: envs/requirements.txt envs/lock.txt
 
 clean:  ## remove what was made; journal/ (what was paid for) stays
 	rm -rf results resources/seeds resources/benchmarks resources/models logs .snakemake
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1	/'

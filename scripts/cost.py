@@ -4,7 +4,7 @@ r"""What every generated set took: replies, tokens and dollars.
         "experiments": {"main": {"students": ["mini"], "domains": ["math"], "methods": ["response"],
         "generators": ["strong"], "prompts": ["mini"], "sizes": [600], "seeds": [1]}}}' \
         --prices '{"strong": {"input": 0.055, "output": 0.055}}' \
-        --data results/data --output results/tables/cost.csv
+        --data results/data --output /tmp/cost.csv
 
 Prices are USD per million tokens. All replies are counted, rejected ones too: they were paid for.
 """

@@ -1,7 +1,7 @@
 r"""Turn raw replies into the first N valid training pairs, with a ledger of the rest.
 
-    python scripts/curate.py --raw results/raw/math/response/strong/mini/n500-seed1.jsonl \
-        --size 500 --output data.jsonl --ledger data.ledger.json
+    python scripts/curate.py --raw results/raw/math/response/strong/mini/n600-seed1.jsonl \
+        --size 500 --output /tmp/data.jsonl --ledger /tmp/data.ledger.json
 
 Rows hold "messages" as TRL and `datasets` read them, and "origin": "generated" or "seed". With
 `--seeds` the seed set itself is trained on too, as the paper does in instance generation (Table 1).

@@ -1,9 +1,9 @@
 r"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
 
     python scripts/fetch.py seeds --source '{"path": "my.jsonl"}' --domain math --method response \
-        --output resources/seeds/math/response.jsonl --manifest manifest.json
+        --output /tmp/seeds.jsonl --manifest /tmp/seeds.manifest.json
     python scripts/fetch.py benchmark --source '{"source": "mini"}' --name mini-sums \
-        --output resources/benchmarks/mini-sums.jsonl --manifest manifest.json
+        --output /tmp/items.jsonl --manifest /tmp/items.manifest.json
 
 Seed rows become {"id", "instruction", "response"}; benchmark rows stay as their source has them.
 """

@@ -6,7 +6,7 @@ r"""Have a generator write instances until N of them are valid; keep every reply
         --generation '{"attempts": 10, "validators": {"math": ["length"]},
                        "max_characters": 20000, "system": null}' \
         --seeds resources/seeds/math/response.jsonl --prompt config/prompts/mini/response/math.md \
-        --journal journal/math/response/strong/mini/seed1.jsonl --output raw.jsonl
+        --journal journal/math/response/strong/mini/seed1.jsonl --output /tmp/raw.jsonl
 
 The output has one row per reply: slot, attempt, reply, finish_reason, usage, instruction, response
 and verdict ("valid" or a reason). Slots are numbered from 0; a slot is asked again, up to the

@@ -1,7 +1,7 @@
 r"""Draw the PGR table: what each generator's data recovered, by method and domain, with intervals.
 
     python scripts/plot.py --table results/pgr_table.csv \
-        --output results/figures/pgr.png results/figures/pgr.svg results/figures/pgr.pdf
+        --output /tmp/pgr.png /tmp/pgr.svg /tmp/pgr.pdf
 
 A panel is one method and one domain, or an average; a row of it is one generator: its PGR and the
 95 % interval, on one scale for all panels, from 0 (the base) to 100 (the reference) and beyond.

@@ -3,7 +3,7 @@ r"""Let one model answer all its benchmarks, loading it once.
     python scripts/predict.py --model resources/models/reference --seed 1 \
         --benchmarks '{"mini-sums": {"protocol": "mini", "max_tokens": 48, "temperature": 0.2,
                        "top_p": 0.95, "repetition_penalty": 1.0}}' \
-        --items resources/benchmarks --output results/predictions/mini/reference
+        --items resources/benchmarks --output /tmp/predictions
 
 Writes one file per benchmark, a row per item: id, prompt, completion, finish_reason. A model that
 knows no conversation (`--plain`, the base) is shown worked examples as plain text instead.

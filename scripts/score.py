@@ -3,7 +3,7 @@ r"""Grade a model's completions of one benchmark: a score, its standard error, a
     python scripts/score.py --name mini-sums --entry '{"protocol": "mini"}' \
         --items resources/benchmarks/mini-sums.jsonl --model mini/reference \
         --predictions results/predictions/mini/reference/mini-sums.jsonl \
-        --output results/scores/mini/reference/mini-sums.json --verdicts mini-sums.parquet
+        --output /tmp/score.json --verdicts /tmp/verdicts.parquet
 """
 
 import argparse

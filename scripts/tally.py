@@ -4,9 +4,10 @@ The table (CSV) has one row per run and benchmark, and rows called "mean" for do
 the views (Markdown, LaTeX, HTML) are shaped like Table 2 of arXiv 2412.03679. The numbers and
 their intervals are as agorabench/pgr.py says.
 
-    python scripts/tally.py --runs runs.json --benchmarks '{"mini-sums": "math"}' \
-        --scores results/scores --bootstrap 2000 --seed 1 --output results/pgr_table.csv \
-        --markdown results/tables/pgr.md --latex results/tables/pgr.tex
+    python scripts/tally.py --benchmarks '{"mini-sums": "math"}' --scores results/scores \
+        --runs '[{"student": "mini", "domain": "math", "method": "response", "prompt": "mini",
+                  "generator": "strong", "size": 600, "seed": 1}]' \
+        --output /tmp/pgr_table.csv --markdown /tmp/pgr.md
 
 `--runs` is a JSON list of {"student", "domain", "method", "generator", "prompt", "size", "seed"};
 `--matrix` gives the same runs as a config does, by its "experiments" and "generators".

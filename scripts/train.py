@@ -1,10 +1,10 @@
 r"""Train a student: fine-tune the base on generated pairs, with the loss on responses only.
 
-    python scripts/train.py --model resources/models/base --data data.jsonl --seed 1 \
+    python scripts/train.py --model resources/models/base --seed 1 \
         --recipe '{"epochs": 5, "learning_rate": 2e-3, "batch_size": 16, "max_length": 128,
                    "gradient_accumulation": 1, "warmup": 0.05, "schedule": "linear",
                    "weight_decay": 0, "precision": "float32"}' \
-        --output results/models/mini/math/response/strong/mini/n500-seed1
+        --data results/data/math/response/strong/mini/n600-seed1.jsonl --output /tmp/student
 
 The folder is a Hugging Face model; its `train.json` records what it was made from, the loss curve,
 the share of truncated examples and the time it took; `weights.sha256` is written last.

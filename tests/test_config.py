@@ -486,8 +486,8 @@ FILE_FAULTS = {
     ),
     "model absent": (
         ("models/tiny/config.json", None),
-        f"{FILE}: students.tiny.reference.model: no model in ./models/tiny: "
-        "there is no ./models/tiny/config.json",
+        f"{FILE}: students.tiny.base.model: no model in models/tiny: "
+        "there is no models/tiny/config.json",
     ),
     "themes absent": (
         ("config/themes.txt", None),
@@ -533,6 +533,16 @@ def test_fault_of_a_file(project, change, sentence):
     config = yaml.safe_load(COMPLETE)
     assert fault(project, config) == sentence
     check(config, [FILE], project, files_too=False)  # a job on a cluster does not look
+
+
+def test_data_sets_alone_need_no_prompt(project):
+    experiment = {"experiments/main/generators": ["people"], "experiments/main/prompts": ["none"]}
+    experiment |= {"experiments/main/domains": ["math"], "experiments/main/methods": ["response"]}
+    assert check(edited(experiment), (), project)["experiments"]["main"]["prompts"] == ["none"]
+    experiment["experiments/main/generators"] = ["people", "strong"]
+    (project / FILE).write_text(yaml.safe_dump(edited(experiment)))
+    told = f"{FILE}: experiments.main.prompts: unknown prompt 'none'; known: main"
+    assert fault(project, edited(experiment)) == told
 
 
 def test_too_few_seeds_to_show(project):

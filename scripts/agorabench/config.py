@@ -295,6 +295,8 @@ def _check_mini(config):
 
 def _check_experiment(config, path, experiment):
     for axis in ("generators", "prompts", "students"):
+        if axis == "prompts" and experiment[axis] == [NO_PROMPT] and not _asks(config, experiment):
+            continue  # data sets only, which are asked nothing
         for name in experiment[axis]:
             if name not in config[axis]:
                 text = _unknown(axis.removesuffix("s"), name, config[axis])
@@ -394,7 +396,7 @@ def _check_templates(config, root, path, experiment):
 
 def _check_model(config, root, model, path):
     """Check a local folder; an id on the hub, which has one slash at most, cannot be checked."""
-    if not (model.startswith((".", "/")) or model.count("/") > 1):
+    if not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1):
         return
     if (root / model / "config.json").is_file():
         return
