@@ -29,4 +29,4 @@ rule train:
         "python scripts/warm.py scripts/train.py --model {params.base:q}"
         " --data {input.data} --recipe {params.recipe:q} --system={params.system:q}"
         " --seed {wildcards.seed} --output {params.folder}"
-        " --threads {threads} 2>&1 | tee {log}"
+        " --threads {threads} --version {params.version} 2>&1 | tee {log}"

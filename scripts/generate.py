@@ -26,9 +26,10 @@ from agorabench.errors import UserError, run
 from agorabench.journal import Journal
 from agorabench.progress import Progress
 
-# A wave that leaves more than this share of its slots without a valid reply ends the work: the
-# generator or the prompt is broken, and asking on would only cost money.
+# More than this share of a wave's slots without a valid reply end the work: the generator or the
+# prompt is broken, and asking on would only cost money. Looked at after every stride of slots.
 GIVE_UP_SHARE = 0.25
+STRIDE = 512
 FIRST_WAVE = 64  # slots, where nothing that was generated is shown and waves only serve giving up
 
 
@@ -105,15 +106,15 @@ def generate(writer, ask, check, size, attempts, first_wave, bar):
         pool = [valid[slot] for slot in sorted(valid)]
         slot = start
         while slot < stop and len(valid) < size:
-            end = min(stop, slot + size - len(valid))
+            end = min(stop, slot + min(STRIDE, size - len(valid)))
             work(range(slot, end), pool, writer, ask, check, attempts, rows, valid, bar)
             slot = end
-        lost = sum(slot not in valid for slot in range(start, slot))
-        if len(valid) < size and lost > GIVE_UP_SHARE * (slot - start):
-            raise Shortfall(
-                f"{writer}: {len(valid)} of {size} pairs are valid and {lost} of the last "
-                f"{slot - start} slots have none after {attempts} attempts each; {rejections(rows)}"
-            )
+            tried, lost = slot - start, sum(s not in valid for s in range(start, slot))
+            if len(valid) < size and tried >= first_wave and lost > GIVE_UP_SHARE * tried:
+                raise Shortfall(
+                    f"{writer}: {len(valid)} of {size} pairs are valid and {lost} of the last "
+                    f"{tried} slots have none after {attempts} attempts each; {rejections(rows)}"
+                )
         start, stop = stop, 2 * stop
     return sorted(rows, key=lambda row: (row["slot"], row["attempt"]))
 

@@ -37,10 +37,12 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--version", type=int, default=1, help="another one trains anew")
     args = parser.parse_args(argv)
 
     output = Path(args.output)
     made_from = {
+        "version": args.version,
         "data": jsonl.digest(args.data),
         "base": weights.identity(args.model),
         "recipe": args.recipe,
@@ -50,8 +52,7 @@ def main(argv=None):
     if finished(output, made_from):
         print(f"{output} was trained from the same data and recipe", file=sys.stderr)
     else:
-        shutil.rmtree(output, ignore_errors=True)  # a killed job's remains
-        output.mkdir(parents=True)
+        clear(output)
         rows = conversations(jsonl.read(args.data), args.system)
         label = "train " + "/".join(output.parts[-6:])
         started = time.monotonic()
@@ -73,7 +74,21 @@ def finished(output, made_from):
         record = jsonl.read_json(output / "train.json")
     except (FileNotFoundError, ValueError):
         return False
-    return record["made_from"] == made_from and record["weights"] == weights.digest(output)
+    same = record.get("made_from") == made_from
+    return same and record.get("weights") == weights.digest(output)
+
+
+def clear(output):
+    """Make an empty folder; a killed job's remains are removed, anything else is not.
+
+    Raises:
+        UserError: there are files that no training has left.
+    """
+    left = {path.name for path in output.iterdir()} if output.exists() else set()
+    if left and not left & {"checkpoints", "config.json", "train.json"}:
+        raise UserError(f"{output} holds other files; name a new folder for the student")
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
 
 
 def conversations(rows, system=""):

@@ -10,6 +10,7 @@ listening the script is simply run.
 """
 
 import array
+import contextlib
 import json
 import os
 import signal
@@ -41,12 +42,18 @@ def main(argv):
     except (KeyError, OSError):  # no server was started, or it is gone
         os.execv(sys.executable, [sys.executable, *argv])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+        signal.signal(number, lambda number, _: pass_on(number, child))
     try:
         return int(receive(connection, 10))
     except ConnectionError:
         print(f"{argv[0]} was killed", file=sys.stderr)
         return 128 + signal.SIGKILL
+
+
+def pass_on(number, child):
+    """Send a signal on to the worker, which may just have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
 
 
 def order(argv, address):
@@ -115,7 +122,6 @@ def work(connection):
     import runpy
     import threading
     import traceback
-    from contextlib import suppress
 
     code = 1
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -125,8 +131,7 @@ def work(connection):
         for target, descriptor in enumerate(control):
             os.dup2(descriptor, target)
             os.close(descriptor)
-        while len(size) < 10:
-            size += connection.recv(10 - len(size))
+        size += receive(connection, 10 - len(size))
         request = json.loads(receive(connection, int(size)))
         connection.sendall(b"%10d" % os.getpid())
 
@@ -154,9 +159,9 @@ def work(connection):
     finally:
         try:
             for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError):
                     stream.flush()
-            with suppress(OSError):
+            with contextlib.suppress(OSError):
                 connection.sendall(b"%10d" % code)
         finally:
             os._exit(code)

@@ -207,3 +207,29 @@ def test_every_item_gets_a_completion(model, tmp_path, plain):
     made = jsonl.read(tmp_path / "out" / "sums.jsonl")
     assert [row["id"] for row in made] == [f"gsm8k/{n}" for n in range(4)]
     assert all(row["finish_reason"] in ("stop", "length") for row in made)
+
+
+def test_another_version_of_training_trains_anew(model, tmp_path):
+    output = tmp_path / "student"
+    first = trained(model, output)
+    data = ["--data", str(tmp_path / "data.jsonl"), "--recipe", json.dumps(RECIPE)]
+    arguments = ["--model", model, *data, "--seed", "1", "--output", str(output)]
+    train.main([*arguments, "--version", "2"])
+    again = jsonl.read_json(output / "train.json")
+    assert again["made_from"]["version"] == 2 and first["made_from"]["version"] == 1
+
+
+def test_a_folder_of_something_else_is_not_cleared(model, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other files"):
+        train.clear(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_rows_that_end_at_different_tokens_keep_their_own_text(engine):
+    """Stop strings and padding together: each row is what it is alone."""
+    questions = ["How many?", "Say this in capitals: cat", "Write f."]
+    alone = [ask(engine, [text], [7], stop=["e"], max_tokens=20)[0] for text in questions]
+    together = ask(engine, questions, [7, 7, 7], stop=["e"], max_tokens=20)
+    assert together == alone
+    assert len({reply["usage"]["output"] for reply in together}) > 1

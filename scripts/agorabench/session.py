@@ -1,5 +1,6 @@
 """What holds for the length of one `snakemake` run in a folder."""
 
+import errno
 import fcntl
 import os
 import sys
@@ -40,20 +41,20 @@ def begin(warm=False, folder="."):
 def job(folder="."):
     """Let the next run see that this process is still at work, until it ends."""
     if Path(folder, ".snakemake").is_dir():
-        _lock(folder, "jobs", fcntl.LOCK_SH)
+        _lock(folder, "jobs", fcntl.LOCK_SH, wait=True)  # `begin` holds it for an instant only
 
 
-def _lock(folder, name, kind):
+def _lock(folder, name, kind, wait=False):
     """Take a lock for as long as this process lives; False if it is taken."""
     path = Path(folder, ".snakemake", f"agorabench.{name}.lock")
     path.parent.mkdir(exist_ok=True)
-    lock = open(path, "w")  # noqa: SIM115 - held until the process ends
+    lock = open(path, "a+")  # noqa: SIM115 - held until the process ends
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return False
-    except OSError:
-        pass  # a file system without locks: nothing can be known there
+        fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            lock.close()
+            return False
+        # else a file system without locks: nothing can be known there
     _held.append(lock)
     return True

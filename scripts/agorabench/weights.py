@@ -8,6 +8,7 @@ the same result makes nothing stale, and large weights may be removed once they 
 from pathlib import Path
 
 from agorabench import jsonl
+from agorabench.errors import UserError
 
 FILE = "weights.sha256"
 
@@ -21,6 +22,8 @@ def digest(folder):
 def record(folder):
     """Write the digest of a folder's weights beside them, and return it."""
     value = digest(folder)
+    if value is None:
+        raise UserError(f"{folder}: there are no weights (*.safetensors)")
     with jsonl.whole(Path(folder) / FILE) as file:
         file.write(f"{value}\n")
     return value

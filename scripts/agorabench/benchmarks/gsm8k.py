@@ -11,6 +11,8 @@ import re
 
 # A minus is a sign only where nothing is before it to take away from, nor a blank after it.
 NUMBER = r"(?:(?<![\w)\-])-)?\$?(?:\d[\d,]*)?\.?\d+"
+# What is stated may be a sum, as in "3 + 4 = 7": its result counts.
+SUM = re.compile(r"^[\s\d.,$()+\-*/\u00d7x]*[+\-*/\u00d7x][\s\d.,$()+\-*/\u00d7x]*=")
 STATED = (
     re.compile(r"\[RESULT\](.*?)\[/RESULT\]", re.S),
     re.compile(r"\\boxed\{([^{}]*)\}"),
@@ -49,8 +51,7 @@ def extract(completion):
     """The text of the number that the completion gives as its answer, or None."""
     for pattern in STATED:
         stated = pattern.findall(completion)
-        # What is stated may be a sum: its result counts.
-        if stated and (numbers := re.findall(NUMBER, stated[-1].rpartition("=")[2])):
+        if stated and (numbers := re.findall(NUMBER, SUM.sub("", stated[-1], count=1))):
             return numbers[0]
     numbers = re.findall(NUMBER, completion)
     return numbers[-1] if numbers else None

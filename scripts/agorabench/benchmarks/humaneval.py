@@ -10,7 +10,7 @@ A completion may be a fenced block, a whole function, or the body that continues
 import ast
 import re
 
-FENCE = re.compile(r"```(?:python|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
+FENCE = re.compile(r"```(?:python3?|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
 
 
 def read(rows):
@@ -58,8 +58,7 @@ def program(item, completion):
     if re.search(rf"^def\s+{re.escape(item['entry_point'])}\b", code, re.M):
         # The prompt's imports and helpers stay in force where the function is written again.
         return f"{item['prompt']}    pass\n\n{without_tail(code)}"
-    body = re.split(r"\n(?=[^\s#])", code, maxsplit=1)[0]  # prose or code after the function
-    return item["prompt"] + body
+    return without_tail(item["prompt"] + code)
 
 
 def without_tail(code):
@@ -67,8 +66,13 @@ def without_tail(code):
     lines = code.split("\n")
     for end in range(len(lines), 0, -1):
         try:
-            ast.parse(text := "\n".join(lines[:end]))
-            return text
-        except (SyntaxError, ValueError):
-            pass
+            tree = ast.parse("\n".join(lines[:end]))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        last = tree.body[-1] if tree.body else None
+        # A lone word, or "Explanation: it is", happens to be Python too.
+        word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
+        if word or (isinstance(last, ast.AnnAssign) and last.value is None):
+            continue
+        return "\n".join(lines[:end])
     return code
