@@ -19,7 +19,7 @@ from pathlib import Path
 from agorabench import weights
 from agorabench.errors import UserError
 from agorabench.mini.lessons import Lesson, answer_lessons, data_lessons, plain_text
-from agorabench.progress import progress
+from agorabench.progress import hush, progress
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 MARKERS = (
@@ -288,6 +288,7 @@ def _batches(rows, size: int, order: random.Random) -> list[list[int]]:
 def _settle(seed: int, threads: int) -> None:
     import torch
 
+    hush()
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
