@@ -9,7 +9,8 @@ only then in the last number of the text.
 
 import re
 
-# A minus is a sign only where nothing is before it to take away from, nor a blank after it.
+# A minus is a sign where no word, bracket or minus touches it from before, nor a blank from behind:
+# in "48 - 24", "48-24" and "- 72" it is none, in "-24" and "5 -3" it is.
 NUMBER = r"(?:(?<![\w)\-])-)?\$?(?:\d[\d,]*)?\.?\d+"
 # What is stated may be a sum, as in "3 + 4 = 7": its result counts.
 SUM = re.compile(r"^[\s\d.,$()+\-*/\u00d7x]*[+\-*/\u00d7x][\s\d.,$()+\-*/\u00d7x]*=")
