@@ -42,6 +42,6 @@ rule all:
 
 onstart:
     try:
-        session.begin(warm=config["warm"])
+        session.begin(config, generators_asked())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -4,7 +4,7 @@ import json
 import os
 
 from agorabench import grid, session
-from agorabench.config import check
+from agorabench.config import LOCAL, check
 from agorabench.errors import UserError
 
 try:
@@ -73,18 +73,57 @@ def asked(wildcards):
     return config["generators"][wildcards.generator]["backend"] != "dataset"
 
 
+def generators_asked():
+    """Names of the generators that the jobs of this run will ask, for instances or for classes."""
+    names = set()
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "generate":
+            names.add(job.wildcards.generator)
+        elif job.rule.name == "fetch_seeds" and (chosen := classification(job.wildcards)):
+            names.add(chosen["generator"])
+    return sorted(names)
+
+
+def seed_sources(wildcards):
+    """The sources that make up a seed set."""
+    source = config["seeds"][wildcards.domain][wildcards.method]
+    return list(source["parts"].values()) if "parts" in source else [source]
+
+
+def classification(wildcards):
+    """The `classify` entry of a seed set, or an empty one."""
+    return next(filter(None, (part.get("classify") for part in seed_sources(wildcards))), {})
+
+
+def seed_sampling(wildcards):
+    """What of the config decides which rows of a seed set are taken, as arguments."""
+    arguments = ["--sample-seed", config["sample_seed"]]
+    if any(part.get("longest") for part in seed_sources(wildcards)):
+        arguments += ["--tokenizer", json.dumps(config["tokenizer"], sort_keys=True)]
+    if chosen := classification(wildcards):
+        name = Path(chosen["prompt"]).stem
+        kept = entry("generators", chosen["generator"], ["backend", "model", "sampling", "extra"])
+        arguments += ["--entry", kept, "--config", session.CONFIG]
+        arguments += ["--generator", chosen["generator"]]
+        arguments += ["--journal", f"journal/classify/{name}.jsonl"]
+    return [str(argument) for argument in arguments]
+
+
 def generator_source(wildcards):
     """The generator's weights, or its data set, where they are local files."""
     chosen = config["generators"][wildcards.generator]
     if asked(wildcards):
-        return model_file(chosen["model"])
+        return model_file(chosen["model"]) if chosen["backend"] in LOCAL else []
     return local(chosen["data"][wildcards.domain])
 
 
 def generator_entry(wildcards):
     """What of a generator's config decides its replies, as JSON."""
     chosen = config["generators"][wildcards.generator]
-    kept = {key: chosen[key] for key in ("backend", "model", "sampling") if key in chosen}
+    keys = ["backend", "model", "sampling", "extra"]
+    if reply_form(wildcards) == "json":
+        keys.append("structured")
+    kept = {key: chosen[key] for key in keys if key in chosen}
     if not asked(wildcards):
         kept["data"] = {wildcards.domain: chosen["data"][wildcards.domain]}
     return json.dumps(kept, sort_keys=True)
@@ -104,6 +143,11 @@ def generation(wildcards):
     return json.dumps(kept, sort_keys=True)
 
 
+def reply_form(wildcards):
+    """The form of the replies that the meta-prompt asks for."""
+    return config["prompts"].get(wildcards.prompt, {}).get("replies", "text")
+
+
 def optional(option, paths):
     """Arguments for an input that may be absent."""
     return [f"--{option}", *([paths] if isinstance(paths, str) else paths)] if paths else []
@@ -111,8 +155,10 @@ def optional(option, paths):
 
 def meta_prompt(wildcards):
     """The meta-prompt's file; a data set is asked nothing."""
-    folder = config["prompts"].get(wildcards.prompt)
-    return f"{folder}/{wildcards.method}/{wildcards.domain}.md" if asked(wildcards) else []
+    if not asked(wildcards):
+        return []
+    folder = config["prompts"][wildcards.prompt]["folder"]
+    return f"{folder}/{wildcards.method}/{wildcards.domain}.md"
 
 
 def wordlist(registry):

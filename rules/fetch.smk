@@ -1,14 +1,17 @@
 """Seed data and benchmark items, from the sources that the config names.
 
-Needs: `seeds:` and `benchmarks:` of the config; local files where an entry has a `path`.
+Needs: `seeds:` and `benchmarks:` of the config; local files where an entry has a `path`, else the
+       network; for a set that is classified, the generator that does it.
 Makes: resources/seeds/{domain}/{method}.jsonl, resources/benchmarks/{benchmark}.jsonl, and a
-       manifest of source, sha256 and rows beside each.
+       manifest of source, version, licence, sha256 and rows beside each. Versions found are kept in
+       config["lock"], verdicts in journal/classify/.
 """
 
 
 rule fetch_seeds:
     input:
-        lambda wildcards: local(config["seeds"][wildcards.domain][wildcards.method]),
+        files=lambda wildcards: [file for part in seed_sources(wildcards) for file in local(part)],
+        prompt=lambda wildcards: classification(wildcards).get("prompt", []),
     output:
         rows="resources/seeds/{domain}/{method}.jsonl",
         manifest="resources/seeds/{domain}/{method}.manifest.json",
@@ -21,9 +24,12 @@ rule fetch_seeds:
         source=lambda wildcards: json.dumps(
             config["seeds"][wildcards.domain][wildcards.method], sort_keys=True
         ),
+        sampling=seed_sampling,
+        lock=config["lock"],
     shell:
         "python scripts/fetch.py seeds --source {params.source:q}"
         " --domain {wildcards.domain} --method {wildcards.method}"
+        " {params.sampling:q} --lock {params.lock:q}"
         " --output {output.rows} --manifest {output.manifest} 2>&1 | tee {log}"
 
 
@@ -42,7 +48,8 @@ rule fetch_benchmark:
         source=lambda wildcards: json.dumps(
             config["benchmarks"][wildcards.benchmark]["source"], sort_keys=True
         ),
+        lock=config["lock"],
     shell:
         "python scripts/fetch.py benchmark --source {params.source:q}"
-        " --name {wildcards.benchmark}"
+        " --name {wildcards.benchmark} --lock {params.lock:q}"
         " --output {output.rows} --manifest {output.manifest} 2>&1 | tee {log}"

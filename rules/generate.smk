@@ -29,6 +29,8 @@ rule generate:
         journal="journal/{domain}/{method}/{generator}/{prompt}/seed{seed}.jsonl",
         entry=generator_entry,
         generation=generation,
+        replies=reply_form,
+        config=session.CONFIG,
         files=lambda wildcards, input: [
             *optional("seeds", input.seeds),
             *optional("prompt", input.prompt),
@@ -38,6 +40,7 @@ rule generate:
     shell:
         "python scripts/warm.py scripts/generate.py"
         " --entry {params.entry:q} --generation {params.generation:q}"
+        " --config {params.config} --generator {wildcards.generator} --replies {params.replies}"
         " --domain {wildcards.domain} --method {wildcards.method}"
         " --size {wildcards.size} --seed {wildcards.seed}"
         " {params.files:q} --journal {params.journal} --output {output}"

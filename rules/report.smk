@@ -22,7 +22,7 @@ rule tally:
     params:
         matrix=matrix(),
         benchmarks=json.dumps(
-            {name: chosen["domain"] for name, chosen in config["benchmarks"].items()}
+            {name: config["benchmarks"][name]["domain"] for name in grid.benchmarks(config)}
         ),
         bootstrap=config["bootstrap"],
         seed=config["seed"],

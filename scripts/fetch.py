@@ -1,19 +1,29 @@
 r"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
 
-    python scripts/fetch.py seeds --source '{"path": "my.jsonl"}' --domain math --method response \
-        --output /tmp/seeds.jsonl --manifest /tmp/seeds.manifest.json
+    python scripts/fetch.py seeds --domain code --method instance \
+        --source '{"hub": "google-research-datasets/mbpp", "subset": "full", "split": "train",
+                   "revision": null, "instruction": "text", "response": "code",
+                   "convert": "mbpp", "size": 100}' \
+        --output /tmp/seeds.jsonl --manifest /tmp/seeds.manifest.json --lock /tmp/lock.json
     python scripts/fetch.py benchmark --source '{"source": "mini"}' --name mini-sums \
         --output /tmp/items.jsonl --manifest /tmp/items.manifest.json
 
 Seed rows become {"id", "instruction", "response"}; benchmark rows stay as their source has them.
+Versions that the config leaves open are looked up once and kept in the lock file; rows that come
+out otherwise than the lock file says are refused. HF_TOKEN is used where it is set.
+
+Where rows are classified, `--entry`, `--config` and `--generator` say by whom, as for generate.py.
 """
 
 import argparse
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-from agorabench import jsonl
+from agorabench import jsonl, seeding, sources
 from agorabench.errors import UserError, run
+
+VERSION = 1  # raise it where a change of this code is meant to change the rows
 
 
 def main(argv=None):
@@ -23,51 +33,134 @@ def main(argv=None):
     parser.add_argument("--domain", help="of seeds")
     parser.add_argument("--method", help="of seeds")
     parser.add_argument("--name", help="of a benchmark")
+    parser.add_argument("--sample-seed", type=int, default=1, help="of the seeds' sample")
+    parser.add_argument("--tokenizer", type=json.loads, help="config: tokenizer")
+    parser.add_argument("--lock", default="config/sources.lock.json", help="versions found")
+    parser.add_argument("--entry", type=json.loads, help="the classifier's config")
+    parser.add_argument("--config", help="the whole config: how to ask the classifier, max_usd")
+    parser.add_argument("--generator", help="the classifier's name in --config")
+    parser.add_argument("--journal", help="of the classification")
     parser.add_argument("--output", required=True)
     parser.add_argument("--manifest", required=True)
     args = parser.parse_args(argv)
 
-    if args.kind == "seeds":
-        rows = seeds(args.source, args.domain, args.method)
-    else:
-        rows = benchmark(args.source, args.name)
-    if not rows:
-        raise UserError(f"{args.source.get('path') or args.output}: there are no rows")
-    jsonl.write(args.output, rows)
-    manifest = {"source": args.source, "rows": len(rows), "sha256": jsonl.digest(args.output)}
-    if "path" in args.source:
-        manifest["source_sha256"] = jsonl.digest(args.source["path"])
-    jsonl.write_json(args.manifest, manifest)
-
-
-def seeds(source, domain, method):
-    """Seed rows of a setting: built in, or from a local file with the same fields."""
-    if "path" not in source:
+    lock = sources.Lock(args.lock)
+    if "source" in args.source:
         from agorabench.mini import world
 
-        return world.seeds(domain, method)
-    name = Path(source["path"]).stem
+        if args.kind == "seeds":
+            rows, manifest = world.seeds(args.domain, args.method), {}
+        else:
+            rows, manifest = world.benchmark(args.name), {}
+    elif args.kind == "benchmark":
+        setting = f"benchmarks.{args.name}.source"
+        rows, origin = sources.read(args.source, lock, setting)
+        manifest = {"origins": {args.name: origin}}
+        verify(lock, setting, args.source, manifest, rows)
+    else:
+        setting = f"seeds.{args.domain}.{args.method}"
+        with ExitStack() as stack:
+            rows, manifest = seeds(args, lock, setting, stack)
+        verify(lock, setting, args.source, manifest, rows)
+    jsonl.write(args.output, rows)
+    told = {"source": args.source, "rows": len(rows), "sha256": jsonl.digest(args.output)}
+    jsonl.write_json(args.manifest, told | manifest)
+
+
+def seeds(args, lock, setting, stack):
+    """(Seed rows of a setting, what its manifest says of their making)."""
+    parts = args.source.get("parts") or {stem(args.source): args.source}
+    manifest = {"origins": {}, "sample_seed": args.sample_seed}
+    tokens = classify = None
+    if any(part.get("longest") for part in parts.values()):
+        manifest["tokenizer"], tokens = tokenizer(args.tokenizer, lock, setting)
+    if prompts := {part["classify"]["prompt"] for part in parts.values() if part.get("classify")}:
+        manifest["classifier"], classify = classification(args, prompts.pop(), stack)
+    batch = manifest.get("classifier", {}).get("mode") == "batch"
     rows = []
-    for number, row in enumerate(jsonl.read(source["path"])):
-        if not row.get("instruction"):
-            raise UserError(f"{source['path']}, row {number + 1}: no instruction")
-        rows.append(
-            {
-                "id": str(row.get("id", f"{name}/{number}")),
-                "instruction": row["instruction"],
-                "response": row.get("response") or "",
-            }
+    for name in sorted(parts):
+        part = parts[name]
+        raw, origin = sources.read(part, lock, setting)
+        try:
+            taken, left_out = seeding.pick(
+                raw, part, name, seed=args.sample_seed, answered=args.method != "response",
+                tokens=tokens, classify=classify,
+                # A batch may take hours: few large ones, about as many as half of the rows need.
+                wave=max(seeding.WAVE, 2 * (part.get("size") or 0) if batch else 0),
+            )  # fmt: skip
+        except UserError as error:
+            raise UserError(f"{setting}: {name}: {error}") from None
+        counts = {"rows": len(raw), "taken": len(taken), "left_out": dict(sorted(left_out.items()))}
+        manifest["origins"][name] = origin | counts
+        rows += taken
+    return rows, manifest
+
+
+def tokenizer(chosen, lock, setting):
+    """(What the manifest says of the tokenizer, function that counts a text's tokens)."""
+    if not chosen:
+        raise UserError(f"{setting}: longest needs tokenizer, which is not set")
+    model, revision = chosen["model"], chosen.get("revision")
+    if not revision and not Path(model).is_dir():
+        revision = sources.hub_revision(model, lock)
+    return {"model": model, "revision": revision}, seeding.counter(model, revision)
+
+
+def stem(part):
+    """A short name of a source."""
+    place = part.get("path") or part.get("url") or part["hub"]
+    return place.rstrip("/").rpartition("/")[2].partition(".")[0]
+
+
+def classification(args, prompt, stack):
+    """(What the manifest says of the classifier, function that classifies until `stack` closes)."""
+    from agorabench.backends import connect
+    from agorabench.budget import Budget
+    from agorabench.journal import Journal
+    from generate import parameters, settings
+
+    entry, config = settings(args)
+    place = Path(args.journal)
+    journal = stack.enter_context(Journal(place))
+    budget = None
+    if {entry.get("max_usd"), config.get("max_usd")} != {None}:
+        priced = {name: e for name, e in config["generators"].items() if "price" in e}
+        books = Budget(place, place.parents[1], priced, args.generator, config["max_usd"])
+        budget = stack.enter_context(books)
+    backend = connect(entry, budget=budget, state=place.with_suffix(".batches"))
+    stack.enter_context(closing(backend))
+    asked = parameters(entry, "text")
+    told = {"identity": backend.identity, "sampling": asked, "mode": entry.get("mode")}
+    told["prompt_sha256"] = jsonl.digest(prompt)
+    template = Path(prompt).read_text(encoding="utf-8")
+    return told, seeding.classifier(backend, asked, template, journal)
+
+
+def verify(lock, setting, source, manifest, rows):
+    """Check that the same recipe gives the same rows as at the first fetch.
+
+    Raises:
+        UserError: it does not, or there are no rows.
+    """
+    if not rows:
+        left_out = [origin["left_out"] for origin in manifest["origins"].values()]
+        raise UserError(f"{setting}: no row can be used; left out: {left_out}")
+    if all("path" in origin for origin in manifest["origins"].values()):
+        return  # the user's own files may change as they like
+    versions = [
+        origin.get("revision") or origin["sha256"] for origin in manifest["origins"].values()
+    ]
+    settings = [manifest.get(key) for key in ("sample_seed", "tokenizer", "classifier")]
+    recipe, found = jsonl.fingerprint(VERSION, source, versions, settings), sources.digest(rows)
+    known = lock.pin("sets", setting, lambda: {"recipe": recipe, "sha256": found})
+    if known["recipe"] != recipe:  # another config, or another version of a source: a new set
+        lock.put("sets", setting, {"recipe": recipe, "sha256": found})
+    elif known["sha256"] != found:
+        raise UserError(
+            f"{setting}: the same sources give other rows than when {lock.path} was written"
+            f" (sha256 {found}, not {known['sha256']}); if that is meant, delete sets.{setting}"
+            " there and fetch again"
         )
-    return rows
-
-
-def benchmark(source, name):
-    """A benchmark's own rows: built in, or those of a local file."""
-    if "path" in source:
-        return jsonl.read(source["path"])
-    from agorabench.mini import world
-
-    return world.benchmark(name)
 
 
 if __name__ == "__main__":

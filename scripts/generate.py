@@ -12,50 +12,51 @@ The output has one row per reply: slot, attempt, reply, finish_reason, usage, in
 and verdict ("valid" or a reason). Slots are numbered from 0; a slot is asked again, up to the
 ceiling of attempts, until it has a valid reply. Replies are journaled by fingerprint before they
 are used, so nothing is asked twice.
+
+`--entry` says what is asked; how it is asked (address, key, batches, money) comes from the
+generator of that name in `--config`, and changes nothing in the output. Beside the journal,
+….ledger.json says what became of every request, whether the work succeeded or not.
 """
 
 import argparse
 import json
+import os
 import random
+import sys
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-from agorabench import jsonl, parsing, prompts, validation
+from agorabench import jsonl, prompts, validation
 from agorabench.backends import connect, dataset
+from agorabench.budget import Budget, spent
 from agorabench.errors import UserError, run
+from agorabench.instances import FIRST_WAVE, Instances, Shortfall, rejections
 from agorabench.journal import Journal
 from agorabench.progress import Progress
-
-# More than this share of a wave's slots without a valid reply end the work: the generator or the
-# prompt is broken, and asking on would only cost money. Looked at after every stride of slots.
-GIVE_UP_SHARE = 0.25
-STRIDE = 512
-FIRST_WAVE = 64  # slots, where nothing that was generated is shown and waves only serve giving up
-
-
-class Shortfall(UserError):
-    """The generator did not give N valid pairs."""
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--entry", type=json.loads, required=True, help="the generator's config")
     parser.add_argument("--generation", type=json.loads, required=True, help="config: generation")
+    parser.add_argument("--config", help="the whole config (YAML or JSON): how to ask, max_usd")
+    parser.add_argument("--generator", help="the generator's name in --config")
     parser.add_argument("--domain", required=True)
     parser.add_argument("--method", required=True)
     parser.add_argument("--size", type=int, required=True, help="valid pairs wanted")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seeds", help="seed data (JSON Lines)")
     parser.add_argument("--prompt", help="the meta-prompt file")
+    parser.add_argument("--replies", choices=("text", "json"), default="text", help="their form")
     parser.add_argument("--themes", nargs="*", default=[], help="a file, one theme a line")
     parser.add_argument("--openings", nargs="*", default=[], help="a file, one opening a line")
     parser.add_argument("--journal", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, default=64, help="requests answered together")
+    parser.add_argument("--batch-size", type=int, default=64, help="of a local model: at a time")
     args = parser.parse_args(argv)
 
-    label = f"{args.method} {args.domain}, {Path(args.journal).parent.parent.name}"
     names = args.generation["validators"][args.domain]
     limit = args.generation["max_characters"]
 
@@ -66,6 +67,9 @@ def main(argv=None):
         pairs = dataset.load(args.entry["data"][args.domain])
         jsonl.write(args.output, adopt(pairs, check, args.size, args.seed))
         return
+    entry, config = settings(args)
+    if python := entry.get("python"):
+        elsewhere(python)
     writer = Composer(
         domain=args.domain,
         method=args.method,
@@ -76,90 +80,92 @@ def main(argv=None):
         openings=[line for path in args.openings for line in prompts.read_lines(path)],
         demonstrations=args.generation.get("demonstrations"),
         system=args.generation["system"],
+        replies=args.replies,
     )
-    backend = connect(args.entry, args.threads, args.batch_size)
-    with Journal(args.journal) as journal, Progress(label, args.size, "valid") as bar:
-
-        def ask(requests):
-            return answers(requests, backend, args.entry["sampling"], journal)
-
-        rows = generate(
-            writer, ask, check, args.size, args.generation["attempts"],
-            args.generation.get("first_wave", FIRST_WAVE), bar,
+    place = Path(args.journal)
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(place))
+        budget = None
+        if {entry.get("max_usd"), config.get("max_usd")} != {None}:
+            priced = {name: e for name, e in config["generators"].items() if "price" in e}
+            books = Budget(place, place.parents[4], priced, args.generator, config["max_usd"])
+            budget = stack.enter_context(books)
+        backend = connect(
+            entry, threads=args.threads, batch_size=args.batch_size, budget=budget,
+            state=place.with_suffix(".batches"),
         )  # fmt: skip
-    jsonl.write(args.output, rows)
+        stack.enter_context(closing(backend))
+        label = f"{args.method} {args.domain}, {place.parent.parent.name}"
+        bar = stack.enter_context(Progress(label, args.size, "valid"))
+        instances = Instances(
+            writer, journal, backend.identity, parameters(entry, args.replies), check,
+            args.size, args.generation["attempts"], bar.advance,
+        )  # fmt: skip
+        try:
+            instances.generate(backend, args.generation.get("first_wave", FIRST_WAVE))
+        finally:
+            told = account(journal, instances.rows, entry.get("price"))
+            jsonl.write_json(place.with_suffix(".ledger.json"), told)
+    jsonl.write(args.output, instances.rows)
 
 
-def generate(writer, ask, check, size, attempts, first_wave, bar):
-    """Rows of all replies, in order of slot and attempt, with `size` valid ones among them.
+def settings(args):
+    """The generator's whole entry, and the config it is from, or {} where none was given."""
+    if not args.config:
+        return args.entry, {}
+    import yaml
+    from agorabench.config import check
 
-    Slots are worked in waves: [0, first_wave), then each as long as all before it. Demonstrations
-    are drawn from the valid pairs of earlier waves only, so that they depend neither on the order
-    in which replies arrive nor on `size`; a larger set extends a smaller one.
+    config = check(yaml.safe_load(Path(args.config).read_text(encoding="utf-8")), files_too=False)
+    return config["generators"][args.generator] | args.entry, config
+
+
+def elsewhere(python):
+    """Go on in another interpreter, as vLLM lives in an environment of its own.
 
     Raises:
-        Shortfall: too many slots had no valid reply after `attempts`.
+        UserError: it is no program.
     """
-    rows, valid = [], {}
-    start, stop = 0, first_wave
-    while len(valid) < size:
-        pool = [valid[slot] for slot in sorted(valid)]
-        slot = start
-        while slot < stop and len(valid) < size:
-            end = min(stop, slot + min(STRIDE, size - len(valid)))
-            work(range(slot, end), pool, writer, ask, check, attempts, rows, valid, bar)
-            slot = end
-            tried, lost = slot - start, sum(s not in valid for s in range(start, slot))
-            if len(valid) < size and tried >= first_wave and lost > GIVE_UP_SHARE * tried:
-                raise Shortfall(
-                    f"{writer}: {len(valid)} of {size} pairs are valid and {lost} of the last "
-                    f"{tried} slots have none after {attempts} attempts each; {rejections(rows)}"
-                )
-        start, stop = stop, 2 * stop
-    return sorted(rows, key=lambda row: (row["slot"], row["attempt"]))
+    # Not resolved: the python of a virtual environment is a link to another's.
+    if os.path.abspath(python) == os.path.abspath(sys.executable):
+        return
+    if not os.access(python, os.X_OK) or os.path.isdir(python):
+        raise UserError(f"python: {python} is no program; an interpreter that has vLLM is needed")
+    os.execv(python, [python, *sys.argv])
 
 
-def work(slots, pool, writer, ask, check, attempts, rows, valid, bar):
-    """Ask for `slots` in rounds until each has a valid reply or no attempt left."""
-    waiting = list(slots)
-    for attempt in range(attempts):
-        requests = [writer.request(slot, attempt, pool) for slot in waiting]
-        for request, reply in zip(requests, ask(requests), strict=True):
-            row = {key: request[key] for key in ("slot", "attempt", "seeds")} | reply
-            row |= read(writer.method, request["instruction"], reply, check)
-            rows.append(row)
-            if row["verdict"] == "valid":
-                valid[row["slot"]] = {key: row[key] for key in ("instruction", "response")}
-                bar.advance()
-        waiting = [slot for slot in waiting if slot not in valid]
-        if not waiting:
-            return
+def parameters(entry, replies):
+    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
+    decisive = {name: entry["sampling"][name] for name in ("temperature", "top_p", "max_tokens")}
+    if entry.get("extra"):
+        decisive["extra"] = entry["extra"]
+    if replies == "json":
+        decisive["structured"] = entry.get("structured")
+    return decisive
 
 
-def read(method, instruction, reply, check):
-    """A reply's pair and verdict: "valid", or why it is not."""
-    row = {"instruction": instruction, "response": None}
-    if reply["finish_reason"] != "stop":
-        finish = reply["finish_reason"]
-        return row | {"verdict": "truncated" if finish == "length" else finish}
-    try:
-        written, row["response"] = parsing.parse(method, reply["reply"])
-    except parsing.Malformed as error:
-        return row | {"verdict": str(error)}
-    row["instruction"] = written or instruction
-    return row | {"verdict": check((row["instruction"], row["response"]))}
+def account(journal, rows, price):
+    """What became of every request of a journal, and of the replies of the set at hand.
 
-
-def answers(requests, backend, sampling, journal):
-    """Replies to `requests`, in their order; only what the journal lacks is asked."""
-    for request in requests:
-        request["fingerprint"] = jsonl.fingerprint(
-            backend.identity, request["messages"], sampling, request["sample"]
-        )
-    missing = [request for request in requests if request["fingerprint"] not in journal]
-    for replies in backend.complete(missing):
-        journal.add(replies)
-    return [journal[request["fingerprint"]] for request in requests]
+    "requests" is what the provider counts; "usd" leaves out replies without usage.
+    """
+    paid = [*journal.rows.values(), *journal.paid_faults]
+    usage = [row["usage"] for row in paid if row.get("usage")]
+    return {
+        "requests": len(journal) + journal.faults.total(),
+        "replies": len(journal),
+        "faults": dict(sorted(journal.faults.items())),
+        "input_tokens": sum(part["input"] for part in usage),
+        "output_tokens": sum(part["output"] for part in usage),
+        "replies_without_usage": len(paid) - len(usage),
+        "usd": spent(paid, price) if price else 0.0,
+        "models": dict(Counter(row["model"] for row in paid if row.get("model"))),
+        "set": {
+            "replies": len(rows),
+            "valid": sum(row["verdict"] == "valid" for row in rows),
+            "rejected": dict(Counter(r["verdict"] for r in rows if r["verdict"] != "valid")),
+        },
+    }
 
 
 def adopt(pairs, check, size, seed):
@@ -182,24 +188,23 @@ def adopt(pairs, check, size, seed):
     )
 
 
-def rejections(rows):
-    """How often each reason spoke against a reply."""
-    reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
-    told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return f"rejected: {told or 'none'}"
-
-
 class Composer:
     """Write the request for a slot: the same seeds and themes for every generator."""
 
     def __init__(
-        self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system
-    ):
+        self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system,
+        replies="text",
+    ):  # fmt: skip
         self.domain, self.method, self.seed = domain, method, seed
-        self.template, self.system = template, system
+        self.template, self.system, self.replies = template, system, replies
         self.seeds, self.themes, self.openings = seeds, themes, openings
         self.demonstrations = demonstrations
         self.order = self._random("order").sample(range(len(seeds)), len(seeds))
+
+    @property
+    def shows_generated(self):
+        """Whether requests show what was generated before."""
+        return self.method == "instance" and self.demonstrations["generated"] > 0
 
     def __str__(self):
         return f"{self.method} {self.domain}, seed {self.seed}"
@@ -209,8 +214,8 @@ class Composer:
 
     def request(self, slot, attempt, pool):
         """Messages for one attempt at a slot; `pool` holds the valid pairs of earlier waves."""
-        draw = self._random(slot, attempt)
         if self.method == "instance":
+            draw = self._random(slot, attempt)
             count = min(self.demonstrations["seed"], len(self.seeds))
             shown = draw.sample(self.seeds, count)
             values = {
@@ -219,7 +224,7 @@ class Composer:
             }
             # Last, because the pool is the generator's own: what was drawn before is common to all.
             own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
-            values["demonstrations"] = prompts.demonstrations(shown + own)
+            values["demonstrations"] = prompts.demonstrations(shown + own, self.replies)
             instruction = None
         else:
             shown = [self.seeds[self.order[slot % len(self.seeds)]]]
@@ -234,6 +239,7 @@ class Composer:
             "seeds": [row["id"] for row in shown],
             "instruction": instruction,
             "messages": [*system, {"role": "user", "content": content}],
+            "format": self.replies,
         }
 
 

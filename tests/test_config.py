@@ -37,7 +37,7 @@ generators:
   noisy: {backend: transformers, model: acme/noisy, sampling: {temperature: 0.7}}
   people: {backend: dataset, data: {math: {path: data/people.jsonl, instruction: question}}}
 mini: {strong: {}}
-prompts: {main: config/prompts/main}
+prompts: {main: {folder: config/prompts/main}}
 themes: {math: config/themes.txt}
 students:
   tiny:
@@ -160,9 +160,9 @@ SCHEMA_FAULTS = {
     ),
     "misspelt key at the top": (
         {"experimentz": {}},
-        "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, warm, "
-        "sandbox, mini, seeds, benchmarks, generators, generation, prompts, themes, openings, "
-        "students, experiments",
+        "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
+        "max_usd, warm, lock, sample_seed, tokenizer, sandbox, mini, seeds, benchmarks, "
+        "generators, generation, prompts, themes, openings, students, experiments",
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
@@ -192,7 +192,7 @@ SCHEMA_FAULTS = {
     ),
     "number for text": (
         {"prompts/main": 5},
-        "prompts.main: must be text, not 5",
+        "prompts.main: must be a mapping, not 5",
     ),
     "number for true or false": (
         {"students/tiny/base/chat": 1},
@@ -266,7 +266,8 @@ SCHEMA_FAULTS = {
     ),
     "unknown protocol": (
         {"benchmarks/mini-sums/protocol": "gsm"},
-        "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: mini, gsm8k, humaneval",
+        "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: mini, gsm8k, humaneval, "
+        "unscored",
     ),
     "unknown sandbox": (
         {"sandbox": "none"},
@@ -274,7 +275,8 @@ SCHEMA_FAULTS = {
     ),
     "unknown backend": (
         {"generators/strong/backend": "vlm"},
-        "generators.strong.backend: unknown backend 'vlm'; known: transformers, dataset",
+        "generators.strong.backend: unknown backend 'vlm'; known: openai, anthropic, "
+        "vllm, transformers, dataset",
     ),
     "no backend": ({"generators/strong/backend": None}, "generators.strong: missing key 'backend'"),
     "unknown source": (
@@ -283,11 +285,13 @@ SCHEMA_FAULTS = {
     ),
     "empty source": (
         {"seeds/math/instance": {}},
-        "seeds.math.instance: missing key 'source' or 'path'",
+        "seeds.math.instance: missing key 'source' or 'path' or 'url' or 'hub' or 'parts'",
     ),
     "misspelt key of a source": (
         {"seeds/math/instance": {"paht": "x"}},
-        "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, path",
+        "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, instruction, "
+        "response, where, convert, longest, classify, size, path, licence, url, sha256, hub, "
+        "subset, split, files, revision, parts",
     ),
     "two sources": (
         {"seeds/math/instance": {"source": "mini", "path": "x"}},
@@ -329,7 +333,7 @@ def test_whole_numbers_written_with_a_point_are_refused(project):
 
 def test_a_name_with_a_line_break_is_refused(project):
     # In Python, the pattern's $ would match before it.
-    config = edited({"prompts/main\n": "config/prompts/main"})
+    config = edited({"prompts/main\n": {"folder": "config/prompts/main"}})
     assert fault(project, config, ()) == (
         "prompts: 'main\n' is not a name fit for a path "
         "(letters, digits, '.', '_', '-'; first a letter or digit)"
@@ -358,7 +362,7 @@ REFERENCE_FAULTS = {
         "benchmarks: the name 'mean' is taken; choose another",
     ),
     "prompt of a data set": (
-        {"prompts/none": "config/prompts/main"},
+        {"prompts/none": {"folder": "config/prompts/main"}},
         "prompts: the name 'none' is taken; choose another",
     ),
     "misspelt key of a miniature model": (
@@ -386,7 +390,8 @@ REFERENCE_FAULTS = {
     "unknown validator": (
         {"generation/validators/code": ["lenght"]},
         "generation.validators.code: unknown validator 'lenght'; "
-        "known: length, one_result, only_code, no_markers, not_held_out",
+        "known: length, one_result, only_code, has_assertion, no_markers, "
+        "no_placeholders, not_held_out",
     ),
     "domain without a benchmark": (
         {"benchmarks/functions": None},
@@ -597,9 +602,9 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         ({"bootstrap": 0}, "bootstrap: must be at least 2, not 0"),
         (
             {"bootstap": 5},
-            "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, warm, "
-            "sandbox, mini, seeds, benchmarks, generators, generation, prompts, themes, openings, "
-            "students, experiments",
+            "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
+            "max_usd, warm, lock, sample_seed, tokenizer, sandbox, mini, seeds, benchmarks, "
+            "generators, generation, prompts, themes, openings, students, experiments",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import yaml
 from conftest import ROOT
 
-PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)$", re.M)
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==(\S+)$", re.M)
 
 
 def pins(path):

@@ -1,12 +1,9 @@
 """N valid pairs exactly, the same whatever came before, and nothing asked twice."""
 
-import io
-
 import generate
 import pytest
-from agorabench import jsonl
+from agorabench import instances, jsonl
 from agorabench.journal import Journal
-from agorabench.progress import Progress
 
 SEEDS = [
     {"id": f"s{i}", "instruction": f"question {i}", "response": f"answer {i}"} for i in range(7)
@@ -21,8 +18,9 @@ class Counting:
     def __init__(self, faulty=0, die_after=None):
         self.asked, self.faulty, self.die_after = [], faulty, die_after
 
-    def complete(self, requests):
-        for request in requests:
+    def complete(self, queue):
+        while queue:
+            request = queue.popleft()
             if self.die_after is not None and len(self.asked) == self.die_after:
                 raise KeyboardInterrupt
             self.asked.append(request["fingerprint"])
@@ -50,17 +48,18 @@ def composer(method="instance", seed=1, template="{demonstrations} {theme}"):
 
 def made(backend, size, path, writer=None, attempts=10, first_wave=8):
     """Rows of a generation against the journal at `path`."""
-    writer = writer or composer()
     with Journal(path) as journal:
-        return generate.generate(
-            writer,
-            lambda requests: generate.answers(requests, backend, {}, journal),
+        filled = instances.Instances(
+            writer or composer(),
+            journal,
+            backend.identity,
+            {},
             lambda pair: "valid",
             size,
             attempts,
-            first_wave,
-            Progress("test", size, stream=io.StringIO()),
         )
+        filled.generate(backend, first_wave)
+        return filled.rows
 
 
 def valid(rows):
@@ -141,7 +140,7 @@ def test_a_finished_set_is_never_given_up(tmp_path, size):
 
 def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
     backend = Counting(faulty=1)
-    with pytest.raises(generate.Shortfall, match=r"0 of 1000 pairs are valid.*no INPUT marker 24"):
+    with pytest.raises(instances.Shortfall, match=r"0 of 1000 pairs are valid.*no INPUT marker 24"):
         made(backend, 1000, tmp_path / "j.jsonl", attempts=3)
     assert len(backend.asked) == 24  # one wave of 8, three attempts each
 
@@ -155,7 +154,8 @@ def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
     ],
 )
 def test_only_finished_replies_count(reply, verdict):
-    assert generate.read("instance", None, reply, lambda pair: "valid")["verdict"] == verdict
+    read = instances.read(composer(), None, reply, lambda pair: "valid")
+    assert read["verdict"] == verdict
 
 
 def test_response_generation_keeps_the_seed_instruction(tmp_path):
@@ -177,7 +177,7 @@ def test_a_data_set_stands_in_for_a_generator():
     assert rows == generate.adopt(pairs, check, 10, seed=1)
     assert rows != generate.adopt(pairs, check, 10, seed=2)
     told = "10 valid pairs of 20 and 11 are wanted; rejected: empty response 10"
-    with pytest.raises(generate.Shortfall, match=told):
+    with pytest.raises(instances.Shortfall, match=told):
         generate.adopt(pairs, check, 11, seed=1)
 
 

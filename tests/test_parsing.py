@@ -1,7 +1,8 @@
 """Replies become pairs or are rejected, and pairs are valid or not, each with its reason.
 
-The cases are data, named after the failure they come from. `text` is a reply; `expected` is a pair
-or a reason, and "valid" or a reason. Limits of validators are set to 40 characters here.
+The cases are data, named after the failure they come from. `text` is a reply, in the form that
+`replies` says, text where it says none; `expected` is a pair or a reason, and "valid" or a reason.
+Limits of validators are set to 40 characters here.
 """
 
 import json
@@ -14,20 +15,66 @@ from conftest import ROOT
 def cases(name):
     text = (ROOT / "tests/cases" / f"{name}.jsonl").read_text(encoding="utf-8")
     found = [json.loads(line) for line in text.strip().split("\n")]
-    return [
-        pytest.param(case, id=f"{case.get('method') or case['validator']}: {case['name']}")
-        for case in found
-    ]
+    return [pytest.param(case, id=f"{_kind(case)}: {case['name']}") for case in found]
+
+
+def _kind(case):
+    return case.get("validator") or " in ".join(
+        case[key] for key in ("method", "replies") if key in case
+    )
 
 
 @pytest.mark.parametrize("case", cases("parsing"))
 def test_parse(case):
+    form = case.get("replies", "text")
     if isinstance(case["expected"], list):
-        assert parsing.parse(case["method"], case["text"]) == tuple(case["expected"])
+        assert parsing.parse(case["method"], case["text"], form) == tuple(case["expected"])
     else:
         with pytest.raises(parsing.Malformed) as caught:
-            parsing.parse(case["method"], case["text"])
+            parsing.parse(case["method"], case["text"], form)
         assert str(caught.value) == case["expected"]
+
+
+def test_nesting_deeper_than_python_reads_is_no_json():
+    with pytest.raises(parsing.Malformed, match=r"^not JSON$"):
+        parsing.parse("instance", '{"instruction": ' * 100_000, "json")
+
+
+def test_method_response_has_no_json():
+    with pytest.raises(ValueError, match=r"^method response has no replies in JSON$"):
+        parsing.parse("response", '{"response": "2"}', "json")
+
+
+def test_the_schema_says_what_the_parser_accepts():
+    assert parsing.SCHEMA == {
+        "type": "object",
+        "properties": {"instruction": {"type": "string"}, "response": {"type": "string"}},
+        "required": ["instruction", "response"],
+        "additionalProperties": False,
+    }
+
+
+def test_latex_in_json_is_read_as_it_was_meant_or_rejected(data):
+    """Real solutions: each survives a proper escape, none passes with its backslashes undoubled."""
+    text = (data / "math" / "train_partial.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.strip().split("\n")]
+    reasons = set()
+    for row in rows:
+        pair = row["problem"].strip(), row["solution"].strip()
+        reply = json.dumps(dict(zip(parsing.KEYS, pair, strict=True)))
+        assert parsing.parse("instance", reply, "json") == pair
+        with pytest.raises(parsing.Malformed) as caught:
+            parsing.parse("instance", reply.replace("\\\\", "\\"), "json")
+        reasons.add(str(caught.value))
+    assert reasons == {"JSON escape of LaTeX", "invalid escape in JSON"}
+
+
+def test_code_in_json_keeps_its_tabs_and_line_breaks(data):
+    text = (data / "mbpp" / "mbpp.jsonl").read_text(encoding="utf-8")
+    for row in map(json.loads, text.strip().split("\n")):
+        pair = row["text"].strip(), row["code"].strip()
+        reply = json.dumps(dict(zip(parsing.KEYS, pair, strict=True)))
+        assert parsing.parse("instance", reply, "json") == pair
 
 
 @pytest.mark.parametrize("case", cases("validation"))

@@ -132,15 +132,15 @@ def test_bad_input_gets_one_sentence_before_any_job(clone, fault):
 @pytest.mark.parametrize(
     ("hold", "sentence"),
     [
-        ("begin", "another snakemake run is at work"),
-        ("job", "a job of an earlier, killed run is still at work"),
+        ("begin({'warm': False})", "another snakemake run is at work"),
+        ("job()", "a job of an earlier, killed run is still at work"),
     ],
 )
 def test_a_run_waits_for_nobody_and_disturbs_nobody(clone, hold, sentence):
     """Another run in the folder, or an orphan of a killed one, is seen before a job starts."""
     (clone.path / ".snakemake").mkdir()
     program = "import sys; sys.path.insert(0, 'scripts'); from agorabench import session\n"
-    program += f"session.{hold}(); print('held', flush=True); sys.stdin.read()"
+    program += f"session.{hold}; print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=clone.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

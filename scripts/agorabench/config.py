@@ -29,6 +29,9 @@ TABLE = "<!-- Made from schema.yaml by: PYTHONPATH=scripts python -m agorabench.
 BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
 MODELS = "resources/models"
 
+READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
+LOCAL = ("transformers", "vllm")  # backends that load a model themselves
+
 KINDS = {
     "object": ("a mapping", lambda value: isinstance(value, Mapping)),
     "array": ("a list", lambda value: isinstance(value, list)),
@@ -106,7 +109,9 @@ def _conform(value, rule, path):
         return [_conform(item, rule["items"], path) for item in value]
     _check_scalar(value, rule, path)
     # 1 and 1.0 are one number: they must not differ in a fingerprint or make anything stale.
-    return float(value) if rule.get("type") == "number" else value
+    kinds = rule.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    return float(value) if "number" in kinds and type(value) is int else value
 
 
 def _conform_mapping(value, rule, path):
@@ -185,7 +190,12 @@ def _check_kind(value, rule, path):
 def _check_scalar(value, rule, path, at=None):
     if "enum" in rule and value not in rule["enum"]:
         raise Fault(path, _unknown(rule.get("title", path[-1]), value, rule["enum"]))
-    if "pattern" in rule and not re.search(rule["pattern"].removesuffix("$") + r"\Z", value):
+    text = isinstance(value, str)
+    if (
+        text
+        and "pattern" in rule
+        and not re.search(rule["pattern"].removesuffix("$") + r"\Z", value)
+    ):
         raise Fault(path, f"{_show(value)} is not {rule['title']}", at)
     if value == "" and rule.get("minLength"):
         raise Fault(path, "must not be empty")
@@ -270,8 +280,23 @@ def _check_references(config):
             if source not in built:
                 text = _unknown("file", source, sorted(built))
                 raise Fault((*path, "shots_from"), f"{text} (made from seeds)")
+    for domain, methods in config["seeds"].items():
+        for method, source in methods.items():
+            for part in source.get("parts", {None: source}).values():
+                _check_part(config, ("seeds", domain, method), part)
     for name, experiment in config["experiments"].items():
         _check_experiment(config, ("experiments", name), experiment)
+
+
+def _check_part(config, path, part):
+    """What a source of seeds needs elsewhere in the config."""
+    if part.get("longest") and not config["tokenizer"]:
+        raise Fault(path, "longest counts tokens and needs the key 'tokenizer', which is missing")
+    if chosen := part.get("classify"):
+        name = chosen["generator"]
+        asked = [known for known, g in config["generators"].items() if g["backend"] != "dataset"]
+        if name not in asked:
+            raise Fault((*path, "classify", "generator"), _unknown("generator", name, asked))
 
 
 def _check_mini(config):
@@ -301,6 +326,11 @@ def _check_experiment(config, path, experiment):
             if name not in config[axis]:
                 text = _unknown(axis.removesuffix("s"), name, config[axis])
                 raise Fault((*path, axis), text)
+    for name in experiment["prompts"]:
+        replies = config["prompts"].get(name, {}).get("replies")
+        if replies == "json" and "response" in experiment["methods"]:
+            text = f"prompt '{name}' asks for JSON replies, which method 'response' has no use for"
+            raise Fault((*path, "prompts"), text)
     for domain in experiment["domains"]:
         if all(benchmark["domain"] != domain for benchmark in config["benchmarks"].values()):
             have = sorted({benchmark["domain"] for benchmark in config["benchmarks"].values()})
@@ -338,19 +368,21 @@ def _asks(config, experiment):
 def _check_files(config, root):
     for domain, methods in config["seeds"].items():
         for method, source in methods.items():
-            if "path" in source:
-                least = (
-                    config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
-                )
-                path = ("seeds", domain, method, "path")
-                _check_pairs(root, source["path"], path, least, answered=method != "response")
+            least = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
+            for name, part in source.get("parts", {None: source}).items():
+                path = ("seeds", domain, method, *(("parts", name) if name else ()))
+                _check_seeds(config, root, part, path, least, answered=method != "response")
     for name, benchmark in config["benchmarks"].items():
-        if "path" in benchmark["source"]:
-            _first(root, benchmark["source"]["path"], ("benchmarks", name, "source", "path"))
+        if file := benchmark["source"].get("path"):
+            path = ("benchmarks", name, "source", "path")
+            if file.endswith(READ_HERE):
+                _first(root, file, path)
+            else:
+                _check_there(root, file, path)
         if (shots := benchmark["shots_from"]) and not shots.startswith(BUILT):
             _check_pairs(root, shots, ("benchmarks", name, "shots_from"), benchmark["shots"])
     for name, generator in config["generators"].items():
-        if "model" in generator:
+        if generator["backend"] in LOCAL:
             _check_model(config, root, generator["model"], ("generators", name, "model"))
         for domain, source in generator.get("data", {}).items():
             if "path" in source:
@@ -380,7 +412,7 @@ def _check_templates(config, root, path, experiment):
     for prompt in experiment["prompts"]:
         for method in experiment["methods"]:
             for domain in experiment["domains"]:
-                file = Path(config["prompts"][prompt]) / method / f"{domain}.md"
+                file = Path(config["prompts"][prompt]["folder"]) / method / f"{domain}.md"
                 try:
                     text = (root / file).read_text(encoding="utf-8")
                 except OSError:
@@ -392,6 +424,28 @@ def _check_templates(config, root, path, experiment):
                     if word in prompts.placeholders(text) and domain not in config[section]:
                         text = f"{file} has {{{word}}}, but {section}.{domain} is missing"
                         raise Fault(path, text)
+
+
+def _check_seeds(config, root, part, path, least, answered):
+    """Check the file of a source of seeds and the prompt that classifies its rows."""
+    if "path" in part:
+        own = all(part[key] == key for key in ("instruction", "response"))
+        if own and part["convert"] == "plain" and part["path"].endswith(READ_HERE):
+            _check_pairs(root, part["path"], (*path, "path"), least, answered)
+        else:
+            _check_there(root, part["path"], (*path, "path"))
+    if chosen := part.get("classify"):
+        file = chosen["prompt"]
+        try:
+            text = (root / file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise Fault((*path, "classify", "prompt"), f"no text file {file}") from None
+        prompts.check_template(text, "classify", file)
+
+
+def _check_there(root, file, path):
+    if not (root / file).exists():
+        raise Fault(path, f"no file {file}")
 
 
 def _check_model(config, root, model, path):

@@ -51,9 +51,11 @@ def runs(config):
 
 
 def benchmarks(config, domain=None):
-    """Names of the benchmarks of a domain, or of all, in the order of the config."""
+    """Names of the scored benchmarks of a domain, or of all, in the order of the config."""
     return [
-        name for name, entry in config["benchmarks"].items() if domain in (None, entry["domain"])
+        name
+        for name, entry in config["benchmarks"].items()
+        if domain in (None, entry["domain"]) and entry["protocol"] != "unscored"
     ]
 
 

@@ -3,12 +3,17 @@
 A journal is one append-only JSON Lines file per cell, outside Snakemake's declared outputs (which
 are deleted when a job fails). A reply is on disk before it is used, so a run that dies at any
 instant, a prompt that is reverted, a raised size or an added validator never asks twice.
+
+Requests that got no reply are journaled too, as rows with a "fault" in place of the reply, so that
+the journal's own count is the provider's.
 """
 
 import fcntl
+import gc
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from agorabench.errors import UserError
@@ -18,13 +23,16 @@ from agorabench.jsonl import dumps
 class Journal:
     """Replies by fingerprint; one writer at a time, the next one waits for the lock.
 
-    Each row is an object with a `fingerprint`. Rows of one `add` are written by one call and
-    synced before it returns. A torn last line (power loss) is cut off when the file is opened.
+    `faults` counts the requests without a reply by reason. Each row is an object with a
+    `fingerprint`. Rows of one `add` are written by one call and synced before it returns. A torn
+    last line (power loss) is cut off when the file is opened.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.rows = {}
+        self.faults = Counter()
+        self.paid_faults = []  # rows of faults that were billed all the same
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,18 +51,20 @@ class Journal:
     def _load(self):
         self._file.seek(0)
         good = 0
+        gc.disable()  # the rows hold no cycles, and looking for them takes longer than reading
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 break  # torn: the writer died in the middle of this line
             try:
-                row = json.loads(line)
-                self.rows.setdefault(row["fingerprint"], row)
+                self._keep(json.loads(line))
             except (ValueError, TypeError, KeyError):
                 raise UserError(
                     f"{self.path}, line {number}: not a journal row; move the file away or mend "
                     "the line (rows after it would be lost if it were cut here)"
                 ) from None
             good += len(line)
+        gc.freeze()
+        gc.enable()
         self._file.truncate(good)
         self._file.seek(0, os.SEEK_END)
 
@@ -68,9 +78,18 @@ class Journal:
         return len(self.rows)
 
     def add(self, rows):
-        """Append `rows` that are not journaled yet and sync them to disk."""
-        fresh = [row for row in rows if row["fingerprint"] not in self.rows]
+        """Append `rows` that are not journaled yet, and all faults, and sync them to disk."""
+        fresh = [row for row in rows if "fault" in row or row["fingerprint"] not in self.rows]
         self._file.write(b"".join(dumps(row).encode() + b"\n" for row in fresh))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows.update((row["fingerprint"], row) for row in fresh)
+        for row in fresh:
+            self._keep(row)
+
+    def _keep(self, row):
+        if "fault" not in row:
+            self.rows.setdefault(row["fingerprint"], row)
+            return
+        self.faults[row["fault"]] += 1
+        if "usage" in row:
+            self.paid_faults.append(row)

@@ -29,9 +29,9 @@ def whole(path, mode="w"):
 
 def write(path, rows):
     """Write `rows` (an iterable of objects) to `path`, one JSON object a line."""
-    with whole(path) as file:
+    with whole(path, "wb") as file:
         for row in rows:
-            file.write(dumps(row) + "\n")
+            file.write(dumps(row).encode() + b"\n")
 
 
 def write_json(path, value):
@@ -73,15 +73,19 @@ def read_json(path):
         return json.load(file)
 
 
+# Made once: json.dumps makes a new one for every call that has options.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
 def dumps(value):
     """Compact JSON with the keys in the order given."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def fingerprint(*parts):
     """SHA-256 (hexadecimal) of JSON-able `parts`, independent of the order of keys."""
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_encode_sorted(parts).encode()).hexdigest()
 
 
 def digest(*paths):

@@ -1,11 +1,19 @@
-"""From a generator's reply to a pair of instruction and response.
+r"""From a generator's reply to a pair of instruction and response.
 
-A parser demands its markers: each at the start of a line, once, in order, with nothing but white
-space before the first. Text is cut at the first `[END]`, which is also the stop string, so a reply
-may end without it. Whether the token limit cut it off is for the caller to see, in its finish
+In text, a parser demands its markers: each at the start of a line, once, in order, with nothing but
+white space before the first. Text is cut at the first `[END]`, which is also the stop string, so a
+reply may end without it. Whether the token limit cut it off is for the caller to see, in its finish
 reason.
+
+In JSON, a reply is one object with the two keys of SCHEMA, with nothing around it but a Markdown
+fence. Nothing is repaired. The one freedom is a raw line break within a string: models write it,
+and it has only one meaning. A LaTeX command whose backslash was not doubled is the opposite case:
+`\frac` is legal JSON for a form feed and "rac", and reads as broken mathematics. A reply that has
+one is rejected as "JSON escape of LaTeX". \nu cannot be told from a line break before "u" and is
+not looked for.
 """
 
+import json
 import re
 
 END = "[END]"
@@ -14,14 +22,44 @@ MARKERS = {
     "response": (),
     "enhancement": ("Revised Question:", "Revised Answer:"),
 }
+KEYS = ("instruction", "response")
+# For a provider's structured output: what a reply in JSON has to be.
+SCHEMA = {
+    "type": "object",
+    "properties": {key: {"type": "string"} for key in KEYS},
+    "required": list(KEYS),
+    "additionalProperties": False,
+}
+BLOCK = re.compile(r"```(?:json|JSON)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
+# Escapes that JSON and LaTeX share, where only LaTeX makes sense. No text has a backspace or a form
+# feed, and none a carriage return before a letter; tabs and line breaks do stand before letters, so
+# there it takes the rest of a command. "an", "au", "o" and "op" may also be the first word of an
+# indented line. The first branch swallows backslashes that are doubled, as they should be.
+LOST = re.compile(
+    r"""\\\\
+    | (?P<lost>
+        \\ [bf]
+      | \\ r [A-Za-z]
+      | \\ t (?: imes | heta | ext(?:bf|it|rm|sf|tt|normal|color)? | frac | binom | riangle | ilde
+             | herefore | anh ) (?![A-Za-z])
+      | (?<! \\[nt] ) (?<! [\n\t] ) \\ t (?: an | au | o | op ) (?![A-Za-z])
+      | \\ n (?: abla | otin | ot | exists | eg | leq | geq ) (?![A-Za-z])
+      | \\ n eq (?![A-Za-z]|[ ]?[=,.:)(\[])
+      | \\ n e (?=[ ]?[-0-9\\])
+      )""",
+    re.VERBOSE,
+)
+# What no text holds: control characters but tab and line breaks, and half of a UTF-16 pair, which
+# could not be written as UTF-8.
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class Malformed(ValueError):
     """A reply that is no pair; its text is a short, stable reason, fit to be counted."""
 
 
-def parse(method, text):
-    """Read one reply of `method` (instance, response or enhancement).
+def parse(method, text, replies="text"):
+    """Read one reply of `method` (instance, response or enhancement), in "text" or in "json".
 
     Returns:
         (instruction, response), both stripped and not empty; instruction is None for method
@@ -29,10 +67,18 @@ def parse(method, text):
 
     Raises:
         Malformed: "no INPUT marker", "OUTPUT marker twice", "markers out of order",
-            "text before INPUT", "empty instruction", "empty response" and the like.
+            "text before INPUT", "empty instruction", "empty response" and the like; in JSON also
+            "not JSON", "text around JSON", "JSON key twice", "JSON with other keys",
+            "JSON value not text", "invalid escape in JSON", "JSON escape of LaTeX" and
+            "control character in JSON".
+        ValueError: method response in JSON, which has no form of its own.
     """
-    text = text.split(END, 1)[0]
     markers = MARKERS[method]
+    if replies == "json":
+        if not markers:
+            raise ValueError(f"method {method} has no replies in JSON")
+        return _object(text)
+    text = text.split(END, 1)[0]
     if not markers:
         return None, _filled("response", text)
     (start, opened), (end, closed) = (_find(marker, text) for marker in markers)
@@ -56,3 +102,44 @@ def _filled(part, text):
     if not text:
         raise Malformed(f"empty {part}")
     return text
+
+
+def _object(text):
+    text = text.strip()
+    if fenced := BLOCK.fullmatch(text):
+        text = fenced[1].strip()
+    start = text.find("{")
+    if start < 0:
+        raise Malformed("not JSON")
+    try:
+        value, end = DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        escape = error.msg.startswith("Invalid \\")
+        raise Malformed("invalid escape in JSON" if escape else "not JSON") from None
+    except RecursionError:
+        raise Malformed("not JSON") from None
+    if text[:start] or text[end:].strip():
+        raise Malformed("text around JSON")
+    if sorted(value) != sorted(KEYS):
+        raise Malformed("JSON with other keys")
+    if any(match["lost"] for match in LOST.finditer(text)):
+        raise Malformed("JSON escape of LaTeX")
+    for key in KEYS:
+        if not isinstance(value[key], str):
+            raise Malformed("JSON value not text")
+        if UNPRINTABLE.search(value[key]):
+            raise Malformed("control character in JSON")
+    instruction, response = (_filled(key, value[key]) for key in KEYS)
+    return instruction, response
+
+
+def _once(pairs):
+    """An object's pairs as a mapping; Python would silently keep the last of two equal keys."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Malformed("JSON key twice")
+    return value
+
+
+# parse_int: Python refuses to read a whole number of 5,000 digits; no number is an answer anyway.
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_once, parse_int=float)

@@ -5,17 +5,20 @@ pairs, and any other brace is literal. So JSON needs no doubling, `{{theme}}` is
 and LaTeX's `{a}` is written `{{a}}`.
 """
 
+import json
 import re
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.parsing import END, MARKERS
+from agorabench.parsing import END, KEYS, MARKERS
 
-# Placeholder -> whether a template of the method must have it.
+# Placeholder -> whether a template of the method must have it. To classify is no method of making
+# data: its template sorts the questions that one data set mixes.
 PLACEHOLDERS = {
     "instance": {"demonstrations": True, "theme": False, "opening": False},
     "response": {"instruction": True},
     "enhancement": {"instruction": True, "response": True},
+    "classify": {"instruction": True},
 }
 TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -80,8 +83,16 @@ def render(template, values):
     return TOKEN.sub(fill, template)
 
 
-def demonstrations(rows):
-    """Show `rows`, mappings with "instruction" and "response", in the form of an instance reply."""
+def demonstrations(rows, replies="text"):
+    """Show `rows`, mappings with "instruction" and "response", in the form of an instance reply.
+
+    With `replies` "json", each is a JSON object on a line of its own; what else is in a row is not
+    shown. Rows are shown as they are: one with a marker at the start of a line would teach the
+    generator a reply that the parser rejects, so keep such rows out (validation.no_markers).
+    """
+    if replies == "json":
+        shown = ({key: row[key] for key in KEYS} for row in rows)
+        return "\n".join(json.dumps(pair, ensure_ascii=False) for pair in shown)
     first, second = MARKERS["instance"]
     return "\n".join(
         f"{first} {row['instruction']}\n{second} {row['response']}\n{END}" for row in rows

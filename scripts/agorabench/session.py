@@ -2,24 +2,32 @@
 
 import errno
 import fcntl
+import json
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from agorabench.errors import UserError
 
+CONFIG = ".snakemake/agorabench.config.json"  # the checked config, for what decides no result
+
 _held = []  # what lasts as long as this process: locks, the warm server and its address
 
 
-def begin(warm=False, folder="."):
-    """Take the folder's lock and, if `warm`, start the process that scripts are forked from.
+def begin(config, generators=(), folder="."):
+    """Take the folder's lock, check that generators can be asked, write down the config and, if it
+    says `warm`, start the process that scripts are forked from.
+
+    `generators` names those that this run will ask.
 
     Snakemake's own lock outlives a killed run and must then be lifted by hand; these are the
     kernel's and end with the processes. The default profile turns the other one off.
 
     Raises:
-        UserError: another run is at work in this folder, or a job that a killed run has left.
+        UserError: another run is at work in this folder, or a job that a killed run has left; or a
+            generator lacks its key, its endpoint or its model.
     """
     place = Path(folder).resolve()
     if not _lock(folder, "run", fcntl.LOCK_EX):
@@ -27,7 +35,9 @@ def begin(warm=False, folder="."):
     if not _lock(folder, "jobs", fcntl.LOCK_EX):
         raise UserError(f"a job of an earlier, killed run is still at work in {place}")
     _held.pop().close()  # free for this run's own jobs
-    if warm:
+    preflight({name: config["generators"][name] for name in generators})
+    Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    if config["warm"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # forks of one process cannot share a GPU
         import warm as server
 
@@ -36,6 +46,53 @@ def begin(warm=False, folder="."):
             _held.extend((home, server.start(os.path.join(home.name, "warm"))))
         except OSError as error:  # a path too long for a socket, say
             print(f"scripts will start cold: {error}", file=sys.stderr)
+
+
+def preflight(generators):
+    """Check, before any job, that every generator (name -> config entry) can be asked.
+
+    Raises:
+        UserError: names the variable or address, and all generators that need it.
+    """
+    from importlib import import_module
+
+    keys, places = {}, {}  # what one look answers for -> names of generators
+    for name, entry in generators.items():
+        if "base_url" in entry:
+            keys.setdefault(entry["key"], []).append(name)
+            places.setdefault((entry["backend"], entry["base_url"], entry["key"]), []).append(name)
+        elif (python := entry.get("python")) and not os.access(python, os.X_OK):
+            raise UserError(f"generator '{name}': its python, {python}, is no program")
+    providers = {
+        name: import_module(f"agorabench.backends.{entry['backend']}").provider(entry)
+        for name, entry in generators.items()
+        if "base_url" in entry
+    }
+    for names in keys.values():
+        with _needed_by(names):
+            providers[names[0]].key()
+    for (_, address, _), names in places.items():
+        models = {generators[name]["model"]: None for name in names}
+        with _needed_by(names):
+            served = providers[names[0]].served(models)
+        for model in models:
+            if served is not None and model not in served:
+                known = ", ".join(sorted(served)[:20]) or "none"
+                with _needed_by(name for name in names if generators[name]["model"] == model):
+                    raise UserError(
+                        f"{address} does not serve the model '{model}'; it serves: {known}"
+                    )
+
+
+@contextmanager
+def _needed_by(names):
+    """Let a UserError begin with the generators that it concerns."""
+    try:
+        yield
+    except UserError as error:
+        names = list(names)
+        told = f"generator{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        raise UserError(f"{told}: {error}") from None
 
 
 def job(folder="."):

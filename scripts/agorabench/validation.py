@@ -8,10 +8,21 @@ checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv 2412.0
 import re
 
 from agorabench.parsing import END, MARKERS
+from agorabench.prompts import PLACEHOLDERS
 
+OURS = (END, *(marker for group in MARKERS.values() for marker in group))
 OPEN, CLOSE = "[RESULT]", "[/RESULT]"
 # As in Markdown, where four spaces make code of it: a fence in an indented docstring is none.
 FENCE = re.compile(r" {0,3}```")
+ASSERTION = re.compile(r"^[ \t]*assert\b", re.MULTILINE)
+# After "$" or a letter it is a template string of JavaScript or an argument of a LaTeX command.
+PLACEHOLDER = re.compile(rf"(?<![\w$])\{{(?:{'|'.join(PLACEHOLDERS['instance'])})\}}")
+SLOT = re.compile(
+    r"[.\u2026\s]+"
+    r"|[<\[{](?:your|the|insert)\b[^<>\[\]{}\n]*[>\]}]"
+    r"|\{(?:instruction|response)\}",
+    re.IGNORECASE,
+)
 
 
 def length(pair, limits):
@@ -63,11 +74,33 @@ def only_code(pair, limits):
 
 def no_markers(pair, limits):
     """Neither text holds a marker of our templates: such a pair is two replies, or half of one."""
-    markers = [END, *(marker for group in MARKERS.values() for marker in group)]
     for part, text in zip(("instruction", "response"), pair, strict=True):
-        for marker in markers:
+        for marker in OURS:
             if marker in text:
                 return f"{marker} in {part}"
+    return None
+
+
+def has_assertion(pair, limits):
+    """The response has an assert statement: the tests that enhanced code brings along.
+
+    Not for the other methods, whose code has none.
+    """
+    return None if ASSERTION.search(pair[1]) else "no assertion"
+
+
+def no_placeholders(pair, limits):
+    """Nothing is left to be filled in: no placeholder of ours, and no text that is only a slot.
+
+    For sets that were made elsewhere, and generators that copy the form instead of filling it in;
+    a request of ours has no placeholder left. In a response `{theme}` may be part of an f-string
+    and is let pass.
+    """
+    if found := PLACEHOLDER.search(pair[0]):
+        return f"{found[0]} in instruction"
+    for part, text in zip(("instruction", "response"), pair, strict=True):
+        if SLOT.fullmatch(text.strip()):
+            return f"{part} not filled in"
     return None
 
 
@@ -80,7 +113,16 @@ def not_held_out(pair, limits):
 
 
 VALIDATORS = {
-    check.__name__: check for check in (length, one_result, only_code, no_markers, not_held_out)
+    check.__name__: check
+    for check in (
+        length,
+        one_result,
+        only_code,
+        has_assertion,
+        no_markers,
+        no_placeholders,
+        not_held_out,
+    )
 }
 
 

@@ -1,19 +1,30 @@
 """Where replies come from: one module per backend, found by the name in the config.
 
-A backend module offers `connect(entry, threads, batch_size) -> object` with
+A backend module offers `connect(entry, **settings) -> object` with
 
-    identity            str, what names the model in a reply's fingerprint
-    complete(requests)  yields lists of replies, in batches, in any order
+    identity         str, what names the model in a reply's fingerprint
+    complete(queue)  yields lists of rows, in any order, as they come in
+    close()          lets go of connections and models
 
-A request is {"fingerprint", "messages"}; a reply is {"fingerprint", "reply", "finish_reason"
-("stop", "length", ...), "usage": {"input": tokens, "output": tokens}}. The backend decides how many
-are in flight; the caller journals each batch before it uses it.
+`queue` gives requests {"fingerprint", "messages", "format" ("text" or "json")} by `popleft()` while
+it is true. The backend takes as many as it has room for; the caller journals each list of rows
+before it resumes, and the queue may be longer then. A row is a reply
+
+    {"fingerprint", "reply", "finish_reason" ("stop", "length", ...), "usage": {"input", "output"}}
+
+(usage in tokens, None where the provider told none; API backends add "model", the model that
+answered, and "mode": "batch"), or a request that got none, {"fingerprint", "fault": a reason}.
 """
 
 from importlib import import_module
 
 
-def connect(entry, threads=1, batch_size=64):
-    """Open the backend that a generator's config `entry` names."""
+def connect(entry, **settings):
+    """Open the backend that a generator's config `entry` names.
+
+    Settings, each used where it means something: `threads`; `batch_size`, the most requests that a
+    local model answers together; `budget`, an open Budget; `state`, the file that remembers the
+    batches that were submitted.
+    """
     module = import_module(f"agorabench.backends.{entry['backend']}")
-    return module.connect(entry, threads, batch_size)
+    return module.connect(entry, **settings)

@@ -18,7 +18,7 @@ from agorabench.progress import hush
 from agorabench.weights import identity
 
 
-def connect(entry, threads, batch_size):
+def connect(entry, threads=1, batch_size=64, **_):
     """The generator of a config entry: a model folder or hub id, and its sampling."""
     return Generator(entry, threads, batch_size)
 
@@ -33,10 +33,16 @@ class Generator:
         self._arguments = entry["model"], threads
         self._engine = None
 
-    def complete(self, requests):
+    def close(self):
+        """Forget the model."""
+        self._engine = None
+
+    def complete(self, queue):
         """Yield lists of replies; the model is loaded at the first request."""
-        for start in range(0, len(requests), self.batch_size):
-            batch = requests[start : start + self.batch_size]
+        while queue:
+            batch = []
+            while queue and len(batch) < self.batch_size:
+                batch.append(queue.popleft())
             if self._engine is None:
                 self._engine = Engine(*self._arguments)
             prompts = [self._engine.chat(request["messages"]) for request in batch]

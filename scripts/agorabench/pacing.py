@@ -1,0 +1,106 @@
+"""How many requests may be under way at once, found by trying.
+
+Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain 1989; RFC 5681): the
+window doubles every round trip until the first refusal, is halved at each, and grows by one a round
+trip after that. What providers say about their limits (Retry-After, remaining requests and tokens)
+holds sending back before a refusal happens.
+"""
+
+import random
+import re
+import time
+from datetime import datetime
+
+START = 32  # requests under way at first
+LONGEST = 60.0  # seconds, longest pause without word from the provider
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Names of the limits in headers: OpenAI's and those of whoever speaks its protocol, Anthropic's.
+LIMITS = (
+    ("x-ratelimit-{}-requests", "requests"),
+    ("x-ratelimit-{}-tokens", "tokens"),
+    ("anthropic-ratelimit-requests-{}", "requests"),
+    ("anthropic-ratelimit-input-tokens-{}", "tokens"),
+    ("anthropic-ratelimit-output-tokens-{}", "tokens"),
+)
+
+
+class Pace:
+    """The window of requests under way, and the time before which none may be sent.
+
+    Times are seconds on `clock`. At most `most` are ever under way.
+    """
+
+    def __init__(self, most, clock=time.monotonic, draw=random.random):
+        self.most, self.clock, self.draw = most, clock, draw
+        self.window = float(min(START, most))
+        self.growing = True  # no refusal yet
+        self.held = self.cut = clock()
+        self.refusals = 0  # since the last answer
+
+    def room(self, under_way):
+        """Whether one more may be sent now."""
+        return under_way < int(self.window) and self.clock() >= self.held
+
+    def answered(self, headers, need):
+        """An answer came; `need` is the number of tokens that a request takes."""
+        self.refusals = 0
+        self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
+        if pause := limited(headers, need):
+            self.held = max(self.held, self.clock() + pause)
+
+    def refused(self, sent, after):
+        """A request that was sent at `sent` met a limit; `after` is the provider's Retry-After."""
+        now = self.clock()
+        if sent >= self.cut:  # one cut for all that were under way together
+            self.cut = now
+            self.growing = False
+            self.window = max(1.0, self.window / 2)
+            self.refusals += 1
+        elif after is None:
+            return
+        self.held = max(self.held, now + self.pause(self.refusals - 1, after))
+
+    def pause(self, tries, after=None):
+        """Seconds to wait after `tries` failures in a row: exponential, with jitter; never shorter
+        than the provider asked for."""
+        if after is not None:
+            return after * (1 + 0.1 * self.draw())  # so that many clients do not return at once
+        return min(LONGEST, 2.0**tries) * (0.5 + 0.5 * self.draw())
+
+
+def limited(headers, need):
+    """Seconds until a limit that is used up has refilled for one more request, or 0.
+
+    A provider says what remains, of what limit, and when it will be full again; buckets refill
+    steadily, so the time for what is missing is in proportion.
+    """
+    longest = 0.0
+    for pattern, unit in LIMITS:
+        remaining = headers.get(pattern.format("remaining"))
+        if remaining is None:
+            continue
+        try:
+            left = float(remaining)
+            least = 1.0 if unit == "requests" else float(need)
+            if left >= least:
+                continue
+            full = duration(headers[pattern.format("reset")])
+            limit = float(headers.get(pattern.format("limit"), left))
+        except (KeyError, ValueError):
+            continue
+        share = min(1.0, (min(least, limit) - left) / (limit - left)) if limit > left else 1.0
+        longest = max(longest, full * share)
+    return longest
+
+
+def duration(text):
+    """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time of day in RFC 3339."""
+    if "T" in text:
+        until = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return max(0.0, (until - datetime.now(until.tzinfo)).total_seconds())
+    if re.fullmatch(r"[\d.]+", text):
+        return float(text)
+    parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text)
+    if not parts:
+        raise ValueError(text)
+    return sum(float(number) * UNITS[unit] for number, unit in parts)

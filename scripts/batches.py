@@ -1,0 +1,71 @@
+r"""List the batches that are open at providers, or cancel them.
+
+    python scripts/batches.py --config config/mini.yaml --journals journal
+    python scripts/batches.py --config config/mini.yaml --journals journal --cancel
+
+One line for each: how many of its requests are done, its id, and the state file that remembers it.
+What a cancelled batch has answered until then is kept: run the workflow again to collect it, which
+stops once and says so; the run after that asks for the rest.
+"""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+from agorabench import config, faults
+from agorabench.errors import UserError, run
+from agorabench.submissions import remembered
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, help="the whole config (YAML or JSON)")
+    parser.add_argument("--journals", default="journal", help="folder of the journals")
+    parser.add_argument("--cancel", action="store_true", help="have them end now")
+    args = parser.parse_args(argv)
+    text = Path(args.config).read_text(encoding="utf-8")
+    generators = config.check(yaml.safe_load(text), files_too=False)["generators"]
+    clients = {}
+    for path in sorted(Path(args.journals).rglob("*.batches")):
+        name = path.parent.parent.name  # {domain}/{method}/{generator}/{prompt}/seed1.batches
+        batches = remembered(path)[0].values()
+        if batches and name not in clients:
+            clients[name] = opened(name, generators, path)
+        for batch in batches:
+            size = f"{len(batch.requests):,} requests"
+            if not batch.id:
+                print(f"{size} planned, perhaps not submitted; {path}", flush=True)
+            else:
+                told = look(*clients[name], batch.id, args.cancel)
+                print(f"{told} of {size}; {path}", flush=True)
+
+
+def opened(name, generators, path):
+    """(provider, client) of a generator.
+
+    Raises:
+        UserError: the config has no such generator, or its key is missing.
+    """
+    if name not in generators:
+        known = ", ".join(generators)
+        raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
+    entry = generators[name]
+    provider = import_module(f"agorabench.backends.{entry['backend']}").provider(entry)
+    return provider, provider.connect()
+
+
+def look(provider, client, id, cancel):
+    """What the provider says of a batch, after it was cancelled if that is wanted."""
+    try:
+        seen = provider.look(client, id)
+        if cancel and seen.state == "open":
+            provider.cancel(client, id)
+            return f"{id}: being cancelled, {seen.done:,} done"
+        return f"{id}: {seen.state}, {seen.done:,} done"
+    except faults.Fault as fault:
+        return f"{id}: {fault}"
+
+
+if __name__ == "__main__":
+    run(main)
