@@ -2,7 +2,7 @@
 
 Needs: the scores of all students, bases and references; the ledgers of all generated sets.
 Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/cost.csv,
-       results/figures/pgr.{png,svg,pdf}.
+       results/figures/pgr.{png,svg,pdf}; before all that, if asked, results/plan.{md,csv}.
 """
 
 
@@ -67,3 +67,18 @@ rule cost:
     shell:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
         " --data results/data --output {output} 2>&1 | tee {log}"
+
+
+# No output: what is to be done can change without any file that Snakemake looks at.
+rule plan:
+    log:
+        "logs/plan.log",
+    localrule: True
+    conda:
+        "../envs/local.yaml"
+    params:
+        config=session.CONFIG,
+        snakefile=os.path.relpath(workflow.main_snakefile),
+    shell:
+        "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"
+        " --output results/plan.md --table results/plan.csv --threads {threads} 2>&1 | tee {log}"

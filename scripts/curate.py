@@ -56,9 +56,9 @@ def training_row(pair, origin):
 
 
 def ledger(raw, pairs, seeds):
-    """What became of every reply, and the tokens they took."""
-    kept = {(pair["instruction"], pair["response"]) for pair in pairs}
+    """What became of every reply, the tokens they took and the models that said they answered."""
     rejected = Counter(row["verdict"] for row in raw if row["verdict"] != "valid")
+    usage = [row["usage"] for row in raw if row["usage"]]  # some endpoints tell none
     return {
         "pairs": len(pairs),
         "seeds_added": seeds,
@@ -66,9 +66,9 @@ def ledger(raw, pairs, seeds):
         "rejected": dict(rejected),
         "slots_given_up": len({row["slot"] for row in raw})
         - sum(row["verdict"] == "valid" for row in raw),
-        "exact_duplicates": len(pairs) - len(kept),
-        "input_tokens": sum(row["usage"]["input"] for row in raw),
-        "output_tokens": sum(row["usage"]["output"] for row in raw),
+        "input_tokens": sum(part["input"] for part in usage),
+        "output_tokens": sum(part["output"] for part in usage),
+        "models": dict(sorted(Counter(row["model"] for row in raw if row.get("model")).items())),
     }
 
 

@@ -25,9 +25,11 @@ import random
 import sys
 from collections import Counter
 from contextlib import ExitStack, closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from agorabench import jsonl, prompts, validation
+from agorabench import jsonl, overlap, prompts, validation
 from agorabench.backends import connect, dataset
 from agorabench.budget import Budget, spent
 from agorabench.errors import UserError, run
@@ -51,6 +53,7 @@ def main(argv=None):
     parser.add_argument("--replies", choices=("text", "json"), default="text", help="their form")
     parser.add_argument("--themes", nargs="*", default=[], help="a file, one theme a line")
     parser.add_argument("--openings", nargs="*", default=[], help="a file, one opening a line")
+    parser.add_argument("--benchmarks", nargs="*", default=[], help="items no pair may share")
     parser.add_argument("--journal", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--threads", type=int, default=1)
@@ -60,12 +63,21 @@ def main(argv=None):
     names = args.generation["validators"][args.domain]
     limit = args.generation["max_characters"]
 
+    items = repeats = None
+    if args.benchmarks:
+        items = overlap.load(args.benchmarks)
+    if kind := overlap.REPEATS.get(args.generation.get("duplicates")):
+        repeats = partial(overlap.sift, repeats=kind)
+
     def check(pair):
-        return validation.validate(pair, names, max_characters=limit)
+        verdict = validation.validate(pair, names, max_characters=limit)
+        if verdict == "valid" and items and items.found(pair):
+            return "in benchmark"
+        return verdict
 
     if args.entry["backend"] == "dataset":
         pairs = dataset.load(args.entry["data"][args.domain])
-        jsonl.write(args.output, adopt(pairs, check, args.size, args.seed))
+        jsonl.write(args.output, adopt(pairs, check, args.size, args.seed, repeats))
         return
     entry, config = settings(args)
     if python := entry.get("python"):
@@ -99,7 +111,7 @@ def main(argv=None):
         bar = stack.enter_context(Progress(label, args.size, "valid"))
         instances = Instances(
             writer, journal, backend.identity, parameters(entry, args.replies), check,
-            args.size, args.generation["attempts"], bar.advance,
+            args.size, args.generation["attempts"], bar.advance, repeats,
         )  # fmt: skip
         try:
             instances.generate(backend, args.generation.get("first_wave", FIRST_WAVE))
@@ -147,7 +159,8 @@ def parameters(entry, replies):
 def account(journal, rows, price):
     """What became of every request of a journal, and of the replies of the set at hand.
 
-    "requests" is what the provider counts; "usd" leaves out replies without usage.
+    "requests" is what the provider counts; "usd" counts what may have been billed, though nobody
+    told what it took, at the most that it can be.
     """
     paid = [*journal.rows.values(), *journal.paid_faults]
     usage = [row["usage"] for row in paid if row.get("usage")]
@@ -157,7 +170,7 @@ def account(journal, rows, price):
         "faults": dict(sorted(journal.faults.items())),
         "input_tokens": sum(part["input"] for part in usage),
         "output_tokens": sum(part["output"] for part in usage),
-        "replies_without_usage": len(paid) - len(usage),
+        "replies_without_usage": sum(not row.get("usage") for row in journal.rows.values()),
         "usd": spent(paid, price) if price else 0.0,
         "models": dict(Counter(row["model"] for row in paid if row.get("model"))),
         "set": {
@@ -168,22 +181,26 @@ def account(journal, rows, price):
     }
 
 
-def adopt(pairs, check, size, seed):
-    """Rows of the first `size` valid pairs of a data set, in an order drawn by `seed`."""
-    order = random.Random(f"adopt {seed}").sample(range(len(pairs)), len(pairs))
-    rows, valid = [], 0
-    for slot, place in enumerate(order):
-        if valid == size:
-            return rows
-        pair = pairs[place]
-        verdict = check((pair["instruction"], pair["response"]))
-        valid += verdict == "valid"
-        usage = {"input": 0, "output": 0}
-        rows.append({"slot": slot, "attempt": 0, "usage": usage, **pair, "verdict": verdict})
-    if valid == size:
+def adopt(pairs, check, size, seed, repeats=None):
+    """Rows of the first `size` valid pairs of a data set, in an order drawn by `seed`.
+
+    With `repeats` (see Instances) pairs that repeat an earlier one do not count.
+    """
+    order = iter(enumerate(random.Random(f"adopt {seed}").sample(range(len(pairs)), len(pairs))))
+    rows, valid = [], []
+    while missing := list(islice(order, size - len(valid))):
+        for slot, place in missing:
+            pair = pairs[place]
+            verdict = check((pair["instruction"], pair["response"]))
+            usage = {"input": 0, "output": 0}
+            rows.append({"slot": slot, "attempt": 0, "usage": usage, **pair, "verdict": verdict})
+        valid = [row for row in rows if row["verdict"] == "valid"]
+        if repeats and repeats(valid):
+            valid = [row for row in valid if row["verdict"] == "valid"]
+    if len(valid) == size:
         return rows
     raise Shortfall(
-        f"the data set has {valid} valid pairs of {len(pairs)} and {size} are wanted; "
+        f"the data set has {len(valid)} valid pairs of {len(pairs)} and {size} are wanted; "
         f"{rejections(rows)}"
     )
 

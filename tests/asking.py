@@ -138,6 +138,10 @@ class Cell:
         replies = [row["fingerprint"] for row in journal if "fault" not in row]
         assert len(replies) == len(set(replies)) == ledger["replies"]
         assert Counter(row["fault"] for row in journal if "fault" in row) == ledger["faults"]
+        # Nothing paid is lost: what went out whole is there, as a reply or as a fault with usage.
+        paid = [row for row in journal if row.get("reply") is not None or "usage" in row]
+        paid = [row for row in paid if row.get("finish_reason") != "unanswered"]
+        assert len(paid) == self.server.books()["answered"]
 
 
 def hurry(monkeypatch, factor=0.02):

@@ -512,14 +512,13 @@ def test_cancelling_keeps_what_is_finished(tmp_path, protocol):
 # The wire
 
 
-@BOTH
 @pytest.mark.parametrize("name", ["500", "502", "429", "drop", "reset", "malformed"])
-@pytest.mark.parametrize("place", ["make", "create", "poll", "results", "list"])
+@pytest.mark.parametrize(
+    ("protocol", "place"),
+    [("openai", place) for place in ("upload", "create", "poll", "content", "list")]
+    + [("anthropic", place) for place in ("create", "poll", "results", "list")],
+)
 def test_a_broken_connection_anywhere_costs_nothing(tmp_path, protocol, name, place):
-    if protocol == "openai":
-        place = {"make": "upload", "results": "content"}.get(place, place)
-    elif place == "make":
-        pytest.skip("only OpenAI has files")
     requests = asked(30)
     faults = [{"fault": name, "at": place, "first": 2, "retry_after": 0.02}]
     if place == "list":
@@ -608,8 +607,9 @@ class Killed:
                 for name in ("submit", "find", "look", "results"):
                     self.before(type(self.job.backend().provider), name)
                 self.before(openai.resources.Batches, "create")  # after the upload
-                self.before(os, "fsync")  # of the state, and of the journal
-                self.before(submissions.Submissions, "forget")
+                self.before(submissions.Submissions, "_note")  # a row of the state
+                self.before(Journal, "add")
+                self.before(batches.Batches, "_forget")
                 self.job.run(requests)
                 os._exit(self.step)
             except BaseException:
@@ -782,7 +782,7 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         tokens = server.books()["tokens"]["batch"]
         assert spent == pytest.approx(0.5e-6 * (tokens["input"] + tokens["output"]))
         told = jsonl.read_json(tmp_path / "budget.json")["math/response/strong/mini/seed1.jsonl"]
-        assert told["spent"] == pytest.approx(spent) and told["held"] == 0
+        assert told["spent"] == pytest.approx(spent) and told["held"] == pytest.approx(0, abs=1e-12)
 
         requests += asked(40, 40)
         job.entry["max_usd"] = spent + 2.5 * ceiling

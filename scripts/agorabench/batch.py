@@ -115,12 +115,13 @@ class Batches:
                 self._pending.append(request)
         if self._stop:
             self._pending.clear()
+            self._hasten()
 
     def _plan(self):
         """The next batch, planned on disk, or None where there is nothing or no room for one."""
         if self._stop or self.clock() < self._held:
             return None
-        if any(not batch.id and not batch.ids for batch in self._state.open):
+        if any(batch.unsent for batch in self._state.open):
             return None  # one at a time, so that a kill leaves one in doubt
         room = self._tokens - sum(batch.tokens for batch in self._state.open)
         batch = Batch(uuid.uuid4().hex, (), time.time(), 0, own=True)
@@ -179,8 +180,8 @@ class Batches:
             self._heard = self.clock()
         except faults.Passing as fault:
             self._later(batch, fault)
-        except faults.Fatal as fault:
-            if fault.reason != "404" or not batch.id:
+        except faults.Fault as fault:
+            if fault.reason != "404" or batch.unsent:
                 raise self._sentence(fault) from None
             raise UserError(
                 f"{self.provider.address} does not know batch {batch.id} of {self.path} ({fault}): "
@@ -194,7 +195,7 @@ class Batches:
         batch.tries += 1
         pause = self._pace.pause(min(batch.tries - 1, 6), fault.after)
         patience = self.provider.entry["patience"]
-        if not batch.id and not batch.ids:
+        if batch.unsent:
             if fault.reason == "429":  # it was not taken
                 pause, patience = max(pause, self._growing(batch.tries)), max(patience, DAY)
             else:
@@ -300,9 +301,13 @@ class Batches:
         self._state.forget(batch, how)
         if self._held == math.inf:
             self._held = 0.0
-        for other in self._state.open:
-            if not other.id and not other.ids and not other.doubtful:
-                other.due = 0.0  # there may be room for it now
+        self._hasten()  # there may be room for it now
+
+    def _hasten(self):
+        """Make it the turn of what waits to be submitted."""
+        for batch in self._state.open:
+            if batch.unsent and not batch.doubtful:
+                batch.due = 0.0
 
     def _sentence(self, fault):
         address, model = self.provider.address, self.provider.entry["model"]

@@ -8,6 +8,7 @@ less. What a request may cost is bounded by the length of its prompt and by max_
 
 import fcntl
 import json
+import math
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from agorabench import jsonl
 from agorabench.errors import UserError
 
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
+# Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
+# "most", the tokens that it can have taken at most.
+BILLED = {None, "timeout", "connection", "malformed body"}
 SHARE = 10  # a job takes at most this part of what is left
 REQUESTS = 100  # and no more than so many requests could cost
 EVERY = 5.0  # seconds after which what was spent is told to the other jobs
@@ -27,23 +31,33 @@ def usd(usage, price, batch=False):
     return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
 
 
+def most(request, entry):
+    """The most tokens that a request can take, as usage."""
+    size = sum(len(message["content"].encode()) for message in request["messages"])
+    told = math.ceil(size / BYTES_PER_TOKEN) + 20
+    return {"input": told, "output": entry["sampling"]["max_tokens"]}
+
+
 def ceiling(request, entry):
     """The most that a request can cost, in USD."""
-    size = sum(len(message["content"].encode()) for message in request["messages"])
-    usage = {"input": size / BYTES_PER_TOKEN + 20, "output": entry["sampling"]["max_tokens"]}
-    return usd(usage, entry["price"], entry["mode"] == "batch")
+    return usd(most(request, entry), entry["price"], entry["mode"] == "batch")
 
 
 def spent(rows, price):
-    """What journal rows, replies and faults, have cost in USD, as far as usage is known."""
-    return sum(usd(row["usage"], price, "mode" in row) for row in rows if row.get("usage"))
+    """What journal rows, replies and faults, have cost in USD; at most, where that is unknown."""
+    return sum(
+        usd(usage, price, "mode" in row)
+        for row in rows
+        if (usage := row.get("usage") or row.get("most"))
+    )
 
 
 class Budget:
     """The share of one job: `reserve` before a request, `settle` after it.
 
     Args:
-        journal: path of the job's journal, {root}/{domain}/{method}/{generator}/...
+        journal: path of the job's journal, {root}/{domain}/{method}/{generator}/{prompt}/... for a
+            set.
         root: the folder of all journals; holds budget.json.
         generators: name -> config entry of every generator that has a price.
         generator: name of this job's.
@@ -53,25 +67,35 @@ class Budget:
     def __init__(self, journal, root, generators, generator, total=None, clock=time.monotonic):
         self.root, self.generators, self.generator = Path(root), generators, generator
         self.entry, self.total, self.clock = generators[generator], total, clock
-        self.name = str(Path(journal).relative_to(root))
+        self.journal, self.name = Path(journal), str(Path(journal).relative_to(root))
         self.free = self.under_way = 0.0
+        self.spent = None  # of what is in the journal and what has come in since
         self._amounts = {}
 
     def __enter__(self):
         with self._books() as books:
-            for path in sorted(self.root.rglob("seed*.jsonl")):
-                name = str(path.relative_to(self.root))
-                if name == self.name or name not in books:
-                    books[name] = self._read(path)
-            mine = books.setdefault(self.name, {"generator": self.generator, "held": 0.0})
-            self.spent = mine.setdefault("spent", 0.0)
-        self.told = self.clock()
+            books.pop(self.name, None)  # the journal knows better
+            self._enter(books)
         return self
 
+    def _enter(self, books):
+        """Bring `books` up to date with what this job has spent and holds."""
+        if self.name not in books:  # a new job, or somebody has deleted the file
+            for path in self.root.glob("*/*/*/*/*.jsonl"):
+                if (name := str(path.relative_to(self.root))) not in books:
+                    books[name] = self._read(path, path.relative_to(self.root).parts[2])
+            if self.spent is None:
+                self.spent = 0.0
+                if self.journal.exists():
+                    self.spent = self._read(self.journal, self.generator)["spent"]
+        mine = {"spent": self.spent, "held": self.free + self.under_way}
+        books[self.name] = {"generator": self.generator} | mine
+        self.told = self.clock()
+
     def __exit__(self, *_):
-        self.free = 0.0
+        self.free = self.under_way = 0.0
         with self._books() as books:
-            books[self.name] |= {"spent": self.spent, "held": 0.0}
+            self._enter(books)
 
     def reserve(self, request):
         """Set aside what a request may cost; False where that must wait for one under way.
@@ -99,8 +123,8 @@ class Budget:
         """A request has ended with `row` (None: it was given up); what it cost is spent."""
         amount = self._amounts.pop(request["fingerprint"])
         cost = 0.0
-        if row and row.get("usage"):
-            cost = usd(row["usage"], self.entry["price"], self.entry["mode"] == "batch")
+        if usage := row and (row.get("usage") or row.get("most")):
+            cost = usd(usage, self.entry["price"], self.entry["mode"] == "batch")
         elif row and "fault" not in row:
             cost = amount  # a reply whose provider told no usage
         self.under_way -= amount
@@ -112,18 +136,17 @@ class Budget:
     def _sync(self, amount):
         """Tell what was spent, and take a further share if `amount` is not free."""
         with self._books() as books:
-            mine = books[self.name]
-            mine |= {"spent": self.spent, "held": self.free + self.under_way}
+            self._enter(books)
             left, self.limit = self._left(books)
             wanted = amount - self.free
             if 0 < wanted <= left:
                 taken = max(wanted, min(left / SHARE, REQUESTS * amount))
                 self.free += taken
-                mine["held"] += taken
-        self.told = self.clock()
+                books[self.name]["held"] += taken
 
     def _left(self, books):
-        """(USD that nobody has spent or holds, (name, limit, spent, held)) of the tightest limit."""
+        """USD that nobody has spent or holds of the tightest limit, and what that is: its name, the
+        limit, what is spent, what others hold."""
         found = [(float("inf"), None)]
         for name, limit, whose in (
             (f"max_usd of generator '{self.generator}'", self.entry["max_usd"], self.generator),
@@ -136,13 +159,12 @@ class Budget:
                 found.append((limit - gone - held, (name, limit, gone, held - own)))
         return min(found, key=lambda pair: pair[0])
 
-    def _read(self, path):
-        """The books of a journal that has none: what its rows cost."""
-        generator = path.relative_to(self.root).parts[2]
+    def _read(self, path, generator):
+        """The books of a journal: what its rows cost."""
         price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
         with open(path, "rb") as lines:
-            rows = [json.loads(line) for line in lines if line.endswith(b"\n")]
-        return {"generator": generator, "spent": spent(rows, price), "held": 0.0}
+            rows = (json.loads(line) for line in lines if line.endswith(b"\n"))
+            return {"generator": generator, "spent": spent(rows, price), "held": 0.0}
 
     @contextmanager
     def _books(self):

@@ -23,8 +23,9 @@ class Instances:
     A slot is asked again, up to `attempts` times, until it has a valid reply. Slots are worked in
     waves. Demonstrations are drawn from the valid pairs of earlier waves only, so that they depend
     neither on the order in which replies arrive nor on `size`: a larger set extends a smaller one.
-    A slot without a valid reply is replaced by the next, so the slots that were worked are always
-    the shortest row of slots with `size` valid ones among them.
+    A slot without a valid reply is replaced by the next, and so is one that repeats an earlier one
+    where repeats do not count, so the slots that were worked are always the shortest row of slots
+    with `size` pairs among them.
 
     Args:
         writer: composes the request for a slot (generate.Composer).
@@ -34,16 +35,21 @@ class Instances:
         check: (instruction, response) -> "valid" or a reason.
         size: valid pairs wanted.
         attempts: most replies asked for one slot.
-        valid: called once for every valid reply.
+        valid: called once for every valid reply, and with -n where n of them turn out as repeats.
+        repeats: rows in order of slots -> those among them that repeat an earlier one, with that
+            as their verdict; None where repeats count too.
     """
 
-    def __init__(self, writer, journal, identity, asked, check, size, attempts, valid=lambda: None):
+    def __init__(
+        self, writer, journal, identity, asked, check, size, attempts,
+        valid=lambda count=1: None, repeats=None,
+    ):  # fmt: skip
         self.writer, self.journal = writer, journal
         self.identity, self.asked = identity, asked
         self.check, self.size, self.attempts = check, size, attempts
-        self._advance = valid
+        self._advance, self.repeats = valid, repeats
         self.pairs = {}  # slot -> its valid pair
-        self._rows = []
+        self._rows, self._dropped = [], 0
         self._under_way = {}  # fingerprint -> request
         self._next = None  # request that is composed and not taken yet
 
@@ -56,14 +62,18 @@ class Instances:
         """Ask `backend` until `size` pairs are valid.
 
         Raises:
-            Shortfall: too many slots had no valid reply; what was asked has been journaled.
+            Shortfall: too many slots had no valid reply, or repeat earlier ones; what was asked
+                has been journaled.
         """
         start, stop = 0, first_wave
         while len(self.pairs) < self.size:
             self.open(start, stop)
-            for rows in backend.complete(self):
-                self.journal.add(rows)
-                self.settle(rows)
+            asking = True
+            while asking:
+                for rows in backend.complete(self):
+                    self.journal.add(rows)
+                    self.settle(rows)
+                asking = self.repeats and self._sift() and self.extend()
             if self.broken:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
@@ -77,10 +87,19 @@ class Instances:
     def open(self, start, stop):
         """Begin the wave of slots from `start` to before `stop`."""
         self._pool = [self.pairs[slot] for slot in sorted(self.pairs)]
-        self._fresh = min(stop, start + self.size - len(self.pairs))  # first slot not begun
-        self._todo = deque((slot, 0) for slot in range(start, self._fresh))
+        self._todo = deque()
+        self._fresh = start  # first slot not begun
         self._start, self._stop, self._front = start, stop, start
         self._ended, self._lost, self.broken = {}, 0, False
+        self.extend()
+
+    def extend(self):
+        """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
+        begun = self._fresh
+        if not self.broken:
+            self._fresh = min(self._stop, begun + self.size - len(self.pairs))
+            self._todo.extend((slot, 0) for slot in range(begun, self._fresh))
+        return self._fresh > begun
 
     # The queue
 
@@ -136,6 +155,25 @@ class Instances:
             looked_at = self._front - self._start
             if looked_at % STRIDE == 0 or self._front == self._stop:
                 self.broken |= self._lost > GIVE_UP_SHARE * looked_at
+
+    def _sift(self):
+        """Take out what repeats an earlier pair; returns whether anything did.
+
+        Only between requests, when every slot begun has ended: what a pair repeats then depends on
+        earlier slots alone and not on the order in which replies came.
+        """
+        valid = [row for row in self._rows if row["verdict"] == "valid"]
+        dropped = self.repeats(sorted(valid, key=lambda row: row["slot"]))
+        for row in dropped:
+            del self.pairs[row["slot"]]
+        self._advance(-len(dropped))
+        self._dropped += len(dropped)
+        if len(self.pairs) < self.size and self._dropped > max(len(self.pairs), FIRST_WAVE):
+            raise Shortfall(
+                f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
+                f"repeat earlier ones; {rejections(self._rows)}"
+            )
+        return bool(dropped)
 
 
 def read(writer, instruction, reply, check):

@@ -32,7 +32,7 @@ class Journal:
         self.path = Path(path)
         self.rows = {}
         self.faults = Counter()
-        self.paid_faults = []  # rows of faults that were billed all the same
+        self.paid_faults = []  # rows of faults that were billed all the same, or may have been
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,5 +91,5 @@ class Journal:
             self.rows.setdefault(row["fingerprint"], row)
             return
         self.faults[row["fault"]] += 1
-        if "usage" in row:
+        if "usage" in row or "most" in row:
             self.paid_faults.append(row)

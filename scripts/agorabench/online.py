@@ -12,6 +12,7 @@ import signal
 import time
 
 from agorabench import faults
+from agorabench.budget import BILLED, most
 from agorabench.errors import UserError
 from agorabench.pacing import Pace
 from agorabench.progress import duration
@@ -158,10 +159,12 @@ class Online:
         except Exception as error:  # ours: it must not end as a request that nobody misses
             self._stop = error
         finally:
+            if row:
+                if not row.get("usage") and row.get("fault") in BILLED:
+                    row["most"] = most(request, self.provider.entry)
+                self._rows.append(row)
             if self.budget:
                 self.budget.settle(request, row)
-            if row:
-                self._rows.append(row)
             self._tasks.discard(asyncio.current_task())
             self._wake.set()
 

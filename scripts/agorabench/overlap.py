@@ -93,7 +93,10 @@ def _shingles(texts):
     _, grams, counts = numpy.unique(grams, return_inverse=True, return_counts=True)
     rank = numpy.empty(len(counts), numpy.int64)
     rank[numpy.argsort(counts, kind="stable")] = numpy.arange(len(counts))
-    owner, grams = numpy.divmod(numpy.unique(owner * len(counts) + rank[grams]), len(counts))
+    members = owner * len(counts) + rank[grams]
+    members.sort()  # numpy.unique does it by hashing, which takes ten times as long
+    members = members[numpy.diff(members, prepend=-1) > 0]
+    owner, grams = numpy.divmod(members, len(counts))
     ends = numpy.cumsum(numpy.bincount(owner, minlength=len(texts)))
     return numpy.split(grams, ends[:-1]), numpy.bincount(grams, minlength=len(counts)) > 1
 
@@ -109,12 +112,11 @@ def _similar(one, other):
     return OF * common >= LEAST * (small + large - common)
 
 
-def sift(rows, repeats):
-    """Give the rows that repeat an earlier one, by `repeats` (exact or near), that verdict.
+REPEATS = {"exact": exact, "near": near}  # what generation.duplicates in the config may leave out
 
-    Returns:
-        These rows.
-    """
+
+def sift(rows, repeats):
+    """The rows that repeat an earlier one by `repeats` (exact or near); that is their verdict."""
     again = repeats([whole(row) for row in rows])
     dropped = [row for row, repeated in zip(rows, again, strict=True) if repeated]
     for row in dropped:

@@ -112,7 +112,9 @@ class Provider:
         except (TimeoutError, library.APITimeoutError):
             raise faults.Passing("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
-            raise faults.Passing("connection", str(error.__cause__ or error)) from None
+            cause = error.__cause__ or error
+            reason = "unreachable" if isinstance(cause, http.ConnectError) else "connection"
+            raise faults.Passing(reason, str(cause)) from None
         try:
             body = json.loads(response.content)
         except ValueError:

@@ -28,6 +28,11 @@ class Batch:
         self.bytes = self.done = self.tries = self.reads = 0
         self.due = 0.0
 
+    @property
+    def unsent(self):
+        """Whether it is nowhere at the provider, as far as is known."""
+        return not self.id and not self.ids
+
     def outcomes(self, provider, lines, undone):
         """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
         that is a row) for every line of results (see `parsed`), and for every request without one,

@@ -1,0 +1,379 @@
+"""Generation online, at real servers: exact, in order, and nothing paid twice, come what may."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+import servers
+from agorabench import jsonl
+from agorabench.errors import UserError
+from agorabench.pacing import Pace
+from asking import KEY, Cell, hurry
+
+BOTH = pytest.mark.parametrize("protocol", ["openai", "anthropic"])
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv(KEY, "test-key")
+
+
+# The same set, however it is asked for
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["response", "instance"])
+def test_ten_thousand_exactly_in_order_and_the_same_at_any_concurrency(tmp_path, protocol, method):
+    """The first 1,000 at one a time and at 256, with replies that come in another order."""
+    with servers.start(write=method, invalid=0.05) as server:
+        cell = Cell(tmp_path / "64", server, protocol, method, size=10_000, concurrency=64)
+        cell.run()
+        cell.holds()
+        assert server.books()["peak"] <= 64
+        small = []
+        for concurrency, settings in ((1, {}), (64, {}), (256, {"jitter": 0.05})):
+            server.reset()
+            server.set(**settings)
+            folder = tmp_path / f"small {concurrency}"
+            cell = Cell(folder, server, protocol, method, size=1000, concurrency=concurrency)
+            cell.run()
+            cell.holds()
+            assert server.books()["peak"] <= concurrency
+            small.append(cell.output.read_bytes())
+    assert small[0] == small[1] == small[2]
+    large = jsonl.read(tmp_path / "64/g.jsonl")
+    # A larger set extends a smaller one.
+    short = [row for row in jsonl.read(cell.output) if row["verdict"] == "valid"]
+    assert [row for row in large if row["verdict"] == "valid"][:1000] == short
+    if method == "instance":
+        rejected = [row for row in large if row["verdict"] != "valid"]
+        assert 400 < len(rejected) < 700
+        assert {row["verdict"] for row in rejected} == {"no INPUT marker"}
+
+
+def test_a_finished_set_needs_neither_key_nor_server(tmp_path, monkeypatch):
+    with servers.start() as server:
+        cell = Cell(tmp_path, server, "openai")
+        rows = cell.run()
+    monkeypatch.delenv(KEY)
+    cell.output.unlink()
+    assert cell.run() == rows
+
+
+# Faults that can pass
+
+PASSING = {
+    "429 storm": ([{"fault": "429", "first": 100}], "429"),
+    "429 storm without Retry-After": ([{"fault": "429_bare", "first": 100}], "429"),
+    "429 now and then": ([{"fault": "429_bare", "every": 5}], "429"),
+    "500": ([{"fault": "500", "share": 0.3}], "500"),
+    "502 with a page": ([{"fault": "502", "share": 0.3}], "502"),
+    "503": ([{"fault": "503", "share": 0.2}], "503"),
+    "529": ([{"fault": "529", "share": 0.2}], "529"),
+    "reset in a body": ([{"fault": "reset", "share": 0.2}], "connection"),
+    "reset before a reply": ([{"fault": "drop", "share": 0.2}], "connection"),
+    "no reply": ([{"fault": "hang", "every": 40}], "timeout"),
+    "malformed JSON": ([{"fault": "malformed", "share": 0.2}], "malformed body"),
+    "nobody at first": ([{"fault": "503", "first": 150}], "503"),
+    "many at once": (
+        [{"fault": name, "share": 0.05, "seed": n} for n, name in enumerate(
+            ["429_bare", "500", "502", "529", "reset", "drop", "malformed"])],
+        None,
+    ),
+}  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize("name", PASSING)
+def test_what_can_pass_costs_time_only(tmp_path, monkeypatch, protocol, name):
+    hurry(monkeypatch)
+    faults, reason = PASSING[name]
+    with servers.start() as server:
+        undisturbed = Cell(tmp_path / "a", server, protocol, "instance", size=150)
+        undisturbed.run()
+        server.set(faults=faults, latency=0.002)
+        server.reset()
+        cell = Cell(tmp_path / "b", server, protocol, "instance", size=150, timeout=0.5)
+        cell.run()
+        cell.holds()
+        struck = Counter(server.books()["kinds"][f"{protocol} complete"])
+        assert struck["ok"] == 150
+        assert cell.ledger()["faults"].keys() == {reason} or reason is None
+        assert cell.ledger()["requests"] == struck.total() > 150
+    assert cell.output.read_bytes() == undisturbed.output.read_bytes()
+
+
+@BOTH
+def test_a_request_that_always_fails_is_given_up_where_others_are_answered(
+    tmp_path, monkeypatch, protocol
+):
+    hurry(monkeypatch)
+    for name in ("500", "503", "malformed"):
+        # "41 + 41" is in one prompt only; its slot is replaced after ten attempts.
+        with servers.start(
+            write="response", faults=[{"fault": name, "match": "41 + 41"}], latency=0.02
+        ) as server:
+            cell = Cell(tmp_path / name, server, protocol, size=1000, concurrency=4)
+            rows = cell.run()
+            cell.holds()
+        lost = [row for row in rows if row["verdict"] == "unanswered"]
+        assert {row["instruction"] for row in lost} == {"What is 41 + 41?"}
+        assert cell.ledger()["set"]["rejected"] == {"unanswered": len(lost)}
+        assert cell.ledger()["faults"].total() == 9 * len(lost)
+
+
+# Replies that are no use
+
+
+USELESS = {
+    "empty content": ("empty", {"no INPUT marker"}),
+    "finish_reason length": ("length", {"truncated"}),
+    "refusal": ("refusal", {"refusal"}),
+    "content filter": ("content_filter", {"content_filter", "unanswered"}),
+    "prompt refused": ("content_policy", {"unanswered"}),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", USELESS)
+def test_a_reply_that_is_no_use_is_kept_counted_and_asked_for_again(tmp_path, protocol, name):
+    fault, verdicts = USELESS[name]
+    with servers.start(faults=[{"fault": fault, "every": 6}]) as server:
+        cell = Cell(tmp_path, server, protocol, "instance", size=150)
+        rows = cell.run()
+        cell.holds()
+        assert cell.ledger()["faults"] == {}
+        rejected = cell.ledger()["set"]["rejected"]
+        assert rejected.keys() <= verdicts and len(rejected) == 1
+        assert len(rows) == cell.received() == 150 + sum(rejected.values()) > 170
+
+
+@BOTH
+def test_usage_that_is_not_told(tmp_path, protocol):
+    with servers.start(faults=[{"fault": "no_usage", "every": 10}]) as server:
+        cell = Cell(tmp_path, server, protocol, "instance", size=150)
+        rows = cell.run()
+        cell.holds()
+        ledger, books = cell.ledger(), server.books()
+        silent = [row for row in rows if row["usage"] is None]
+        assert ledger["replies_without_usage"] == len(silent) == 15
+        assert 0 < ledger["output_tokens"] < books["tokens"]["online"]["output"]
+        # What is not known is counted at the most that it can be.
+        assert ledger["usd"] > 1e-6 * sum(books["tokens"]["online"].values())
+
+
+# Faults that end the work
+
+
+FATAL = {
+    "bad key": ("401", ["does not accept the key in TEST_KEY (401)", "'gpt-4o-mini'"]),
+    "forbidden": ("403", ["does not permit this to the key in TEST_KEY (403)", "'gpt-4o-mini'"]),
+    "unknown model": ("404", ["does not serve the model 'gpt-4o-mini'"]),
+    "unfit parameters": ("400", ["model 'gpt-4o-mini' at", "cannot go on: 400: "]),
+    "insufficient quota": ("quota", ["no credit left for model 'gpt-4o-mini' at"]),
+    "wrong model": ("wrong_model", ["answers as 'another-model-1'", "answers_as", "'gpt-4o-mini'"]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", FATAL)
+def test_what_cannot_pass_stops_the_work_with_a_sentence(tmp_path, protocol, name):
+    """In the middle, at 40 of 150; what was under way comes in, and the next run goes on."""
+    fault, words = FATAL[name]
+    strikes = [{"fault": fault, "after": 40}]
+    with servers.start(faults=strikes, latency=0.02, jitter=0.1) as server:
+        cell = Cell(tmp_path, server, protocol, "instance", size=150, concurrency=16)
+        child = cell.child()
+        _, told = child.communicate(timeout=60)
+        assert child.returncode == 1
+        assert told.count("error: ") == 1 and "Traceback" not in told, told
+        sentence = next(line for line in told.splitlines() if line.startswith("error: "))
+        assert all(word in sentence for word in [*words, getattr(server, protocol)]), sentence
+        assert server.key not in told and server.key[:6] not in told
+        cell.adds_up()
+        # No more were sent than were under way when the first said no.
+        assert 40 < cell.received() <= 40 + 2 * 16
+        ledger = cell.ledger()
+        assert ledger["replies"] == ledger["set"]["replies"] == 40
+        assert not cell.output.exists()
+        server.set(faults=[])
+        cell.run()
+        cell.holds()
+        # The second asked for what was missing.
+        missing = 150 - ledger["set"]["valid"]
+        assert cell.received() - ledger["requests"] == missing
+
+
+@BOTH
+def test_nobody_answers_for_the_length_of_the_patience(tmp_path, monkeypatch, protocol):
+    hurry(monkeypatch)
+    with servers.start(faults=[{"fault": "503", "after": 40}]) as server:
+        cell = Cell(tmp_path, server, protocol, "instance", size=150, patience=1.0)
+        told = (
+            r"has answered nobody for \ds, at last with 503: .*; what was answered before is kept"
+        )
+        with pytest.raises(UserError, match=told):
+            cell.run()
+        cell.adds_up()
+        assert cell.ledger()["replies"] == 40
+        server.set(faults=[])
+        cell.run()
+        cell.holds()
+
+
+def test_an_endpoint_that_is_not_there(tmp_path, monkeypatch):
+    hurry(monkeypatch)
+    with servers.start() as server:
+        cell = Cell(tmp_path, server, "openai", patience=0.5)
+    with pytest.raises(UserError, match=f"{server.openai} has answered nobody for"):
+        cell.run()
+    assert cell.ledger()["faults"].keys() == {"unreachable"}
+    assert cell.ledger()["usd"] == 0  # nothing was sent
+
+
+def test_a_fault_of_ours_is_not_taken_for_an_answer(tmp_path, monkeypatch):
+    """An error that nobody has thought of ends the work, and is seen."""
+    from agorabench.backends.openai import OpenAI
+
+    body = OpenAI.body
+    count = iter(range(100))
+
+    def broken(self, request):
+        if next(count) == 30:
+            raise AssertionError("unthought of")
+        return body(self, request)
+
+    monkeypatch.setattr(OpenAI, "body", broken)
+    with servers.start(latency=0.05) as server:
+        cell = Cell(tmp_path, server, "openai", concurrency=8)
+        with pytest.raises(AssertionError, match="unthought of"):
+            cell.run()
+        cell.adds_up()
+        assert cell.ledger()["replies"] == cell.received() > 30
+
+
+# Death
+
+
+@pytest.mark.parametrize("protocol", ["openai"])
+def test_killed_at_twenty_instants_nothing_is_answered_twice(tmp_path, protocol):
+    concurrency, dice = 64, random.Random(20)
+    with servers.start(invalid=0.05, latency=0.03, jitter=0.02) as server:
+        whole = Cell(tmp_path / "whole", server, protocol, "instance", 2000, concurrency=256)
+        whole.run()
+        server.reset()
+        cell = Cell(tmp_path / "b", server, protocol, "instance", 2000, concurrency=concurrency)
+        flying = kills = 0
+        while kills < 20:
+            before, child = cell.received(), cell.child()
+            # From the first request on, until about a twentieth has been done.
+            wait_for(lambda: cell.received() > before or child.poll() is not None)
+            time.sleep(dice.uniform(0, 0.1))
+            assert child.poll() is None, "it was finished before the twentieth kill"
+            child.kill()
+            child.communicate()
+            kills += 1
+            wait_for(lambda: server.books()["in_flight"] == 0)
+            lost = server.books()["billed"]["online"] - len(cell.journaled())
+            assert lost - flying <= concurrency  # under way at this kill
+            flying = lost
+        child = cell.child()
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+        books = server.books(bodies=True)
+        rows, journal = cell.rows(), cell.journaled()
+        assert sum(row["verdict"] == "valid" for row in rows) == 2000
+        assert len({row["fingerprint"] for row in journal}) == len(journal)
+        assert books["billed"]["online"] - len(journal) == flying <= 20 * concurrency
+        assert sum(times - 1 for times in books["bodies"].values()) == flying
+    assert cell.output.read_bytes() == whole.output.read_bytes()
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_waits_for_what_is_under_way(tmp_path, number):
+    with servers.start(latency=0.5) as server:
+        cell = Cell(tmp_path, server, "openai", size=400, concurrency=32)
+        child = cell.child()
+        wait_for(lambda: server.books()["answered"] >= 32)
+        child.send_signal(number)
+        _, told = child.communicate(timeout=30)
+        assert child.returncode == 1
+        assert f"error: stopped by {number.name}; what was answered is kept" in told
+        cell.adds_up()
+        assert cell.ledger()["replies"] == server.books()["billed"]["online"] < 400
+        server.set(latency=0)
+        cell.run()
+        cell.holds()
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    with servers.start(faults=[{"fault": "hang", "after": 20}]) as server:
+        cell = Cell(tmp_path, server, "openai", size=400, concurrency=32)
+        child = cell.child()
+        wait_for(lambda: server.books()["in_flight"] == 32)
+        child.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.5)
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=10)
+        assert child.returncode not in (0, None)
+        assert cell.ledger()["replies"] == 20
+
+
+# Keys
+
+
+def test_no_key_is_written_anywhere(tmp_path, monkeypatch):
+    key = "sk-RECOGNISABLE-0123456789-abcdef"
+    monkeypatch.setenv(KEY, key)
+    hurry(monkeypatch)
+    outputs = []
+    with servers.start(key=key, latency=0.01) as server:
+        for protocol in ("openai", "anthropic"):
+            for name in (None, "401", "403", "404", "400", "500", "hang", "drop", "malformed"):
+                server.set(faults=[{"fault": name, "after": 20}] if name else [])
+                folder = tmp_path / f"{protocol} {name}"
+                cell = Cell(folder, server, protocol, timeout=0.2, patience=0.5)
+                child = cell.child(stdout=subprocess.PIPE)
+                outputs += child.communicate(timeout=60)
+                assert (child.returncode == 0) == (name is None)
+        # A wrong key, which the server quotes a part of.
+        environment = {**os.environ, KEY: f"{key}-wrong"}
+        child = Cell(tmp_path / "wrong", server, "openai").child(env=environment)
+        told = child.communicate()[1]
+        assert "does not accept the key in TEST_KEY (401)" in told
+        outputs.append(told)
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) > 100
+    assert leaks(tmp_path, key, *outputs) == []
+
+
+@pytest.mark.parametrize("more", ["\nsk-another", " and text", "é"])
+def test_what_is_no_key_is_not_sent_and_not_quoted(tmp_path, monkeypatch, more):
+    monkeypatch.setenv(KEY, f"sk-RECOGNISABLE{more}")
+    with servers.start() as server:
+        cell = Cell(tmp_path, server, "openai")
+        with pytest.raises(UserError) as told:
+            cell.run()
+        assert "the environment variable TEST_KEY holds more than a key" in str(told.value)
+        assert "RECOG" not in str(told.value) and cell.received() == 0
+
+
+def leaks(folder, key, *texts):
+    """Where a part of the key is: files under `folder`, and texts."""
+    part = key[:8].encode()
+    found = [
+        str(path) for path in folder.rglob("*") if path.is_file() and part in path.read_bytes()
+    ]
+    return found + [text for text in texts if text and part.decode() in text]
