@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test test-slow lint clean help
+.PHONY: demo test test-slow lint bench-generate clean help
 
 demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake
@@ -22,6 +22,9 @@ lint: $(VENV)/ready  ## style of Python and rules, and Snakemake's own lint
 
 test-slow: $(VENV)/ready  ## the slow tests: they use the finished miniature, or make it
 	pytest -m slow
+
+bench-generate: $(VENV)/ready  ## how fast generation goes, beside others' tools; installs them; ten minutes
+	python benchmarks/generate.py
 
 $(VENV)/ready: envs/requirements.txt envs/lock.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

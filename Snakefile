@@ -38,6 +38,7 @@ rule all:
         rules.tally.output,
         rules.plot.output,
         rules.cost.output,
+        rules.describe.output,
 
 
 onstart:

@@ -136,6 +136,8 @@ def generation(wildcards):
         "validators": {wildcards.domain: whole["validators"][wildcards.domain]},
         "max_characters": whole["max_characters"],
     }
+    if whole["duplicates"] != "keep":
+        kept["duplicates"] = whole["duplicates"]
     if asked(wildcards):
         kept |= {key: whole[key] for key in ("attempts", "system")}
         if wildcards.method == "instance":
@@ -174,6 +176,12 @@ def wordlist(registry):
 def questions(names):
     """The items of benchmarks."""
     return expand("resources/benchmarks/{benchmark}.jsonl", benchmark=names)
+
+
+def compared(wildcards):
+    """The items of all benchmarks of a cell's domain, scored or not."""
+    entries = config["benchmarks"].items()
+    return questions([name for name, chosen in entries if chosen["domain"] == wildcards.domain])
 
 
 def answering(names, few_shot=False):
@@ -229,9 +237,38 @@ def matrix():
     return json.dumps({"experiments": config["experiments"], "generators": backends})
 
 
+def about():
+    """What the dataset card tells of the config, as JSON."""
+    used = {run.generator for run in RUNS}
+    kept = ("model", "sampling")
+    return json.dumps(
+        {
+            "generators": {name: json.loads(entry("generators", name, kept)) for name in used},
+            "prompts": config["prompts"],
+            "benchmarks": list(config["benchmarks"]),
+            "generation": config["generation"],
+            "dataset": config["dataset"],
+        },
+        sort_keys=True,
+    )
+
+
 def prices():
     """USD per million tokens of every generator, as JSON; data sets cost nothing here."""
     free = {"input": 0.0, "output": 0.0}
     return json.dumps(
         {name: chosen.get("price", free) for name, chosen in config["generators"].items()}
+    )
+
+
+def classified():
+    """Journals of classifications -> the generators that were asked, as JSON."""
+    sources = [chosen for methods in config["seeds"].values() for chosen in methods.values()]
+    parts = [part for chosen in sources for part in chosen.get("parts", {"": chosen}).values()]
+    return json.dumps(
+        {
+            f"journal/classify/{Path(chosen['prompt']).stem}.jsonl": chosen["generator"]
+            for chosen in (part.get("classify") for part in parts)
+            if chosen
+        }
     )

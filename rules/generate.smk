@@ -2,7 +2,8 @@
 
 Needs: seed data, meta-prompts, themes; the generator (a model, or a data set in its place).
 Makes: results/raw/{cell}.jsonl (every reply), results/data/{cell}.jsonl (the training set) and
-       its ledger. What was asked and paid for is in journal/, which no rule ever deletes.
+       its ledger; results/data/{cell}.audit.json, how far it repeats itself and the benchmarks.
+       What was asked and paid for is in journal/, which no rule ever deletes.
 """
 
 
@@ -13,6 +14,9 @@ rule generate:
         prompt=meta_prompt,
         themes=wordlist("themes"),
         openings=wordlist("openings"),
+        benchmarks=lambda wildcards: (
+            compared(wildcards) if config["generation"]["overlap"] == "drop" else []
+        ),
     output:
         f"results/raw/{CELL}.jsonl",
     log:
@@ -36,6 +40,7 @@ rule generate:
             *optional("prompt", input.prompt),
             *optional("themes", input.themes),
             *optional("openings", input.openings),
+            *optional("benchmarks", input.benchmarks),
         ],
     shell:
         "python scripts/warm.py scripts/generate.py"
@@ -65,8 +70,25 @@ rule curate:
     conda:
         "../envs/local.yaml"
     params:
-        version=1,
+        version=2,
     shell:
         "python scripts/curate.py --raw {input.raw} --seeds {input.seeds}"
         " --size {wildcards.size} --output {output.data} --ledger {output.ledger}"
         " 2>&1 | tee {log}"
+
+
+# Apart from curate, whose outputs students are trained on: an edit of a benchmark retrains nothing.
+rule audit:
+    input:
+        data=f"results/data/{CELL}.jsonl",
+        benchmarks=compared,
+        code=code("audit"),
+    output:
+        f"results/data/{CELL}.audit.json",
+    log:
+        f"logs/audit/{CELL}.log",
+    conda:
+        "../envs/local.yaml"
+    shell:
+        "python scripts/audit.py --data {input.data} --benchmarks {input.benchmarks}"
+        " --output {output} 2>&1 | tee {log}"

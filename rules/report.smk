@@ -1,8 +1,8 @@
-"""The table of PGR, its views, its figure, and what the data cost.
+"""The table of PGR, its views, its figure, what the data are like and cost, and all data as one.
 
-Needs: the scores of all students, bases and references; the ledgers of all generated sets.
-Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/cost.csv,
-       results/figures/pgr.{png,svg,pdf}; before all that, if asked, results/plan.{md,csv}.
+Needs: the scores of all students, bases and references; all generated sets, ledgers and audits.
+Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/{data,cost}.csv,
+       results/dataset/ (every set as Parquet, with a dataset card), results/figures/pgr.{png,svg,pdf}; before all that, if asked, results/plan.{md,csv}.
 """
 
 
@@ -56,7 +56,10 @@ rule cost:
         ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
         code=code("cost"),
     output:
-        report("results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"),
+        table=report(
+            "results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"
+        ),
+        paid=report("results/tables/paid.csv", caption="../docs/captions/paid.rst", category="Cost"),
     log:
         "logs/cost.log",
     conda:
@@ -64,9 +67,11 @@ rule cost:
     params:
         matrix=matrix(),
         prices=prices(),
+        classified=classified(),
     shell:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
-        " --data results/data --output {output} 2>&1 | tee {log}"
+        " --data results/data --journals journal --classified {params.classified:q}"
+        " --output {output.table} --paid {output.paid} 2>&1 | tee {log}"
 
 
 # No output: what is to be done can change without any file that Snakemake looks at.
@@ -76,9 +81,51 @@ rule plan:
     localrule: True
     conda:
         "../envs/local.yaml"
+    threads: 8
     params:
         config=session.CONFIG,
         snakefile=os.path.relpath(workflow.main_snakefile),
     shell:
         "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"
         " --output results/plan.md --table results/plan.csv --threads {threads} 2>&1 | tee {log}"
+
+
+rule describe:
+    input:
+        ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
+        audits=[f"results/data/{run.cell}.audit.json" for run in RUNS],
+        code=code("describe"),
+    output:
+        report("results/tables/data.csv", caption="../docs/captions/data.rst", category="Data"),
+    log:
+        "logs/describe.log",
+    conda:
+        "../envs/local.yaml"
+    params:
+        matrix=matrix(),
+    shell:
+        "python scripts/describe.py --matrix {params.matrix:q} --data results/data"
+        " --output {output} 2>&1 | tee {log}"
+
+
+rule pack:
+    input:
+        data=[f"results/data/{run.cell}.jsonl" for run in RUNS],
+        ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
+        table="results/tables/data.csv",
+        costs="results/tables/cost.csv",
+        card=os.path.relpath(f"{workflow.basedir}/docs/card.md"),
+        code=code("pack"),
+    output:
+        directory("results/dataset"),
+    log:
+        "logs/pack.log",
+    conda:
+        "../envs/local.yaml"
+    params:
+        matrix=matrix(),
+        about=about(),
+    shell:
+        "python scripts/pack.py --matrix {params.matrix:q} --about {params.about:q}"
+        " --data results/data --seeds resources/seeds --table {input.table}"
+        " --costs {input.costs} --card {input.card} --output {output} 2>&1 | tee {log}"

@@ -4,6 +4,12 @@
 rule data:
     input:
         [f"results/data/{run.cell}.jsonl" for run in RUNS],
+        rules.describe.output,
+
+
+rule dataset:
+    input:
+        rules.pack.output,
 
 
 rule models:

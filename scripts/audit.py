@@ -22,22 +22,29 @@ def main(argv=None):
     parser.add_argument("--output", required=True)
     args = parser.parse_args(argv)
 
-    rows = [row for row in jsonl.read(args.data) if row["origin"] == "generated"]
-    pairs = [tuple(turn["content"] for turn in row["messages"]) for row in rows]
-    jsonl.write_json(args.output, audit(pairs, overlap.load(args.benchmarks)))
+    pairs = [
+        tuple(turn["content"] for turn in row["messages"])
+        for row in jsonl.read(args.data)
+        if row["origin"] == "generated"
+    ]
+    told = {"pairs": len(pairs), "duplicates": duplicates(pairs)}
+    jsonl.write_json(args.output, told | overlaps(pairs, overlap.load(args.benchmarks)))
 
 
-def audit(pairs, items):
-    """Counts of duplicates among (instruction, response) pairs and of overlaps with `items`."""
+def duplicates(pairs):
+    """Numbers of repeated instructions and of repeated (instruction, response) pairs."""
+    texts = {"instruction": [pair[0] for pair in pairs], "pair": list(map("\n".join, pairs))}
+    return {
+        part: {name: sum(repeats(whole)) for name, repeats in overlap.REPEATS.items()}
+        for part, whole in texts.items()
+    }
+
+
+def overlaps(pairs, items):
+    """Numbers of pairs that share words with test items (an overlap.Items)."""
     found = [items.found(pair) for pair in pairs]
     counts = Counter(name for names in found for name in names)
-    texts = {"instruction": [pair[0] for pair in pairs], "pair": ["\n".join(p) for p in pairs]}
     return {
-        "pairs": len(pairs),
-        "duplicates": {
-            part: {name: sum(repeats(whole)) for name, repeats in overlap.REPEATS.items()}
-            for part, whole in texts.items()
-        },
         "overlap": {name: counts[name] for name in items.names},
         "overlap_any": sum(map(bool, found)),
     }

@@ -1,20 +1,26 @@
-r"""What every generated set took: replies, tokens and dollars.
+r"""What every generated set took, and what was paid in all: replies, tokens and dollars.
 
     python scripts/cost.py --matrix '{"generators": {"strong": {"backend": "transformers"}},
         "experiments": {"main": {"students": ["mini"], "domains": ["math"], "methods": ["response"],
         "generators": ["strong"], "prompts": ["mini"], "sizes": [600], "seeds": [1]}}}' \
-        --prices '{"strong": {"input": 0.055, "output": 0.055}}' \
-        --data results/data --output /tmp/cost.csv
+        --prices '{"strong": {"input": 0.055, "output": 0.055}}' --data results/data \
+        --journals journal --output /tmp/cost.csv --paid /tmp/paid.csv
 
-Prices are USD per million tokens. All replies are counted, rejected ones too: they were paid for.
+Prices are USD per million tokens. In `--output` a row is a set: its replies, rejected ones too, as
+if it had been made alone. Sets of several sizes share replies, so its rows must not be added up.
+In `--paid` a row is a generator: all that its journals hold, once, with what came of prompts that
+were given up and of faults that were billed. `replies_without_usage` counts those whose tokens the
+provider did not tell; where there are any, tokens and dollars are lower bounds.
 """
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 from agorabench import grid, jsonl
-from agorabench.errors import run
+from agorabench.budget import usd
+from agorabench.errors import UserError, run
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 
@@ -24,30 +30,125 @@ def main(argv=None):
     parser.add_argument("--matrix", type=json.loads, required=True, help="experiments, backends")
     parser.add_argument("--prices", type=json.loads, required=True, help="generator -> USD/Mtok")
     parser.add_argument("--data", required=True, help="folder of the ledgers")
-    parser.add_argument("--output", required=True)
+    parser.add_argument("--journals", required=True, help="folder of the journals")
+    parser.add_argument("--classified", type=json.loads, default={}, help="journal -> generator")
+    parser.add_argument("--output", required=True, help="a row for each set")
+    parser.add_argument("--paid", required=True, help="a row for each generator")
     args = parser.parse_args(argv)
 
     import pandas
 
     cells = {found.cell: found for found in grid.runs(args.matrix)}
-    rows = []
+    rows, pairs = [], {}
     for cell, found in cells.items():
         ledger = jsonl.read_json(Path(args.data) / f"{cell}.ledger.json")
         row = {column: getattr(found, column) for column in COLUMNS}
-        rows.append(row | spent(ledger, args.prices[found.generator]))
+        rows.append(row | taken(ledger, args.prices[found.generator]))
+        # Of sets that extend each other the largest has all pairs.
+        journal = found.generator, cell.rpartition("/")[0], found.seed
+        pairs[journal] = max(pairs.get(journal, 0), ledger["pairs"])
+    kept = Counter()
+    for (generator, *_), number in pairs.items():
+        kept[generator] += number
     with jsonl.whole(args.output) as file:
         pandas.DataFrame(rows).to_csv(file, index=False)
+    kept.update(dict.fromkeys(args.classified.values(), 0))
+    books = journals(args.journals, kept, args.classified)
+    billed = [
+        {"generator": name} | paid(books[name], kept[name], args.prices[name]) for name in books
+    ]
+    with jsonl.whole(args.paid) as file:
+        pandas.DataFrame(billed).to_csv(file, index=False)
 
 
-def spent(ledger, price):
-    """Replies, tokens and USD of one set, at `price` per million tokens."""
-    usd = ledger["input_tokens"] * price["input"] + ledger["output_tokens"] * price["output"]
+def taken(ledger, price):
+    """Columns of one set from its ledger, at `price` per million tokens."""
+    batch = {part: ledger.get(f"batch_{part}_tokens", 0) for part in ("input", "output")}
+    whole = {part: ledger[f"{part}_tokens"] for part in ("input", "output")}
+    unknown = ledger.get("replies_without_usage", 0)
     return {
         "pairs": ledger["pairs"],
         "replies": ledger["replies"],
-        "input_tokens": ledger["input_tokens"],
-        "output_tokens": ledger["output_tokens"],
-        "usd": round(usd / 1e6, 6),
+        "replies_without_usage": unknown,
+        "models": ";".join(ledger.get("models", {})),
+        **sums(whole, batch, ledger["replies"] - unknown, ledger["pairs"], price),
+    }
+
+
+def sums(whole, batch, replies, pairs, price):
+    """Tokens and USD, in sum, per reply whose usage is known, and per pair that was kept.
+
+    Args:
+        whole, batch: tokens ("input", "output") of all replies and of those that came in a batch.
+    """
+    online = {part: whole[part] - batch[part] for part in whole}
+    cost = usd(online, price) + usd(batch, price, batch=True)
+    return {
+        "input_tokens": whole["input"],
+        "output_tokens": whole["output"],
+        "batch_input_tokens": batch["input"],
+        "batch_output_tokens": batch["output"],
+        "input_tokens_per_reply": round(whole["input"] / replies, 2) if replies else None,
+        "output_tokens_per_reply": round(whole["output"] / replies, 2) if replies else None,
+        "usd": round(cost, 6),
+        "usd_per_reply": float(f"{cost / replies:.4g}") if replies else None,
+        "usd_per_pair": float(f"{cost / pairs:.4g}") if pairs else None,
+    }
+
+
+def journals(folder, names, classified):
+    """Generator -> Counter of what its journals hold: replies, faults, tokens, models.
+
+    Only generators among `names`, each of which has an entry. A journal is
+    {folder}/{domain}/{method}/{generator}/{prompt}/seed{seed}.jsonl, or one of `classified`.
+    """
+    books = {name: Counter() for name in names}
+    paths = {path: path.parts[-3] for path in sorted(Path(folder).glob("*/*/*/*/seed*.jsonl"))}
+    for path, name in (paths | classified).items():
+        if (book := books.get(name)) is None or not Path(path).exists():
+            continue
+        with open(path, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    break  # torn; the next job mends it
+                try:
+                    enter(book, json.loads(line))
+                except (ValueError, TypeError, KeyError):
+                    raise UserError(f"{path}, line {number}: not a journal row") from None
+    return books
+
+
+def enter(book, row):
+    """Count a journal row."""
+    usage = row.get("usage")
+    if "fault" in row:
+        book["faults"] += 1
+        book["paid_faults"] += bool(usage)
+        book["unclear_faults"] += bool(not usage and row.get("most"))
+    else:
+        book["replies"] += 1
+        book["told"] += bool(usage)
+    if row.get("model"):
+        book["model", row["model"]] += 1
+    for part, tokens in (usage or {}).items():
+        book[part] += tokens
+        book["batch", part] += tokens if "mode" in row else 0
+
+
+def paid(book, pairs, price):
+    """Columns of one generator from the Counter of its journals."""
+    models = [key[1] for key in sorted(book, key=str) if key[0] == "model"]
+    whole = {part: book[part] for part in ("input", "output")}
+    batch = {part: book["batch", part] for part in ("input", "output")}
+    return {
+        "pairs": pairs,
+        "replies": book["replies"],
+        "replies_without_usage": book["replies"] - book["told"],
+        "faults": book["faults"],
+        "paid_faults": book["paid_faults"],
+        "unclear_faults": book["unclear_faults"],
+        "models": ";".join(models),
+        **sums(whole, batch, book["told"], pairs, price),
     }
 
 

@@ -59,6 +59,7 @@ def ledger(raw, pairs, seeds):
     """What became of every reply, the tokens they took and the models that said they answered."""
     rejected = Counter(row["verdict"] for row in raw if row["verdict"] != "valid")
     usage = [row["usage"] for row in raw if row["usage"]]  # some endpoints tell none
+    batch = [row["usage"] for row in raw if row["usage"] and "mode" in row]  # cost less
     return {
         "pairs": len(pairs),
         "seeds_added": seeds,
@@ -68,6 +69,9 @@ def ledger(raw, pairs, seeds):
         - sum(row["verdict"] == "valid" for row in raw),
         "input_tokens": sum(part["input"] for part in usage),
         "output_tokens": sum(part["output"] for part in usage),
+        "batch_input_tokens": sum(part["input"] for part in batch),  # of those above
+        "batch_output_tokens": sum(part["output"] for part in batch),
+        "replies_without_usage": len(raw) - len(usage),
         "models": dict(sorted(Counter(row["model"] for row in raw if row.get("model")).items())),
     }
 

@@ -104,9 +104,8 @@ def manifests(cells, folder):
 def card(names, counts, about, ledgers, sets, costs, manifests):
     """What the template's placeholders stand for."""
     cells = list(names.values())
-    varied = len(next(iter(names)).split("-")) > len(
-        "-".join([cells[0].domain, cells[0].method, cells[0].generator]).split("-")
-    )
+    first, cell = next(iter(names.items()))
+    varied = first != f"{cell.domain}-{cell.method}-{cell.generator}"
     generation = about["generation"]
     filters = {"duplicates": generation.get("duplicates"), "overlap": generation.get("overlap")}
     told = [f"`{key}: {value}`" for key, value in filters.items() if value not in (None, "keep")]
@@ -114,7 +113,7 @@ def card(names, counts, about, ledgers, sets, costs, manifests):
     return {
         "header": header(counts, about["dataset"]),
         "title": about["dataset"]["title"],
-        "example": next(iter(names)),
+        "example": first,
         "axes": ", and where these differ by meta-prompt, size and random seed" if varied else "",
         "checks": ", ".join(f"`{check}`" for check in checks) or "none",
         "filters": f"Also left out: {' and '.join(told)}." if told else "",
@@ -177,10 +176,13 @@ def generators(cells, entries, ledgers):
         entry = entries[name]
         answered = {m for c in cells if c.generator == name for m in ledgers[c.cell]["models"]}
         sampling = entry.get("sampling", {})
+        model = entry.get("model", "data set")
+        if Path(model).is_dir():  # where it lies says nothing to others
+            model = Path(model).name
         rows.append(
             {
                 "generator": name,
-                "model": entry.get("model") or "data set",
+                "model": model,
                 "sampling": ", ".join(f"{key} {value}" for key, value in sampling.items()),
                 "answered as": ", ".join(sorted(answered)),
             }
@@ -209,7 +211,7 @@ def seeds(manifests):
         place = {"domain": domain, "method": method}
         for name, origin in manifest.get("origins", {"mini": {}}).items():
             kind = next((kind for kind in ("hub", "url", "path") if kind in origin), None)
-            # Of a local file only the name: where it lies says nothing to others.
+            # Of a local file only the name, as of a local model.
             source = Path(origin["path"]).name if kind == "path" else origin.get(kind, "built here")
             rows.append(
                 place

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,16 +86,17 @@ def stale(config, snakefile, targets=()):
         found.touch()
         ended = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "--dry-run", "--nocolor", "--quiet", "all"),
-                *("--snakefile", snakefile, "--logger", "agorabench", *targets),
-                *("--configfile", str(chosen)),
+                # Targets first: other options take all words that follow them.
+                *(sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"),
+                *("--snakefile", snakefile, "--configfile", str(chosen)),
+                *("--logger", "agorabench"),
             ],
             env={**os.environ, "PYTHONPATH": str(scripts), "AGORABENCH_JOBS": str(found)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if ended.returncode:
-            told = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
-            raise UserError(f"Snakemake cannot plan a run: {' '.join(told[-3:])}")
+            told = ended.stdout.strip().splitlines()
+            raise UserError(f"Snakemake cannot plan a run: {' '.join(told[-2:])}")
         jobs = [job for job in jsonl.read(found) if job["output"]]  # no aggregates, such as all
     return sorted(jobs, key=lambda job: (job["rule"], job["output"]))
 
@@ -189,6 +190,10 @@ def survey(config, jobs, threads):
             told = jsonl.read_json(ledger)["set"]
             known.accepted[kind][0] += told["valid"]
             known.accepted[kind][1] += told["replies"]
+    for cell, found in known.counted.items():  # of a set whose job was killed there is no ledger
+        if found["replies"] and not Path(cell.journal).with_suffix(".ledger.json").exists():
+            known.accepted[cell.kind][0] += found["valid"]
+            known.accepted[cell.kind][1] += found["replies"]
     return known
 
 
@@ -285,13 +290,11 @@ def count(config, cell, seeds, replies, due):
         return found
     if entry["backend"] in configs.LOCAL and not weighed(entry["model"]):
         return found | {"source": "the model is not built yet"}
-    names, limit = generation["validators"][cell.domain], generation["max_characters"]
-    kind = overlap.REPEATS.get(generation.get("duplicates"))
+    check, repeats = judging(config, cell.domain)
     instances = Instances(
         writer, replies, entry["model"] if "base_url" in entry else identity(entry["model"]),
-        parameters(entry, family["replies"]),
-        lambda pair: validation.validate(pair, names, max_characters=limit),
-        cell.size, generation["attempts"], repeats=kind and partial(overlap.sift, repeats=kind),
+        parameters(entry, family["replies"]), check, cell.size, generation["attempts"],
+        repeats=repeats,
     )  # fmt: skip
     silent = Silent()
     try:
@@ -328,6 +331,30 @@ class Silent:
             raise Unasked
         queue.size -= len(self.asked) - before  # taken for valid, so that later slots begin
         return ()
+
+
+def judging(config, domain):
+    """(Check of a pair, repeats): which replies count, as in generate.py."""
+    generation = config["generation"]
+    names, limit = generation["validators"][domain], generation["max_characters"]
+    kind = overlap.REPEATS.get(generation.get("duplicates"))
+    items = None
+    if generation.get("overlap") == "drop":
+        benchmarks = config["benchmarks"].items()
+        of_domain = [name for name, chosen in benchmarks if chosen["domain"] == domain]
+        items = held_out(tuple(f"resources/benchmarks/{name}.jsonl" for name in of_domain))
+
+    def check(pair):
+        verdict = validation.validate(pair, names, max_characters=limit)
+        return "in benchmark" if verdict == "valid" and items and items.found(pair) else verdict
+
+    return check, kind and partial(overlap.sift, repeats=kind)
+
+
+@cache
+def held_out(paths):
+    """Test items of benchmarks, as far as they are fetched."""
+    return overlap.load([path for path in paths if Path(path).exists()])
 
 
 def weighed(model):
@@ -655,10 +682,10 @@ def money(config, rows, known):
     bill = Counter()
     for row in everything:
         bill["mode" in row["entry"]] += row.get("usd", 0.0)
-    told = (
-        f"As configured: {dollars(bill.total())} USD, of which {dollars(bill[True])} to providers"
-    )
-    told += " and the rest at the prices that the config gives for local models.\n"
+    told = f"As configured: {dollars(bill.total())} USD"
+    if bill[False]:
+        told += f", {dollars(bill[True])} of it to providers and the rest for models of one's own"
+    told += ".\n"
     return "\n".join([table(head, lines, "llrrrrrrrr"), told, *warnings])
 
 

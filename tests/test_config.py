@@ -152,7 +152,8 @@ SCHEMA_FAULTS = {
     "misspelt key": (
         {"generation/atempts": 3},
         "generation: unknown key 'atempts'; did you mean 'attempts'? known: attempts, "
-        "demonstrations, first_wave, validators, train_on_seeds, max_characters, system",
+        "demonstrations, first_wave, validators, train_on_seeds, max_characters, "
+        "duplicates, overlap, system",
     ),
     "key unlike any": (
         {"students/tiny/base/zzz": 3},
@@ -162,7 +163,7 @@ SCHEMA_FAULTS = {
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
         "max_usd, warm, lock, sample_seed, tokenizer, sandbox, mini, seeds, benchmarks, "
-        "generators, generation, prompts, themes, openings, students, experiments",
+        "generators, generation, dataset, prompts, themes, openings, students, experiments",
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
@@ -604,7 +605,7 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
             "max_usd, warm, lock, sample_seed, tokenizer, sandbox, mini, seeds, benchmarks, "
-            "generators, generation, prompts, themes, openings, students, experiments",
+            "generators, generation, dataset, prompts, themes, openings, students, experiments",
         ),
     ],
 )

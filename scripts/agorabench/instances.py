@@ -20,9 +20,10 @@ class Shortfall(UserError):
 class Instances:
     """The requests of one set, as the queue that a backend takes them from.
 
-    A slot is asked again, up to `attempts` times, until it has a valid reply. Slots are worked in
-    waves. Demonstrations are drawn from the valid pairs of earlier waves only, so that they depend
-    neither on the order in which replies arrive nor on `size`: a larger set extends a smaller one.
+    A slot is asked again, up to `attempts` times, until it has a valid reply, unless its request is
+    one that is never answered. Slots are worked in waves. Demonstrations are drawn from the valid
+    pairs of earlier waves only, so that they depend neither on the order in which replies arrive
+    nor on `size`: a larger set extends a smaller one.
     A slot without a valid reply is replaced by the next, and so is one that repeats an earlier one
     where repeats do not count, so the slots that were worked are always the shortest row of slots
     with `size` pairs among them.
@@ -141,7 +142,7 @@ class Instances:
         if row["verdict"] == "valid":
             self.pairs[slot] = {key: row[key] for key in ("instruction", "response")}
             self._advance()
-        elif attempt + 1 < self.attempts:
+        elif attempt + 1 < self.attempts and row["verdict"] != "unanswered":
             self._todo.append((slot, attempt + 1))
             return
         elif self._fresh < self._stop:

@@ -31,6 +31,7 @@ class Journal:
     def __init__(self, path):
         self.path = Path(path)
         self.rows = {}
+        self._batch_faults = set()
         self.faults = Counter()
         self.paid_faults = []  # rows of faults that were billed all the same, or may have been
 
@@ -78,8 +79,16 @@ class Journal:
         return len(self.rows)
 
     def add(self, rows):
-        """Append `rows` that are not journaled yet, and all faults, and sync them to disk."""
-        fresh = [row for row in rows if "fault" in row or row["fingerprint"] not in self.rows]
+        """Append `rows` that are not journaled yet and sync them to disk.
+
+        Every fault counts, but for those of a batch whose results are read again after a kill.
+        """
+        fresh = [
+            row
+            for row in rows
+            if (batch_fault(row) not in self._batch_faults if "fault" in row
+                else row["fingerprint"] not in self.rows)
+        ]  # fmt: skip
         self._file.write(b"".join(dumps(row).encode() + b"\n" for row in fresh))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -91,5 +100,17 @@ class Journal:
             self.rows.setdefault(row["fingerprint"], row)
             return
         self.faults[row["fault"]] += 1
+        if known := batch_fault(row):
+            self._batch_faults.add(known)
         if "usage" in row or "most" in row:
             self.paid_faults.append(row)
+
+
+def batch_fault(row):
+    """What tells a fault of a batch from any other; None for one that came online.
+
+    A line that names no request stands for itself only.
+    """
+    if "batch" in row and row["fingerprint"]:
+        return row["batch"], row["fingerprint"], row["fault"]
+    return None

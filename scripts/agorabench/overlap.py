@@ -90,15 +90,17 @@ def _shingles(texts):
         grams += codes[words[place : place + count]]
     inside = owner[:count] == owner[SHINGLE - 1 :]
     grams, owner = grams[inside], owner[:count][inside]
-    _, grams, counts = numpy.unique(grams, return_inverse=True, return_counts=True)
-    rank = numpy.empty(len(counts), numpy.int64)
-    rank[numpy.argsort(counts, kind="stable")] = numpy.arange(len(counts))
-    members = owner * len(counts) + rank[grams]
+    grams, counts = numpy.unique(grams, return_inverse=True, return_counts=True)[1:]
+    rank = numpy.empty(len(counts), numpy.int32)
+    rank[numpy.argsort(counts, kind="stable")] = numpy.arange(len(counts), dtype=numpy.int32)
+    members = owner * len(counts)
+    members += rank[grams]
     members.sort()  # numpy.unique does it by hashing, which takes ten times as long
     members = members[numpy.diff(members, prepend=-1) > 0]
-    owner, grams = numpy.divmod(members, len(counts))
-    ends = numpy.cumsum(numpy.bincount(owner, minlength=len(texts)))
-    return numpy.split(grams, ends[:-1]), numpy.bincount(grams, minlength=len(counts)) > 1
+    ends = numpy.searchsorted(members, numpy.arange(1, len(texts)) * len(counts))
+    members %= len(counts)
+    grams = members.astype(numpy.int32)
+    return numpy.split(grams, ends), numpy.bincount(grams, minlength=len(counts)) > 1
 
 
 def _similar(one, other):

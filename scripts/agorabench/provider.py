@@ -35,8 +35,8 @@ class Look(NamedTuple):
 class Provider:
     """One model behind one endpoint; `entry` is the generator's config.
 
-    A subclass sets `library` (the official client's module) and `path`, and defines `clients`,
-    `body`, `read`; and for batches, each with a synchronous client, and raising faults.Fault,
+    A subclass sets `path`, and defines `libraries`, `body`, `read`; and for batches, each with a
+    synchronous client, and raising faults.Fault,
 
     named                            whether a batch can be found by its name, not by its size only
     task(request)                    its part of a batch, a dict
@@ -48,7 +48,6 @@ class Provider:
     cancel(client, id)               ask for its end
     """
 
-    library = None
     path = ""
     named = False
 
@@ -78,20 +77,28 @@ class Provider:
         """What both kinds of client are made with; tries are counted in online.py."""
         return {"api_key": self.key(), "base_url": self.address, "max_retries": 0}
 
-    def clients(self):
-        """(synchronous, asynchronous) classes of the client library, and its HTTP library."""
+    def libraries(self):
+        """(official client's module, its synchronous and asynchronous class, its HTTP library).
+
+        Imported only here: a set whose replies are all journaled has no use for them.
+        """
         raise NotImplementedError
+
+    @property
+    def library(self):
+        """The official client's module."""
+        return self.libraries()[0]
 
     def connect(self):
         """A synchronous client: batches, and looking what is served."""
-        return self.clients()[0](**self.arguments(), timeout=self.entry["timeout"])
+        return self.libraries()[1](**self.arguments(), timeout=self.entry["timeout"])
 
     def connect_async(self):
         """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
-        _, client, http = self.clients()
+        library, _, client, http = self.libraries()
         most = self.entry["concurrency"]  # aiohttp takes None for 100
         limits = http.Limits(max_connections=most, max_keepalive_connections=most)
-        transport = self.library.DefaultAioHttpClient(limits=limits)
+        transport = library.DefaultAioHttpClient(limits=limits)
         return client(**self.arguments(), http_client=transport, timeout=self.entry["timeout"])
 
     async def ask(self, client, request):
@@ -100,7 +107,7 @@ class Provider:
         Raises:
             faults.Fault: there is no reply, and what that means.
         """
-        library, http = self.library, self.clients()[2]
+        library, _, _, http = self.libraries()
         try:
             async with asyncio.timeout(self.entry["timeout"]):
                 # Unparsed: building the library's objects takes as long as all of our own work.
@@ -109,12 +116,8 @@ class Provider:
                 )
         except library.APIStatusError as error:
             raise self.status(error) from None
-        except (TimeoutError, library.APITimeoutError):
-            raise faults.Passing("timeout", f"no reply in {self.entry['timeout']:g} s") from None
-        except library.APIConnectionError as error:
-            cause = error.__cause__ or error
-            reason = "unreachable" if isinstance(cause, http.ConnectError) else "connection"
-            raise faults.Passing(reason, str(cause)) from None
+        except (TimeoutError, library.APIConnectionError) as error:
+            raise self.lost(error) from None
         try:
             body = json.loads(response.content)
         except ValueError:
@@ -126,6 +129,19 @@ class Provider:
             if b"ratelimit" in name.lower()
         }
         return self.checked(body), limits
+
+    def lost(self, error):
+        """The Fault that an error of the asynchronous client's connection stands for."""
+        import aiohttp
+
+        # The library below the official client mistakes one kind for another; the lowest does not.
+        while error.__cause__ and not isinstance(error, (aiohttp.ClientError, TimeoutError)):
+            error = error.__cause__
+        if isinstance(error, TimeoutError):
+            return faults.Passing("timeout", f"no reply in {self.entry['timeout']:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return faults.Passing("unreachable", str(error))
+        return faults.Passing("connection", str(error))
 
     def status(self, error):
         """The Fault that an APIStatusError of the client library stands for."""
@@ -178,7 +194,7 @@ class Provider:
         Raises:
             UserError: there is no key, it is refused, or nobody answers.
         """
-        client = self.clients()[0](**self.arguments(), timeout=PROBE_TIMEOUT)
+        client = self.libraries()[1](**self.arguments(), timeout=PROBE_TIMEOUT)
         try:
             return {model.id for model in client.models.list()}
         except self.library.APIStatusError as error:

@@ -5,8 +5,6 @@ https://docs.claude.com/en/api/messages and .../creating-message-batches
 
 import contextlib
 
-import anthropic
-
 from agorabench import faults
 from agorabench.parsing import END, SCHEMA
 from agorabench.provider import Look, Provider, backend, text, tokens
@@ -46,13 +44,13 @@ def provider(entry):
 class Anthropic(Provider):
     """Requests and replies of the messages protocol."""
 
-    library = anthropic
     path = "/v1/messages"
 
-    def clients(self):
+    def libraries(self):
+        import anthropic
         import httpx2
 
-        return anthropic.Anthropic, anthropic.AsyncAnthropic, httpx2
+        return anthropic, anthropic.Anthropic, anthropic.AsyncAnthropic, httpx2
 
     def served(self, models):
         """As in Provider; the list has no aliases, so each model itself is looked for too."""
@@ -60,7 +58,7 @@ class Anthropic(Provider):
         with self.connect() as client:
             for model in models if names is not None else ():
                 if model not in names:
-                    with contextlib.suppress(anthropic.APIError):  # not served, then
+                    with contextlib.suppress(self.library.APIError):  # not served, then
                         client.models.retrieve(model)
                         names.add(model)
         return names
@@ -118,7 +116,7 @@ class Anthropic(Provider):
         with self.translated():
             batch = client.post(
                 self.batches,
-                cast_to=anthropic.types.messages.MessageBatch,
+                cast_to=self.library.types.messages.MessageBatch,
                 body={"requests": tasks},
             )
             return text(batch.id)
@@ -151,7 +149,7 @@ class Anthropic(Provider):
             with self.translated():
                 # Unparsed: one bad line would end the library's own reading.
                 place = f"{self.batches}/{id}/results"
-                response = client.get(place, cast_to=self.clients()[2].Response)
+                response = client.get(place, cast_to=self.libraries()[3].Response)
                 lines += response.content.split(b"\n")
         return [line for line in lines if line.strip()]
 

@@ -3,8 +3,6 @@
 https://platform.openai.com/docs/api-reference/chat and .../batch
 """
 
-import openai
-
 from agorabench import faults, jsonl
 from agorabench.parsing import END, SCHEMA
 from agorabench.provider import Look, Provider, backend, text, tokens
@@ -35,13 +33,13 @@ def provider(entry):
 class OpenAI(Provider):
     """Requests and replies of the chat completions protocol."""
 
-    library = openai
     path = "/chat/completions"
 
-    def clients(self):
+    def libraries(self):
         import httpx
+        import openai
 
-        return openai.OpenAI, openai.AsyncOpenAI, httpx
+        return openai, openai.OpenAI, openai.AsyncOpenAI, httpx
 
     def body(self, request):
         """The request's body, the same online and in a batch."""
