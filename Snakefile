@@ -43,6 +43,6 @@ rule all:
 
 onstart:
     try:
-        session.begin(config, generators_asked())
+        session.begin(config, generators_asked(), warm=config["warm"] and not plans_only())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -84,6 +84,11 @@ def generators_asked():
     return sorted(names)
 
 
+def plans_only():
+    """Does this run do nothing but plan?"""
+    return {job.rule.name for job in workflow.dag.needrun_jobs()} == {"plan"}
+
+
 def seed_sources(wildcards):
     """The sources that make up a seed set."""
     source = config["seeds"][wildcards.domain][wildcards.method]
@@ -101,11 +106,10 @@ def seed_sampling(wildcards):
     if any(part.get("longest") for part in seed_sources(wildcards)):
         arguments += ["--tokenizer", json.dumps(config["tokenizer"], sort_keys=True)]
     if chosen := classification(wildcards):
-        name = Path(chosen["prompt"]).stem
-        kept = entry("generators", chosen["generator"], ["backend", "model", "sampling", "extra"])
-        arguments += ["--entry", kept, "--config", session.CONFIG]
+        kept = grid.decisive(config["generators"][chosen["generator"]])
+        arguments += ["--entry", json.dumps(kept, sort_keys=True), "--config", session.CONFIG]
         arguments += ["--generator", chosen["generator"]]
-        arguments += ["--journal", f"journal/classify/{name}.jsonl"]
+        arguments += ["--journal", grid.verdicts(chosen["prompt"])]
     return [str(argument) for argument in arguments]
 
 
@@ -120,13 +124,16 @@ def generator_source(wildcards):
 def generator_entry(wildcards):
     """What of a generator's config decides its replies, as JSON."""
     chosen = config["generators"][wildcards.generator]
-    keys = ["backend", "model", "sampling", "extra"]
-    if reply_form(wildcards) == "json":
-        keys.append("structured")
-    kept = {key: chosen[key] for key in keys if key in chosen}
+    kept = grid.decisive(chosen, reply_form(wildcards))
     if not asked(wildcards):
         kept["data"] = {wildcards.domain: chosen["data"][wildcards.domain]}
     return json.dumps(kept, sort_keys=True)
+
+
+def start(wildcards):
+    """How generate.py is started: vLLM wants a process, an interpreter and GPUs of its own."""
+    backend = config["generators"][wildcards.generator]["backend"]
+    return "" if backend == "vllm" else "scripts/warm.py"
 
 
 def generation(wildcards):
@@ -263,12 +270,4 @@ def prices():
 
 def classified():
     """Journals of classifications -> the generators that were asked, as JSON."""
-    sources = [chosen for methods in config["seeds"].values() for chosen in methods.values()]
-    parts = [part for chosen in sources for part in chosen.get("parts", {"": chosen}).values()]
-    return json.dumps(
-        {
-            f"journal/classify/{Path(chosen['prompt']).stem}.jsonl": chosen["generator"]
-            for chosen in (part.get("classify") for part in parts)
-            if chosen
-        }
-    )
+    return json.dumps(grid.classifications(config))

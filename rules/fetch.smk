@@ -30,7 +30,7 @@ rule fetch_seeds:
         "python scripts/fetch.py seeds --source {params.source:q}"
         " --domain {wildcards.domain} --method {wildcards.method}"
         " {params.sampling:q} --lock {params.lock:q}"
-        " --output {output.rows} --manifest {output.manifest} 2>&1 | tee {log}"
+        " --output {output.rows} --manifest {output.manifest} 2>&1 | tee -i {log}"
 
 
 rule fetch_benchmark:

@@ -27,6 +27,7 @@ rule generate:
     resources:
         # Not a param: how many are answered together does not decide what is answered.
         batch=lambda wildcards: config["generators"][wildcards.generator].get("batch_size", 1),
+        gpu=lambda wildcards: config["generators"][wildcards.generator].get("gpus", 0),
     params:
         version=1,
         # no size here: a larger set extends a smaller one
@@ -34,6 +35,7 @@ rule generate:
         entry=generator_entry,
         generation=generation,
         replies=reply_form,
+        start=start,
         config=session.CONFIG,
         files=lambda wildcards, input: [
             *optional("seeds", input.seeds),
@@ -43,13 +45,13 @@ rule generate:
             *optional("benchmarks", input.benchmarks),
         ],
     shell:
-        "python scripts/warm.py scripts/generate.py"
+        "python {params.start} scripts/generate.py"
         " --entry {params.entry:q} --generation {params.generation:q}"
         " --config {params.config} --generator {wildcards.generator} --replies {params.replies}"
         " --domain {wildcards.domain} --method {wildcards.method}"
         " --size {wildcards.size} --seed {wildcards.seed}"
         " {params.files:q} --journal {params.journal} --output {output}"
-        " --threads {threads} --batch-size {resources.batch} 2>&1 | tee {log}"
+        " --threads {threads} --batch-size {resources.batch} 2>&1 | tee -i {log}"
 
 
 rule curate:

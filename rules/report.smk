@@ -2,7 +2,8 @@
 
 Needs: the scores of all students, bases and references; all generated sets, ledgers and audits.
 Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/{data,cost}.csv,
-       results/dataset/ (every set as Parquet, with a dataset card), results/figures/pgr.{png,svg,pdf}; before all that, if asked, results/plan.{md,csv}.
+       results/figures/pgr.{png,svg,pdf}, results/dataset/ (every set as Parquet, with a card); and
+       results/plan.{md,csv}, which is made before all that where it is asked for.
 """
 
 

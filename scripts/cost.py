@@ -20,7 +20,8 @@ from pathlib import Path
 
 from agorabench import grid, jsonl
 from agorabench.budget import usd
-from agorabench.errors import UserError, run
+from agorabench.errors import run
+from agorabench.journal import peek
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 
@@ -105,16 +106,9 @@ def journals(folder, names, classified):
     books = {name: Counter() for name in names}
     paths = {path: path.parts[-3] for path in sorted(Path(folder).glob("*/*/*/*/seed*.jsonl"))}
     for path, name in (paths | classified).items():
-        if (book := books.get(name)) is None or not Path(path).exists():
-            continue
-        with open(path, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break  # torn; the next job mends it
-                try:
-                    enter(book, json.loads(line))
-                except (ValueError, TypeError, KeyError):
-                    raise UserError(f"{path}, line {number}: not a journal row") from None
+        if name in books:
+            for row in peek(path):
+                enter(books[name], row)
     return books
 
 

@@ -17,7 +17,7 @@ Where rows are classified, `--entry`, `--config` and `--generator` say by whom, 
 
 import argparse
 import json
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from agorabench import jsonl, seeding, sources
@@ -114,21 +114,14 @@ def stem(part):
 
 def classification(args, prompt, stack):
     """(What the manifest says of the classifier, function that classifies until `stack` closes)."""
-    from agorabench.backends import connect
-    from agorabench.budget import Budget
-    from agorabench.journal import Journal
-    from generate import parameters, settings
+    from agorabench.backends import opened
+    from agorabench.instances import parameters
+    from generate import settings
 
     entry, config = settings(args)
     place = Path(args.journal)
-    journal = stack.enter_context(Journal(place))
-    budget = None
-    if {entry.get("max_usd"), config.get("max_usd")} != {None}:
-        priced = {name: e for name, e in config["generators"].items() if "price" in e}
-        books = Budget(place, place.parents[1], priced, args.generator, config["max_usd"])
-        budget = stack.enter_context(books)
-    backend = connect(entry, budget=budget, state=place.with_suffix(".batches"))
-    stack.enter_context(closing(backend))
+    at_work = opened(args.generator, entry, config, place, place.parents[1])
+    journal, backend = stack.enter_context(at_work)
     asked = parameters(entry, "text")
     told = {"identity": backend.identity, "sampling": asked, "mode": entry.get("mode")}
     told["prompt_sha256"] = jsonl.digest(prompt)

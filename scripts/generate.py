@@ -13,8 +13,8 @@ and verdict ("valid" or a reason). Slots are numbered from 0; a slot is asked ag
 ceiling of attempts, until it has a valid reply. Replies are journaled by fingerprint before they
 are used, so nothing is asked twice.
 
-`--entry` says what is asked; how it is asked (address, key, batches, money) comes from the
-generator of that name in `--config`, and changes nothing in the output. Beside the journal,
+`--entry` says what is asked; how it is asked (address, key, batches, money) is in the entry of that
+name in `--config`, which goes before it, and changes nothing in the output. Beside the journal,
 ….ledger.json says what became of every request, whether the work succeeded or not.
 """
 
@@ -24,17 +24,14 @@ import os
 import random
 import sys
 from collections import Counter
-from contextlib import ExitStack, closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from agorabench import jsonl, overlap, prompts, validation
-from agorabench.backends import connect, dataset
-from agorabench.budget import Budget, spent
+from agorabench import jsonl, prompts
+from agorabench.backends import dataset, opened
+from agorabench.budget import spent
 from agorabench.errors import UserError, run
-from agorabench.instances import FIRST_WAVE, Instances, Shortfall, rejections
-from agorabench.journal import Journal
+from agorabench.instances import FIRST_WAVE, Instances, Shortfall, judging, parameters, rejections
 from agorabench.progress import Progress
 
 
@@ -60,21 +57,7 @@ def main(argv=None):
     parser.add_argument("--batch-size", type=int, default=64, help="of a local model: at a time")
     args = parser.parse_args(argv)
 
-    names = args.generation["validators"][args.domain]
-    limit = args.generation["max_characters"]
-
-    items = repeats = None
-    if args.benchmarks:
-        items = overlap.load(args.benchmarks)
-    if kind := overlap.REPEATS.get(args.generation.get("duplicates")):
-        repeats = partial(overlap.sift, repeats=kind)
-
-    def check(pair):
-        verdict = validation.validate(pair, names, max_characters=limit)
-        if verdict == "valid" and items and items.found(pair):
-            return "in benchmark"
-        return verdict
-
+    check, repeats = judging(args.generation, args.domain, args.benchmarks)
     if args.entry["backend"] == "dataset":
         pairs = dataset.load(args.entry["data"][args.domain])
         jsonl.write(args.output, adopt(pairs, check, args.size, args.seed, repeats))
@@ -82,7 +65,7 @@ def main(argv=None):
     entry, config = settings(args)
     if python := entry.get("python"):
         elsewhere(python)
-    writer = Composer(
+    writer = prompts.Composer(
         domain=args.domain,
         method=args.method,
         seed=args.seed,
@@ -95,20 +78,14 @@ def main(argv=None):
         replies=args.replies,
     )
     place = Path(args.journal)
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal(place))
-        budget = None
-        if {entry.get("max_usd"), config.get("max_usd")} != {None}:
-            priced = {name: e for name, e in config["generators"].items() if "price" in e}
-            books = Budget(place, place.parents[4], priced, args.generator, config["max_usd"])
-            budget = stack.enter_context(books)
-        backend = connect(
-            entry, threads=args.threads, batch_size=args.batch_size, budget=budget,
-            state=place.with_suffix(".batches"),
-        )  # fmt: skip
-        stack.enter_context(closing(backend))
-        label = f"{args.method} {args.domain}, {place.parent.parent.name}"
-        bar = stack.enter_context(Progress(label, args.size, "valid"))
+    label = f"{args.method} {args.domain}, {place.parent.parent.name}"
+    with (
+        opened(
+            args.generator, entry, config, place, place.parents[4],
+            threads=args.threads, batch_size=args.batch_size,
+        ) as (journal, backend),
+        Progress(label, args.size, "valid") as bar,
+    ):  # fmt: skip
         instances = Instances(
             writer, journal, backend.identity, parameters(entry, args.replies), check,
             args.size, args.generation["attempts"], bar.advance, repeats,
@@ -129,7 +106,7 @@ def settings(args):
     from agorabench.config import check
 
     config = check(yaml.safe_load(Path(args.config).read_text(encoding="utf-8")), files_too=False)
-    return config["generators"][args.generator] | args.entry, config
+    return args.entry | config["generators"][args.generator], config
 
 
 def elsewhere(python):
@@ -144,16 +121,6 @@ def elsewhere(python):
     if not os.access(python, os.X_OK) or os.path.isdir(python):
         raise UserError(f"python: {python} is no program; an interpreter that has vLLM is needed")
     os.execv(python, [python, *sys.argv])
-
-
-def parameters(entry, replies):
-    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
-    decisive = {name: entry["sampling"][name] for name in ("temperature", "top_p", "max_tokens")}
-    if entry.get("extra"):
-        decisive["extra"] = entry["extra"]
-    if replies == "json":
-        decisive["structured"] = entry.get("structured")
-    return decisive
 
 
 def account(journal, rows, price):
@@ -203,61 +170,6 @@ def adopt(pairs, check, size, seed, repeats=None):
         f"the data set has {len(valid)} valid pairs of {len(pairs)} and {size} are wanted; "
         f"{rejections(rows)}"
     )
-
-
-class Composer:
-    """Write the request for a slot: the same seeds and themes for every generator."""
-
-    def __init__(
-        self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system,
-        replies="text",
-    ):  # fmt: skip
-        self.domain, self.method, self.seed = domain, method, seed
-        self.template, self.system, self.replies = template, system, replies
-        self.seeds, self.themes, self.openings = seeds, themes, openings
-        self.demonstrations = demonstrations
-        self.order = self._random("order").sample(range(len(seeds)), len(seeds))
-
-    @property
-    def shows_generated(self):
-        """Whether requests show what was generated before."""
-        return self.method == "instance" and self.demonstrations["generated"] > 0
-
-    def __str__(self):
-        return f"{self.method} {self.domain}, seed {self.seed}"
-
-    def _random(self, *parts):
-        return random.Random("/".join(map(str, (self.seed, self.domain, self.method, *parts))))
-
-    def request(self, slot, attempt, pool):
-        """Messages for one attempt at a slot; `pool` holds the valid pairs of earlier waves."""
-        if self.method == "instance":
-            draw = self._random(slot, attempt)
-            count = min(self.demonstrations["seed"], len(self.seeds))
-            shown = draw.sample(self.seeds, count)
-            values = {
-                "theme": draw.choice(self.themes) if self.themes else "",
-                "opening": draw.choice(self.openings) if self.openings else "",
-            }
-            # Last, because the pool is the generator's own: what was drawn before is common to all.
-            own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
-            values["demonstrations"] = prompts.demonstrations(shown + own, self.replies)
-            instruction = None
-        else:
-            shown = [self.seeds[self.order[slot % len(self.seeds)]]]
-            values = {key: shown[0][key] for key in prompts.PLACEHOLDERS[self.method]}
-            instruction = shown[0]["instruction"]
-        content = prompts.render(self.template, values)
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return {
-            "slot": slot,
-            "attempt": attempt,
-            "sample": [self.seed, slot, attempt],
-            "seeds": [row["id"] for row in shown],
-            "instruction": instruction,
-            "messages": [*system, {"role": "user", "content": content}],
-            "format": self.replies,
-        }
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import sys
 ADDRESS = "AGORABENCH_WARM"  # environment variable: where the server of this run listens
 PREFIX = "AGORABENCH_WARM_PREFIX"  # and which Python environment it belongs to
 SERVE = "--serve"
+HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}  # forks of one process cannot share a GPU
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "trl")
 NAMES = (  # what the scripts take from them; the libraries import these lazily
     "transformers.AutoModelForCausalLM",
@@ -89,6 +90,7 @@ def start(address):
     listener.listen(64)  # scripts that start during the server's imports wait here
     server = subprocess.Popen(
         [sys.executable, __file__, SERVE, str(listener.fileno())],
+        env={**os.environ, **HIDDEN},
         stdin=subprocess.PIPE,  # closes with this process, which tells the server to leave
         pass_fds=[listener.fileno()],
     )
@@ -144,7 +146,7 @@ def work(connection):
         threading.Thread(target=follow, daemon=True).start()
         os.chdir(request["folder"])
         os.environ.clear()
-        os.environ.update(request["environment"])
+        os.environ.update({**request["environment"], **HIDDEN})
         sys.argv = request["argv"]
         sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
         runpy.run_path(sys.argv[0], run_name="__main__")

@@ -71,7 +71,8 @@ class Cell:
         """Writes the files; returns the arguments of generate.py."""
         self.folder.mkdir(parents=True, exist_ok=True)
         seeds, prompt, themes, whole = (
-            self.folder / name for name in ("seeds.jsonl", "prompt.md", "themes.txt", "config.json")
+            self.folder / name
+            for name in ("seeds.jsonl", f"{self.method}.md", "themes.txt", "config.json")
         )
         if not seeds.exists():
             rows = (

@@ -6,6 +6,7 @@ import cost
 import pandas
 import pytest
 from agorabench import jsonl
+from agorabench.errors import UserError
 from curate import curate, ledger
 
 PRICE = {"input": 2.0, "output": 10.0, "batch": 0.5}
@@ -145,5 +146,5 @@ def test_a_torn_line_is_left_out_and_a_damaged_one_refused(tmp_path):
         file.write('{"fingerprint": "x", "usa')
     assert books(tmp_path, {"g": {3: raw}})[1]["g"]["replies"] == 3
     path.write_text("no row\n")
-    with pytest.raises(cost.UserError, match=r"seed1.jsonl, line 1: not a journal row"):
+    with pytest.raises(UserError, match=r"seed1.jsonl, line 1: not a journal row"):
         books(tmp_path, {"g": {3: raw}})

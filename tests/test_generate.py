@@ -2,7 +2,7 @@
 
 import generate
 import pytest
-from agorabench import instances, jsonl
+from agorabench import instances, jsonl, prompts
 from agorabench.journal import Journal
 
 SEEDS = [
@@ -39,7 +39,7 @@ class Counting:
 
 
 def composer(method="instance", seed=1, template="{demonstrations} {theme}"):
-    return generate.Composer(
+    return prompts.Composer(
         domain="math", method=method, seed=seed, template=template, seeds=SEEDS,
         themes=["apples", "pens"], openings=[], demonstrations={"seed": 2, "generated": 1},
         system=None,

@@ -253,6 +253,7 @@ def test_requests_in_open_batches_are_told_apart(plans):
     state = plans.journal("gpt", "response").with_suffix(".batches")
     gone = [row["fingerprint"] for row in whole[100:130]]
     planned = {"event": "planned", "name": "b", "fingerprints": gone, "at": 0.0, "tokens": 1.0}
+    planned["model"] = "gpt-4o-mini"
     jsonl.write(state, [planned, {"event": "submitted", "name": "b", "id": "batch_1"}])
     row = plans.sets()["gpt", "response"]
     assert (row["in_batches"], row["requests_at_least"]) == ("30", str(SIZE - 100))
@@ -327,6 +328,15 @@ def test_the_plan_is_always_made_anew(plans):
     assert "| generate" in plans.snakemake("plan")
     plans.set()
     assert "| generate" not in plans.snakemake("plan")
+
+
+def test_a_run_that_only_plans_starts_no_server(plans):
+    whole = settings(size=400) | {"warm": True}
+    (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
+    plans.folder.edit("scripts/warm.py", lambda _: "raise SystemExit('the server was started')\n")
+    assert "150 of 400" in plans.snakemake("plan")
+    with pytest.raises(AssertionError, match="the server was started"):
+        plans.snakemake("resources/models/tokenizer/tokenizer.json")
 
 
 @pytest.mark.parametrize(

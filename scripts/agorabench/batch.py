@@ -19,7 +19,7 @@ from agorabench.pacing import Pace
 from agorabench.progress import LINE_EVERY, duration
 from agorabench.submissions import Batch, Submissions, parsed
 
-SETTLE = 10.0  # seconds after which a submission is in the provider's list, if it ever will be
+SETTLE = 60.0  # seconds after which a submission is in the provider's list, if it ever will be
 SKEW = 600.0  # seconds that the provider's clock may be behind
 HOLD = 900.0  # seconds, longest pause where the provider takes no more
 DAY = 26 * 3600.0  # seconds after which every batch has ended, and made room for others
@@ -30,7 +30,7 @@ STILL = 600.0  # seconds between lines in a log while nothing changes
 class Batches:
     """The backend object of a Provider asked in batches; see backends/__init__.py.
 
-    What fails or expires is submitted again, `TRIES` times; after that it is "unanswered" where
+    What fails or expires is submitted again, `TRIES` times; after that it is given up where
     others were answered. Where the work must stop, it does so when all open batches have ended.
 
     Args:
@@ -70,8 +70,14 @@ class Batches:
         if self._state is None:
             self._state = Submissions(self.path)
             for batch in self._state.open:
-                if batch.doubtful:
-                    batch.due = self.clock() + max(0.0, batch.at + SETTLE - time.time())
+                if batch.model != self.provider.entry["model"]:
+                    raise UserError(
+                        f"{self.path} has open batches of model '{batch.model}', and the "
+                        f"generator's is '{self.provider.entry['model']}' now: set it back to "
+                        "collect them, or cancel them with scripts/batches.py"
+                    )
+                if batch.doubtful:  # when it was submitted is not known, only that it is over
+                    batch.due = self.clock() + SETTLE
         if not self._state.open and not queue:
             return
         self._client = self._client or self.provider.connect()
@@ -124,7 +130,8 @@ class Batches:
         if any(batch.unsent for batch in self._state.open):
             return None  # one at a time, so that a kill leaves one in doubt
         room = self._tokens - sum(batch.tokens for batch in self._state.open)
-        batch = Batch(uuid.uuid4().hex, (), time.time(), 0, own=True)
+        model = self.provider.entry["model"]
+        batch = Batch(uuid.uuid4().hex, (), time.time(), 0, model, own=True)
         while self._pending and len(batch.requests) < self.limits["requests"]:
             request = self._pending[0]
             text = sum(len(message["content"].encode()) for message in request["messages"])
@@ -353,7 +360,7 @@ class Batches:
             if tried[0] < TRIES:
                 self._pending.append(request)
             elif self._answered > tried[1]:
-                return faults.unanswered(key, fault.reason)
+                return faults.given_up(key, fault) | {"batch": batch.id}
             else:
                 self._stop = self._stop or UserError(
                     f"{self.provider.address} answered nothing in {TRIES} batches, at last with "

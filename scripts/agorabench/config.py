@@ -30,6 +30,23 @@ BUILT = "resources/"  # what the pipeline itself makes; absent before its first 
 MODELS = "resources/models"
 
 READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
+# Parameters of a request that `extra` cannot set: the ceiling of its cost would not know of them.
+OWNED = [
+    "model",
+    "messages",
+    "system",
+    "stream",
+    "n",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "stop_sequences",
+    "seed",
+    "response_format",
+    "output_config",
+]
 LOCAL = ("transformers", "vllm")  # backends that load a model themselves
 
 KINDS = {
@@ -271,6 +288,11 @@ def _check_references(config):
             if name not in VALIDATORS:
                 path = ("generation", "validators", domain)
                 raise Fault(path, _unknown("validator", name, VALIDATORS))
+    for name, generator in config["generators"].items():
+        for key in generator.get("extra", ()):
+            if key in OWNED:
+                text = f"'{key}' has a key of its own, or is decided by the pipeline"
+                raise Fault(("generators", name, "extra"), text, ("generators", name, "extra", key))
     for name, benchmark in config["benchmarks"].items():
         path = ("benchmarks", name)
         if benchmark["shots"] and not benchmark["shots_from"]:

@@ -16,3 +16,5 @@ def run(main):
         sys.exit(main())
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; the same command goes on from where it was")

@@ -12,6 +12,7 @@ INSTRUCTION = 150  # tokens of an instruction, of seed data or generated
 RESPONSE = 450  # tokens of a response
 ACCEPTED = 0.9  # share of replies that are valid pairs
 ENOUGH = 20  # replies from which a mean or a share is taken
+SAMPLE = 200  # texts whose lengths stand for those of more
 ITEMS = 1000  # of a benchmark that is not fetched yet
 IN_CLASS = 0.5  # share of rows that a classification puts in the class wanted
 
@@ -80,6 +81,12 @@ def requests(missing, share):
 def tokens(text):
     """Tokens of a text, from its length."""
     return len(text) / CHARACTERS
+
+
+def mean_tokens(texts):
+    """Mean tokens of a list of texts, from a sample of them where they are many."""
+    shown = texts[:: max(len(texts) // SAMPLE, 1)]
+    return sum(map(tokens, shown)) / len(shown)
 
 
 def gpu_hours(parameters, count, training=False):

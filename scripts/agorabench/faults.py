@@ -139,6 +139,11 @@ def row(fingerprint, fault):
     return {"fingerprint": fingerprint, "fault": fault.reason, **usage}
 
 
+def given_up(fingerprint, fault):
+    """The journal's row of a request that is not asked again in this run, but may be in another."""
+    return row(fingerprint, fault) | {"given_up": True}
+
+
 def unanswered(fingerprint, reason):
     """The reply row of a request that will never be answered."""
     return {

@@ -34,6 +34,50 @@ class Run:
         """Path of the trained student, its predictions and its scores, likewise."""
         return f"{self.student}/{self.cell}"
 
+    @property
+    def journal(self):
+        """Path of the generated set's journal, which sets of other sizes share."""
+        place = f"{self.domain}/{self.method}/{self.generator}/{self.prompt}"
+        return f"journal/{place}/seed{self.seed}.jsonl"
+
+
+# Arguments of vLLM's engine that change how fast it is, and not what it says.
+SPEED = [
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "swap_space",
+    "cpu_offload_gb",
+    "block_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "async_scheduling",
+    "enforce_eager",
+    "compilation_config",
+    "disable_log_stats",
+    "distributed_executor_backend",
+    "pipeline_parallel_size",
+    "max_parallel_loading_workers",
+    "download_dir",
+    "load_format",
+]
+
+
+def decisive(entry, replies="text"):
+    """What of a generator's entry decides its replies: nothing else makes a set stale.
+
+    `replies` is the form that the meta-prompt asks for, "text" or "json".
+    """
+    keys = ["backend", "model", "sampling", *(["structured"] if replies == "json" else [])]
+    kept = {key: entry[key] for key in keys if key in entry}
+    if entry.get("extra"):
+        kept["extra"] = entry["extra"]
+    engine = {key: value for key, value in entry.get("engine", {}).items() if key not in SPEED}
+    if engine:
+        kept["engine"] = engine
+    return kept
+
 
 def runs(config):
     """Every run of every experiment, once, in the order of the config."""
@@ -57,6 +101,22 @@ def benchmarks(config, domain=None):
         for name, entry in config["benchmarks"].items()
         if domain in (None, entry["domain"]) and entry["protocol"] != "unscored"
     ]
+
+
+def verdicts(prompt):
+    """Path of the journal of what is classified with a meta-prompt (a file)."""
+    return f"journal/classify/{Path(prompt).stem}.jsonl"
+
+
+def classifications(config):
+    """Journals of the classifications of seed data -> names of the generators that are asked."""
+    sources = [chosen for methods in config["seeds"].values() for chosen in methods.values()]
+    parts = [part for chosen in sources for part in chosen.get("parts", {"": chosen}).values()]
+    return {
+        verdicts(chosen["prompt"]): chosen["generator"]
+        for chosen in (part.get("classify") for part in parts)
+        if chosen
+    }
 
 
 def sources(program, *more, root="scripts"):

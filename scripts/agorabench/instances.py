@@ -2,8 +2,9 @@
 
 import sys
 from collections import Counter, deque
+from functools import partial
 
-from agorabench import jsonl, parsing
+from agorabench import faults, grid, jsonl, overlap, parsing, validation
 from agorabench.errors import UserError
 
 # More than this share of slots without a valid reply end the work: the generator or the prompt is
@@ -29,7 +30,7 @@ class Instances:
     with `size` pairs among them.
 
     Args:
-        writer: composes the request for a slot (generate.Composer).
+        writer: composes the request for a slot (prompts.Composer).
         journal: an open Journal, or whatever finds replies by fingerprint.
         identity: text that names the model, and
         asked: what else decides a reply beside the messages, JSON-able; parts of the fingerprint.
@@ -75,7 +76,7 @@ class Instances:
                     self.journal.add(rows)
                     self.settle(rows)
                 asking = self.repeats and self._sift() and self.extend()
-            if self.broken:
+            if self.broken and len(self.pairs) < self.size:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
@@ -129,10 +130,15 @@ class Instances:
     # What came of it
 
     def settle(self, rows):
-        """Judge the replies among journal `rows`."""
+        """Judge the replies among journal `rows`, and what was given up."""
         for row in rows:
-            if "fault" not in row and row["fingerprint"] in self._under_way:
-                self._judge(self._under_way.pop(row["fingerprint"]), row)
+            key = row["fingerprint"]
+            if key not in self._under_way:
+                continue
+            if "fault" not in row:
+                self._judge(self._under_way.pop(key), row)
+            elif "given_up" in row:
+                self._judge(self._under_way.pop(key), faults.unanswered(key, row["fault"]))
 
     def _judge(self, request, reply):
         slot, attempt = request["slot"], request["attempt"]
@@ -175,6 +181,35 @@ class Instances:
                 f"repeat earlier ones; {rejections(self._rows)}"
             )
         return bool(dropped)
+
+
+def parameters(entry, replies):
+    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
+    kept = grid.decisive(entry, replies)
+    sampling = kept.pop("sampling")
+    asked = {name: sampling[name] for name in ("temperature", "top_p", "max_tokens")}
+    # Left out where they are as usual, so that a model has one fingerprint on every backend.
+    if sampling.get("stop") is False:
+        asked["stop"] = False
+    if sampling.get("seeded"):
+        asked["seeded"] = True
+    return asked | {name: kept[name] for name in kept if name not in ("backend", "model")}
+
+
+def judging(generation, domain, benchmarks=()):
+    """(check, repeats) of `Instances`: which pairs count in a domain, by the config's `generation`.
+
+    `benchmarks` are files of test items; a pair that shares words with one of them does not count.
+    """
+    names, limit = generation["validators"][domain], generation["max_characters"]
+    items = overlap.load(benchmarks) if benchmarks else None
+    kind = overlap.REPEATS.get(generation.get("duplicates"))
+
+    def check(pair):
+        verdict = validation.validate(pair, names, max_characters=limit)
+        return "in benchmark" if verdict == "valid" and items and items.found(pair) else verdict
+
+    return check, kind and partial(overlap.sift, repeats=kind)
 
 
 def read(writer, instruction, reply, check):

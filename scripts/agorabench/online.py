@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 import signal
 import time
+from collections import deque
 
 from agorabench import faults
 from agorabench.budget import BILLED, most
@@ -18,6 +20,7 @@ from agorabench.pacing import Pace
 from agorabench.progress import duration
 
 TRIES = 10  # of one request, where others are answered meanwhile; limits do not count
+REFUSED = 0.05  # share of refused requests, for no known reason, that does not stop the work
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,19 +28,26 @@ class Online:
     """The backend object of a Provider asked online; see backends/__init__.py.
 
     A request that fails in a way that can pass is tried again, later and with fewer at a time.
-    After `TRIES` of its own, while others were answered, it counts as "unanswered". The work stops,
+    After `TRIES` failures, if others were answered since the first of them, it is given up. The work stops,
     once what is under way has come in, when nobody was answered for `patience` seconds, when the
     provider says that nothing will be, when the budget is used up, or at Ctrl-C and SIGTERM; a
     second signal does not wait.
+
+    Args:
+        provider: a provider.Provider.
+        budget: an open budget.Budget, or None.
+        before: a batch.Batches whose open batches are collected before anything is asked, or None.
     """
 
-    def __init__(self, provider, budget=None, clock=time.monotonic):
+    def __init__(self, provider, budget=None, before=None, clock=time.monotonic):
         self.provider, self.budget, self.clock = provider, budget, clock
         self.identity = provider.identity
+        self._before = before
         self.pace = Pace(provider.entry["concurrency"], clock)
         self._loop = self._client = None
         self._later = []  # heap of (when, number, request, its state)
         self._number = itertools.count()
+        self._replies = self._refused = 0
 
     def close(self):
         """Drop the connections; what is under way is given up."""
@@ -59,6 +69,10 @@ class Online:
         Raises:
             UserError: the work had to stop; everything that was answered has been yielded.
         """
+        if self._before:
+            yield from self._before.complete(deque())
+            self._before.close()
+            self._before = None
         if not queue:
             return  # a finished set needs no key
         if self._loop is None:
@@ -83,7 +97,8 @@ class Online:
         """Let the first signal end the work as if a request had said so."""
 
         def stop(name):
-            release()
+            # Ctrl-C can come twice at once: from the terminal, and handed on by a parent.
+            self._loop.call_later(1.0, release)
             self._wake.set()
             self._stop = self._stop or UserError(
                 f"stopped by {name}; what was answered is kept, the same command goes on from there"
@@ -122,7 +137,7 @@ class Online:
             if self._later and self._later[0][0] <= self.clock():
                 _, _, request, state = heapq.heappop(self._later)
             elif queue:
-                request, state = queue.popleft(), {"tries": 0, "first": self.clock()}
+                request, state = queue.popleft(), {"tries": 0}
             else:
                 return
             if self.budget:
@@ -148,14 +163,18 @@ class Online:
                 self._need = max(self._need, usage["input"] + usage["output"])
             self.pace.answered(headers, self._need)
             self._answered = self.clock()
+            self._replies += 1
         except faults.Passing as fault:
             row = self._again(fault, request, state, sent)
         except faults.Refused as fault:
             self._answered = self.clock()
             row = faults.unanswered(fingerprint, fault.reason)
         except faults.Fatal as fault:
-            self._stop = faults.sentence(fault, self.provider.entry, self.provider.address)
-            row = faults.row(fingerprint, fault)
+            if self._own(fault):
+                row = faults.unanswered(fingerprint, fault.reason)
+            else:
+                self._stop = faults.sentence(fault, self.provider.entry, self.provider.address)
+                row = faults.row(fingerprint, fault)
         except Exception as error:  # ours: it must not end as a request that nobody misses
             self._stop = error
         finally:
@@ -168,17 +187,32 @@ class Online:
             self._tasks.discard(asyncio.current_task())
             self._wake.set()
 
+    def _own(self, fault):
+        """Whether a refused request says nothing about others with the same parameters, because
+        nearly all of these were answered."""
+        if fault.reason not in ("400", "422"):
+            return False
+        self._refused += 1
+        return self._refused <= REFUSED * self._replies
+
     def _again(self, fault, request, state, sent):
         """Plan another try of a request, or give it up; returns the row that says so."""
         now = self.clock()
         if fault.crowded:
             self.pace.refused(sent, fault.after)
-        # An overload that never passes can be the request's own; a limit is everybody's.
         state["tries"] += fault.reason != "429"
-        if state["tries"] >= TRIES and self._answered > state["first"]:
-            return faults.unanswered(request["fingerprint"], fault.reason)
-        silent = now - self._answered
-        if silent >= self.provider.entry["patience"] and not self._stop:
+        state.setdefault("failed", now)
+        # It is the request's own fault only if others were answered meanwhile; a limit never is.
+        if state["tries"] >= TRIES and self._answered > state["failed"]:
+            return faults.given_up(request["fingerprint"], fault)
+        silent, patience = now - self._answered, self.provider.entry["patience"]
+        if (fault.after or 0.0) > patience and not self._stop:
+            self._stop = UserError(
+                f"{self.provider.address} asks to wait {duration(fault.after)} ({fault}), longer "
+                f"than the patience of {duration(patience)}; what was answered is kept, the same "
+                "command goes on from there"
+            )
+        if silent >= patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address} has answered nobody for {duration(silent)}, at last with "
                 f"{fault}; what was answered before is kept, the same command goes on from there"

@@ -6,6 +6,7 @@ and LaTeX's `{a}` is written `{{a}}`.
 """
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -115,3 +116,58 @@ def read_lines(path):
     if not lines:
         raise UserError(f"{path}: no line with text in it")
     return lines
+
+
+class Composer:
+    """Write the request for a slot: the same seeds and themes for every generator."""
+
+    def __init__(
+        self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system,
+        replies="text",
+    ):  # fmt: skip
+        self.domain, self.method, self.seed = domain, method, seed
+        self.template, self.system, self.replies = template, system, replies
+        self.seeds, self.themes, self.openings = seeds, themes, openings
+        self.demonstrations = demonstrations
+        self.order = self._random("order").sample(range(len(seeds)), len(seeds))
+
+    @property
+    def shows_generated(self):
+        """Whether requests show what was generated before."""
+        return self.method == "instance" and self.demonstrations["generated"] > 0
+
+    def __str__(self):
+        return f"{self.method} {self.domain}, seed {self.seed}"
+
+    def _random(self, *parts):
+        return random.Random("/".join(map(str, (self.seed, self.domain, self.method, *parts))))
+
+    def request(self, slot, attempt, pool):
+        """Messages for one attempt at a slot; `pool` holds the valid pairs of earlier waves."""
+        if self.method == "instance":
+            draw = self._random(slot, attempt)
+            count = min(self.demonstrations["seed"], len(self.seeds))
+            shown = draw.sample(self.seeds, count)
+            values = {
+                "theme": draw.choice(self.themes) if self.themes else "",
+                "opening": draw.choice(self.openings) if self.openings else "",
+            }
+            # Last, because the pool is the generator's own: what was drawn before is common to all.
+            own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
+            values["demonstrations"] = demonstrations(shown + own, self.replies)
+            instruction = None
+        else:
+            shown = [self.seeds[self.order[slot % len(self.seeds)]]]
+            values = {key: shown[0][key] for key in PLACEHOLDERS[self.method]}
+            instruction = shown[0]["instruction"]
+        content = render(self.template, values)
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return {
+            "slot": slot,
+            "attempt": attempt,
+            "sample": [self.seed, slot, attempt],
+            "seeds": [row["id"] for row in shown],
+            "instruction": instruction,
+            "messages": [*system, {"role": "user", "content": content}],
+            "format": self.replies,
+        }

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from agorabench import faults
 from agorabench.errors import UserError
 
+SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name in replies
 PROBE_TIMEOUT = 20.0  # seconds, for looking whether an endpoint is there
 
 
@@ -174,15 +175,15 @@ class Provider:
             fields = self.read(body)
         except (KeyError, IndexError, TypeError, AttributeError):
             raise faults.Passing("malformed body") from None
+        fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
         if fields["reply"]:  # half a surrogate pair is legal in JSON and in no file
             halves = fields["reply"].encode("utf-16", "surrogatepass")
             fields["reply"] = halves.decode("utf-16", "replace")
         asked, served = self.entry["model"], fields["model"]
         expected = self.entry["answers_as"] or asked
         # A dated snapshot of the model, or the model without its maker's name.
-        if served and not (
-            served == expected or served.startswith(f"{expected}-") or asked.endswith(f"/{served}")
-        ):
+        snapshot = re.escape(expected) + SNAPSHOT
+        if served and not (re.fullmatch(snapshot, served) or asked.endswith(f"/{served}")):
             text = f"it answers as '{served}'; if that is right, say answers_as: {served}"
             raise faults.Fatal("wrong model", text, usage=fields["usage"])
         return fields
@@ -196,7 +197,7 @@ class Provider:
         """
         client = self.libraries()[1](**self.arguments(), timeout=PROBE_TIMEOUT)
         try:
-            return {model.id for model in client.models.list()}
+            return {model.id for model in client.models.list()} or None
         except self.library.APIStatusError as error:
             if error.status_code in (401, 403):
                 raise faults.sentence(self.status(error), self.entry, self.address) from None
@@ -204,8 +205,8 @@ class Provider:
         except self.library.APIConnectionError as error:
             cause = error.__cause__ or error
             raise UserError(f"nobody answers at {self.address}: {cause}") from None
-        except (ValueError, self.library.APIError):
-            return None
+        except (ValueError, AttributeError, TypeError, self.library.APIError):
+            return None  # a list of another form, as Together's is
         finally:
             client.close()
 
@@ -215,13 +216,12 @@ def backend(provider, *, budget=None, state=None, **_):
 
     `state` is the file that remembers the batches that were submitted.
     """
-    if provider.entry["mode"] == "batch":
-        from agorabench.batch import Batches
-
-        return Batches(provider, state, budget)
+    from agorabench.batch import Batches
     from agorabench.online import Online
 
-    return Online(provider, budget)
+    batches = Batches(provider, state, budget)
+    # Asked online, what is open from before is still collected first: it is paid for.
+    return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
 
 
 def tokens(value):

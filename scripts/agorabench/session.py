@@ -16,9 +16,9 @@ CONFIG = ".snakemake/agorabench.config.json"  # the checked config, for what dec
 _held = []  # what lasts as long as this process: locks, the warm server and its address
 
 
-def begin(config, generators=(), folder="."):
-    """Take the folder's lock, check that generators can be asked, write down the config and, if it
-    says `warm`, start the process that scripts are forked from.
+def begin(config, generators=(), folder=".", warm=False):
+    """Take the folder's lock, check that generators can be asked, write down the config and, if
+    `warm`, start the process that scripts are forked from.
 
     `generators` names those that this run will ask.
 
@@ -37,8 +37,7 @@ def begin(config, generators=(), folder="."):
     _held.pop().close()  # free for this run's own jobs
     preflight({name: config["generators"][name] for name in generators})
     Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    if config["warm"]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # forks of one process cannot share a GPU
+    if warm:
         import warm as server
 
         home = tempfile.TemporaryDirectory(prefix="agorabench-")

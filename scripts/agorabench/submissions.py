@@ -21,8 +21,9 @@ class Batch:
     has planned it. `due` is when it is looked at next.
     """
 
-    def __init__(self, name, fingerprints, at, tokens, own=False):
+    def __init__(self, name, fingerprints, at, tokens, model, own=False):
         self.name, self.at, self.tokens, self.own = name, at, tokens, own
+        self.model = model
         self.requests = dict.fromkeys(fingerprints)
         self.id, self.ids, self.doubtful = None, [], not own
         self.bytes = self.done = self.tries = self.reads = 0
@@ -86,7 +87,8 @@ class Submissions:
             self._file.close()
 
     def plan(self, batch):
-        row = {"at": batch.at, "tokens": batch.tokens, "fingerprints": list(batch.requests)}
+        row = {"at": batch.at, "tokens": batch.tokens, "model": batch.model}
+        row["fingerprints"] = list(batch.requests)
         self._note("planned", batch, **row)
         self.open.append(batch)
 
@@ -132,7 +134,8 @@ def remembered(path):
             row = json.loads(line)
             name = row["name"]
             if row["event"] == "planned":
-                batches[name] = Batch(name, row["fingerprints"], row["at"], row["tokens"])
+                told = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
+                batches[name] = Batch(name, *told)
             elif row["event"] == "submitted":
                 batches[name].id, batches[name].doubtful = row["id"], False
                 ids.add(row["id"])

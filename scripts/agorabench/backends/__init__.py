@@ -16,7 +16,12 @@ before it resumes, and the queue may be longer then. A row is a reply
 answered, and "mode": "batch"), or a request that got none, {"fingerprint", "fault": a reason}.
 """
 
+from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
+from pathlib import Path
+
+from agorabench.budget import Budget
+from agorabench.journal import Journal
 
 
 def connect(entry, **settings):
@@ -28,3 +33,26 @@ def connect(entry, **settings):
     """
     module = import_module(f"agorabench.backends.{entry['backend']}")
     return module.connect(entry, **settings)
+
+
+@contextmanager
+def opened(name, entry, config, journal, root, **settings):
+    """Open the journal and the backend of a job and, where it costs money, its budget.
+
+    Args:
+        name, entry: the generator's.
+        config: the whole, or {}.
+        journal: its path, somewhere in
+        root: the folder of all journals.
+        settings: as for `connect`.
+
+    Yields (Journal, backend).
+    """
+    with ExitStack() as stack:
+        kept = stack.enter_context(Journal(journal))
+        if "mode" in entry and config:  # also without a limit: a later one counts all
+            priced = {name: e for name, e in config["generators"].items() if "price" in e}
+            budget = Budget(journal, root, priced, name, config["max_usd"])
+            settings["budget"] = stack.enter_context(budget)
+        backend = connect(entry, state=Path(journal).with_suffix(".batches"), **settings)
+        yield kept, stack.enter_context(closing(backend))

@@ -45,11 +45,12 @@ class OpenAI(Provider):
         """The request's body, the same online and in a batch."""
         sampling = self.entry["sampling"]
         # OpenAI's reasoning models know only the newer name, other endpoints often the older one.
-        newer = "://api.openai.com" in self.address
+        auto = "max_completion_tokens" if "://api.openai.com" in self.address else "max_tokens"
+        length = self.entry["length_key"]
         body = {
             "model": self.entry["model"],
             "messages": request["messages"],
-            "max_completion_tokens" if newer else "max_tokens": sampling["max_tokens"],
+            auto if length == "auto" else length: sampling["max_tokens"],
         }
         for name in ("temperature", "top_p"):
             if sampling[name] is not None:

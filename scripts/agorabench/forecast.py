@@ -1,0 +1,263 @@
+"""What a run would do now and what that takes: jobs, requests, tokens, dollars and GPU hours.
+
+`stale` asks Snakemake which jobs are due, `survey` reads what is known from journals and seed data,
+and `forecast` says what each of the jobs takes, by the numbers in agorabench.estimates.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from agorabench import config as configs
+from agorabench import estimates, grid, jsonl, replay
+from agorabench.budget import usd
+from agorabench.errors import UserError
+
+UNKNOWN = "unknown"
+
+
+def stale(config, snakefile, targets=()):
+    """Jobs that a run would do now: dictionaries with rule, wildcards, reason and output (paths).
+
+    Raises:
+        UserError: a run would not get as far as its first job.
+    """
+    scripts = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory(prefix="agorabench-") as folder:
+        chosen, found = Path(folder, "config.json"), Path(folder, "jobs.jsonl")
+        chosen.write_text(json.dumps(config), encoding="utf-8")
+        found.touch()
+        ended = subprocess.run(
+            [
+                # Targets first: other options take all words that follow them.
+                *(sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"),
+                *("--snakefile", snakefile, "--configfile", str(chosen)),
+                *("--logger", "agorabench"),
+            ],
+            env={**os.environ, "PYTHONPATH": str(scripts), "AGORABENCH_JOBS": str(found)},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if ended.returncode:
+            told = ended.stdout.strip().splitlines()
+            raise UserError(f"Snakemake cannot plan a run: {' '.join(told[-2:])}")
+        jobs = [job for job in jsonl.read(found) if job["output"]]  # no aggregates, such as all
+    return sorted(jobs, key=lambda job: (job["rule"], job["output"]))
+
+
+def run_of(job):
+    """The set that a job makes or uses, as a grid.Run of no student."""
+    names = ("domain", "method", "generator", "prompt", "size", "seed")
+    *words, size, seed = (job["wildcards"][name] for name in names)
+    return grid.Run("", *words, int(size), int(seed))
+
+
+def kind(run):
+    """Sets whose replies look alike."""
+    return run.domain, run.method, run.generator
+
+
+@dataclass
+class Known:
+    """What journals tell; a Counter of what a journal holds is that of replay.look.
+
+    journals  path -> Counter
+    kinds     (domain, method, generator) -> Counter of all its journals
+    accepted  likewise -> Counter of "valid" pairs and "replies" of the sets that were made last
+    sets      grid.Run -> replay.Count of a set that is to be generated or trained on
+    spent     generator -> USD
+    """
+
+    journals: dict = field(default_factory=dict)
+    kinds: dict = field(default_factory=lambda: defaultdict(Counter))
+    accepted: dict = field(default_factory=lambda: defaultdict(Counter))
+    sets: dict = field(default_factory=dict)
+    spent: Counter = field(default_factory=Counter)
+
+
+def survey(config, jobs, threads):
+    """All that is known, in a Known; journals are read once, `threads` of them at a time."""
+    using = defaultdict(set)  # journal -> sets
+    for path in Path("journal").glob("*/*/*/*/seed*.jsonl"):
+        if path.parts[3] in config["generators"]:
+            using[str(path)] = set()
+    due = {run_of(job) for job in jobs if job["rule"] == "generate"}
+    for run in due | {run_of(job) for job in jobs if job["rule"] == "train"}:
+        if config["generators"][run.generator]["backend"] != "dataset":
+            using[run.journal].add(run)
+    known, paths = Known(), sorted(using)
+    look = partial(replay.look, config, due)
+    with ProcessPoolExecutor(max(1, min(threads, len(paths)))) as pool:
+        found = list(pool.map(look, paths, (using[path] for path in paths)))
+    for path, (held, counts) in zip(paths, found, strict=True):
+        alike = Path(path).parts[1:4]
+        known.journals[path] = held
+        known.kinds[alike].update(held)
+        known.spent[alike[-1]] += held["usd"]
+        known.sets |= counts
+        ledger = Path(path).with_suffix(".ledger.json")
+        if ledger.exists():
+            told = jsonl.read_json(ledger)["set"]
+            known.accepted[alike].update(valid=told["valid"], replies=told["replies"])
+        else:  # the job was killed
+            for count in counts.values():
+                known.accepted[alike].update(valid=count.valid, replies=count.replies)
+    for path, name in grid.classifications(config).items():
+        price = config["generators"][name].get("price", replay.FREE)
+        known.journals[path], _ = replay.read(path, price)
+        known.spent[name] += known.journals[path]["usd"]
+    return known
+
+
+def forecast(config, jobs, known):
+    """The jobs, with columns for what each takes and where that is from ("source").
+
+    What several jobs have in common is counted at the first of them: sets of several sizes share
+    a journal, and so do classifications of the same rows. A job that asks a generator has its name
+    as "asks". Jobs of cheap rules get no columns.
+    """
+    asked = Counter()  # journal -> requests that smaller sets ask for
+    rows = [dict(job) for job in jobs]
+    for row in sorted(rows, key=lambda row: int(row["wildcards"].get("size", 0))):
+        rule, student = row["rule"], row["wildcards"].get("student")
+        if rule == "generate":
+            row |= generating(config, run_of(row), known, asked)
+        elif rule == "train":
+            row |= training(config, student, run_of(row), known)
+        elif rule.startswith("predict"):
+            row |= predicting(config, rule, student)
+        elif rule == "fetch_seeds":
+            row |= classifying(config, row["wildcards"], known, asked)
+    return rows
+
+
+def generating(config, run, known, asked):
+    """Columns of a generated set."""
+    if config["generators"][run.generator]["backend"] == "dataset":
+        return {"source": "a data set, nothing is asked"}
+    found = known.sets[run]
+    row = {"valid": found.valid, "in_batches": found.batches}
+    if found.stops:
+        source = f"the job would stop without asking: {found.stops}"
+        return row | {"requests_at_least": 0, "requests": 0, "source": source}
+    least = found.missing - asked[run.journal]
+    asked[run.journal] += least
+    others = known.accepted[kind(run)]
+    share, told = estimates.accepted(
+        (found.valid, found.replies), (others["valid"], others["replies"])
+    )
+    mean = reply(config, run, known)
+    row |= asking(config, run.generator, estimates.requests(least, share), mean)
+    source = f"pairs: {found.source}; valid: {told}; tokens: {mean.source}"
+    return row | {"requests_at_least": least, "source": source}
+
+
+def classifying(config, wildcards, known, asked):
+    """Columns of a seed set; nothing unless a generator sorts its rows."""
+    source = config["seeds"][wildcards["domain"]][wildcards["method"]]
+    parts = source.get("parts", {"": source}).values()
+    part = next((part for part in parts if part.get("classify")), None)
+    if part is None:
+        return {}
+    name, prompt = part["classify"]["generator"], part["classify"]["prompt"]
+    path = grid.verdicts(prompt)
+    held = known.journals[path]
+    template = Path(prompt).read_text(encoding="utf-8")
+    shown = estimates.tokens(template) + estimates.INSTRUCTION, "prompt file"
+    limit = config["generators"][name]["sampling"]["max_tokens"]
+    mean = estimates.reply("response", held, Counter(), shown, limit)
+    rows = estimates.requests(part.get("size") or estimates.ITEMS, estimates.IN_CLASS)
+    requests = max(rows - held["replies"] - asked[path], 0)
+    asked[path] += requests
+    row = asking(config, name, requests, mean)
+    return row | {"source": f"rows: share of the class assumed; tokens: {mean.source}"}
+
+
+def asking(config, name, requests, mean):
+    """Columns of `requests` to a generator; `mean` is the estimates.Reply of one."""
+    entry = config["generators"][name]
+    usage = {"input": mean.prompt * requests, "output": mean.completion * requests}
+    row = {"asks": name, "requests": requests}
+    row["prompt_tokens"], row["completion_tokens"] = map(round, usage.values())
+    if "price" in entry:
+        row["usd_online"] = row["usd"] = usd(usage, entry["price"])
+    if "mode" not in entry:
+        return row | gpu_hours(config, entry["model"], entry, sum(usage.values()))
+    row["usd_batch"] = usd(usage, entry["price"], batch=True)
+    if entry["mode"] == "batch":
+        row["usd"] = row["usd_batch"]
+    return row
+
+
+def reply(config, run, known):
+    """The estimates.Reply of a set."""
+    own = known.journals[run.journal]
+    limit = config["generators"][run.generator]["sampling"]["max_tokens"]
+    return estimates.reply(run.method, own, known.kinds[kind(run)], known.sets[run].prompt, limit)
+
+
+def training(config, student, run, known):
+    """Columns of a student's training."""
+    chosen = config["students"][student]
+    epochs = chosen["recipe"]["epochs"]
+    data = Path(f"results/data/{run.cell}.jsonl")
+    if data.exists():
+        rows = jsonl.read(data)
+        texts = ["".join(message["content"] for message in row["messages"]) for row in rows]
+        tokens, source = estimates.mean_tokens(texts) * len(rows), "length of the training sets"
+    elif config["generators"][run.generator]["backend"] == "dataset":
+        return {"trained_tokens": UNKNOWN, "gpu_hours": UNKNOWN, "source": "no training set yet"}
+    else:
+        seeds, mean = replay.seeds(run.domain, run.method), reply(config, run, known)
+        pair, source = mean.completion, mean.source
+        if run.method == "response":
+            pair += length(seeds, "instruction", estimates.INSTRUCTION)
+        tokens = run.size * pair
+        if run.method == "instance" and config["generation"]["train_on_seeds"]:
+            tokens += len(seeds) * (length(seeds, "instruction") + length(seeds, "response"))
+        if not seeds:
+            source += ", seed data not counted"
+    tokens = round(tokens * epochs)
+    row = {"trained_tokens": tokens, "source": f"tokens: {source}, {epochs:g} epochs"}
+    return row | gpu_hours(config, chosen["base"]["model"], chosen, tokens, training=True)
+
+
+def length(seeds, part, otherwise=0):
+    """Mean tokens of the instructions or the responses of seed rows."""
+    return estimates.mean_tokens([row.get(part) or "" for row in seeds]) if seeds else otherwise
+
+
+def predicting(config, rule, student):
+    """Columns of the completions of a student, or of its base or reference."""
+    chosen = config["students"][student]
+    domain = None if rule == "predict_anchor" else rule.removeprefix("predict_")
+    prompt = completion = 0
+    source = "items counted"
+    for name in grid.benchmarks(config, domain):
+        entry, path = config["benchmarks"][name], Path(f"resources/benchmarks/{name}.jsonl")
+        if path.exists():
+            items = sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
+        else:
+            items, source = estimates.ITEMS, "items assumed"
+        items = min(items, entry["limit"] or items)
+        prompt += items * estimates.INSTRUCTION
+        completion += items * min(estimates.RESPONSE, entry["max_tokens"])
+    row = {"prompt_tokens": prompt, "completion_tokens": completion}
+    row["source"] = f"{source}, their tokens assumed"
+    return row | gpu_hours(config, chosen["base"]["model"], chosen, prompt + completion)
+
+
+def gpu_hours(config, model, entry, tokens, training=False):
+    """The column of GPU hours; nothing for the miniature's models, which run on the CPU."""
+    place = Path(model)
+    if str(place.parent) == configs.MODELS and place.name in config["mini"]:
+        return {}
+    if not entry.get("parameters"):
+        return {"gpu_hours": UNKNOWN}
+    return {"gpu_hours": estimates.gpu_hours(entry["parameters"], tokens, training)}

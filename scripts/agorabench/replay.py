@@ -1,0 +1,179 @@
+"""What a generated set has and what it lacks: its journal is replayed, and nobody is asked.
+
+The requests are composed as generate.py would compose them and looked up in the journal by their
+fingerprints, so the count is what a run would then do, up to the first request whose prompt shows
+replies that are not there yet.
+"""
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from agorabench import config as configs
+from agorabench import estimates, jsonl, prompts
+from agorabench.budget import spent
+from agorabench.instances import FIRST_WAVE, Instances, Shortfall, judging, parameters
+from agorabench.journal import peek
+from agorabench.submissions import remembered
+from agorabench.weights import identity
+
+RENDERED = 32  # prompts that are rendered to see how long they are
+FREE = {"input": 0.0, "output": 0.0}
+
+
+class Count(NamedTuple):
+    """A set's `valid` pairs, the `replies` they came of and the pairs that are `missing`.
+
+    prompt   (mean tokens of its prompts, where that is from)
+    source   where the count is from
+    batches  requests that are under way in batches
+    stops    why generate.py would end without asking, or None
+    """
+
+    missing: int
+    prompt: tuple
+    source: str
+    valid: int = 0
+    replies: int = 0
+    batches: int = 0
+    stops: str | None = None
+
+
+def look(config, due, path, runs):
+    """What the journal at `path` holds, and what the sets that use it have and lack.
+
+    Args:
+        config: the whole config, checked.
+        due: sets that are to be generated (grid.Run); of others only the prompts are looked at.
+        runs: the sets that use the journal.
+
+    Returns (Counter, {run: Count}). The Counter has "replies"; of those whose usage the provider
+    has "told", how many they are, and their "input" and "output" tokens; and "usd", what replies
+    and faults have cost.
+    """
+    price = config["generators"][Path(path).parts[3]].get("price", FREE)
+    held, replies = read(path, price, keep=not due.isdisjoint(runs))
+    return held, {run: count(config, run, replies if run in due else {}) for run in runs}
+
+
+def read(path, price, keep=False):
+    """(Counter of a journal as in `look`, its replies by fingerprint if they are to be kept)."""
+    held, replies = Counter(), {}
+    for row in peek(path):
+        held["usd"] += spent([row], price)
+        if "fault" in row:
+            continue
+        held["replies"] += 1
+        if usage := row.get("usage"):
+            held.update(told=1, input=usage["input"], output=usage["output"])
+        if keep:
+            replies.setdefault(row["fingerprint"], row)
+    return held, replies
+
+
+@cache
+def seeds(domain, method):
+    """Rows of a seed set; none where it is not there yet."""
+    path = Path(f"resources/seeds/{domain}/{method}.jsonl")
+    return jsonl.read(path) if path.exists() else []
+
+
+def count(config, run, replies):
+    """The Count of a set from the `replies` of its journal, rows by fingerprint."""
+    entry, generation = config["generators"][run.generator], config["generation"]
+    family = config["prompts"][run.prompt]
+    path = Path(family["folder"], run.method, f"{run.domain}.md")
+    template = path.read_text(encoding="utf-8")
+    nothing = "nothing is journaled"
+    if not seeds(run.domain, run.method):
+        prompt = unseen(template, run.method, generation), "prompt file, seeds assumed"
+        return Count(run.size, prompt, "seeds are not there yet" if replies else nothing)
+    writer = composer(config, run, template)
+    first_wave = generation["first_wave"] if run.method == "instance" else FIRST_WAVE
+    prompt = rendered(writer, run.size, first_wave), "prompts rendered"
+    if not replies:
+        return Count(run.size, prompt, nothing)
+    name = entry["model"]
+    if entry["backend"] in configs.LOCAL:
+        name = identity(name)
+        if name.startswith(configs.BUILT):  # still a folder's name and no digest of weights
+            return Count(run.size, prompt, "the model is not built yet")
+
+    items = []
+    if generation["overlap"] == "drop":
+        named = config["benchmarks"].items()
+        files = [f"resources/benchmarks/{n}.jsonl" for n, b in named if b["domain"] == run.domain]
+        items = [file for file in files if Path(file).exists()]
+    check, repeats = judging(generation, run.domain, items)
+    asked = parameters(entry, family["replies"])
+    instances = Instances(
+        writer, replies, name, asked, check, run.size, generation["attempts"], repeats=repeats
+    )
+    silent, stops = Silent(), None
+    try:
+        instances.generate(silent, first_wave)
+    except Unasked:
+        pass
+    except Shortfall as error:
+        stops = None if silent.asked else str(error)
+    under_way = set()
+    for batch in remembered(Path(run.journal).with_suffix(".batches"))[0].values():
+        under_way.update(batch.requests)
+    valid = len(instances.pairs)
+    return Count(
+        run.size - valid, prompt, "journal", valid, len(instances.rows),
+        len(under_way & silent.asked), stops,
+    )  # fmt: skip
+
+
+class Unasked(Exception):
+    """What would be asked next depends on replies that are not there."""
+
+
+class Silent:
+    """A backend that answers nothing and keeps the fingerprints of what it is asked."""
+
+    def __init__(self):
+        self.asked = set()
+
+    def complete(self, queue):
+        before = len(self.asked)
+        while queue:
+            self.asked.add(queue.popleft()["fingerprint"])
+        if len(self.asked) > before and queue.writer.shows_generated:
+            raise Unasked
+        queue.size -= len(self.asked) - before  # taken for valid, so that later slots begin
+        return ()
+
+
+def composer(config, run, template):
+    """What writes a set's requests."""
+    files = {key: config[key].get(run.domain) for key in ("themes", "openings")}
+    lists = {key: prompts.read_lines(file) if file else [] for key, file in files.items()}
+    generation = config["generation"]
+    return prompts.Composer(
+        domain=run.domain, method=run.method, seed=run.seed, template=template,
+        seeds=seeds(run.domain, run.method), demonstrations=generation["demonstrations"],
+        system=generation["system"], replies=config["prompts"][run.prompt]["replies"], **lists,
+    )  # fmt: skip
+
+
+def rendered(writer, size, first_wave):
+    """Mean tokens of a set's prompts, from some of them; seeds stand in for generated pairs."""
+    texts = []
+    for slot in range(0, size, max(size // RENDERED, 1)):
+        request = writer.request(slot, 0, writer.seeds if slot >= first_wave else [])
+        texts.append("".join(message["content"] for message in request["messages"]))
+    return estimates.mean_tokens(texts)
+
+
+def unseen(template, method, generation):
+    """Tokens of a prompt whose seeds are not there yet."""
+    pair = estimates.INSTRUCTION + estimates.RESPONSE
+    filled = {
+        "instance": sum(generation["demonstrations"].values()) * pair,
+        "response": estimates.INSTRUCTION,
+        "enhancement": pair,
+    }
+    return estimates.tokens(template + (generation["system"] or "")) + filled[method]
