@@ -368,6 +368,7 @@ def ours(url, count, concurrency, folder):
         "extra": {},
         "structured": "none",
         "answers_as": None,
+        "length_key": "auto",
         "concurrency": concurrency,
         "timeout": 600,
         "price": {"input": 0.15, "output": 0.6, "batch": 0.5},

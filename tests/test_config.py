@@ -394,6 +394,17 @@ REFERENCE_FAULTS = {
         "known: length, one_result, only_code, has_assertion, no_markers, "
         "no_placeholders, not_held_out",
     ),
+    "parameter of a request with a key of its own": (
+        {
+            "generators/api": {
+                "backend": "openai",
+                "model": "m",
+                "price": {"input": 1, "output": 1},
+                "extra": {"n": 8},
+            }
+        },
+        "generators.api.extra: 'n' has a key of its own, or is decided by the pipeline",
+    ),
     "domain without a benchmark": (
         {"benchmarks/functions": None},
         "experiments.main.domains: no benchmark is of domain 'code'; domains with benchmarks: math",

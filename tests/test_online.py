@@ -9,6 +9,9 @@ from collections import Counter
 
 import pytest
 import servers
+from agorabench import faults as meant
+from agorabench import instances
+from agorabench.backends import openai
 from agorabench.errors import UserError
 from asking import KEY, Cell, hurry
 
@@ -126,7 +129,7 @@ def test_a_request_that_always_fails_is_given_up_where_others_are_answered(
         cell.holds()
         lost = [row for row in rows if row["verdict"] == "unanswered"]
         assert [row["instruction"] for row in lost] == ["What is 154 + 154?"]
-        assert sum(cell.ledger()["faults"].values()) == 9
+        assert sum(cell.ledger()["faults"].values()) == 10
 
 
 # Replies that are no use
@@ -390,3 +393,72 @@ def leaks(folder, key, *texts):
         str(path) for path in folder.rglob("*") if path.is_file() and part in path.read_bytes()
     ]
     return found + [text for text in texts if text and part.decode() in text]
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "right"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", True),
+        ("meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B-Instruct", True),
+        ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+        ("gpt-4o", "gpt-4o-mini", False),
+    ],
+)
+def test_a_snapshot_is_the_model_and_a_sibling_is_not(asked, served, right):
+    provider = openai.provider({"model": asked, "base_url": "", "answers_as": None})
+    choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+    body = {"choices": [choice], "model": served, "usage": None}
+    if right:
+        assert provider.checked(body)["model"] == served
+    else:
+        with pytest.raises(meant.Fatal, match=f"answers as '{served}'"):
+            provider.checked(body)
+
+
+def test_no_finish_reason_is_a_verdict():
+    provider = openai.provider({"model": "m", "base_url": "", "answers_as": None})
+    choice = {"message": {"content": "x"}, "finish_reason": None}
+    assert provider.checked({"choices": [choice]})["finish_reason"] == "no finish reason"
+
+
+@BOTH
+def test_a_prompt_that_is_refused_among_others_does_not_stop_them(tmp_path, protocol):
+    """A 400 for no known reason says nothing about others where nearly all were answered."""
+    faults = [{"fault": "400", "match": "What is 7 + 7?"}]
+    with servers.start(write="response", faults=faults) as server:
+        cell = Cell(tmp_path, server, protocol, size=500, concurrency=1)
+        cell.run()
+        cell.holds()
+        assert cell.ledger()["set"]["rejected"] == {"unanswered": 1}
+
+
+def test_an_endpoint_that_asks_for_more_patience_than_there_is(tmp_path):
+    faults = [{"fault": "429", "after": 5, "retry_after": 7200}]
+    with servers.start(write="response", faults=faults) as server:
+        cell = Cell(tmp_path, server, "openai", patience=60.0)
+        with pytest.raises(UserError, match=r"asks to wait 2h00m .* longer than the patience"):
+            cell.run()
+        cell.adds_up()
+
+
+def test_what_decides_a_reply_is_in_its_fingerprint():
+    usual = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 9}
+    entry = {"backend": "vllm", "model": "m", "sampling": usual}
+
+    def asked(replies="text", **more):
+        return instances.parameters(entry | more, replies)
+
+    assert asked() == usual  # on every backend, so that a model has one fingerprint
+    assert asked(sampling=usual | {"stop": True, "seeded": False}) == usual
+    for change in (
+        {"sampling": usual | {"stop": False}},
+        {"sampling": usual | {"seeded": True}},
+        {"engine": {"quantization": "fp8"}},
+        {"extra": {"reasoning_effort": "low"}},
+        {"replies": "json", "structured": "json_schema"},
+    ):
+        assert asked(**change) != usual, change
+    speed = {"gpu_memory_utilization": 0.8, "enforce_eager": True}
+    assert asked(engine=speed, base_url="x", mode="batch", price={}) == usual

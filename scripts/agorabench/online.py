@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-import math
 import signal
 import time
 from collections import deque
@@ -28,10 +27,10 @@ class Online:
     """The backend object of a Provider asked online; see backends/__init__.py.
 
     A request that fails in a way that can pass is tried again, later and with fewer at a time.
-    After `TRIES` failures, if others were answered since the first of them, it is given up. The work stops,
-    once what is under way has come in, when nobody was answered for `patience` seconds, when the
-    provider says that nothing will be, when the budget is used up, or at Ctrl-C and SIGTERM; a
-    second signal does not wait.
+    After `TRIES` failures, if others were answered since the first of them, it is given up. The
+    work stops, once what is under way has come in, when nobody was answered for `patience` seconds,
+    when the provider says that nothing will be, when the budget is used up, or at Ctrl-C and
+    SIGTERM; a second signal does not wait.
 
     Args:
         provider: a provider.Provider.
