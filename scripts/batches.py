@@ -12,7 +12,6 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-import yaml
 from agorabench import config, faults
 from agorabench.errors import UserError, run
 from agorabench.submissions import remembered
@@ -24,8 +23,7 @@ def main(argv=None):
     parser.add_argument("--journals", default="journal", help="folder of the journals")
     parser.add_argument("--cancel", action="store_true", help="have them end now")
     args = parser.parse_args(argv)
-    text = Path(args.config).read_text(encoding="utf-8")
-    generators = config.check(yaml.safe_load(text), files_too=False)["generators"]
+    generators = config.read(args.config)["generators"]
     clients = {}
     for path in sorted(Path(args.journals).rglob("*.batches")):
         name = path.parent.parent.name  # {domain}/{method}/{generator}/{prompt}/seed1.batches

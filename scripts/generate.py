@@ -102,10 +102,9 @@ def settings(args):
     """The generator's whole entry, and the config it is from, or {} where none was given."""
     if not args.config:
         return args.entry, {}
-    import yaml
-    from agorabench.config import check
+    from agorabench.config import read
 
-    config = check(yaml.safe_load(Path(args.config).read_text(encoding="utf-8")), files_too=False)
+    config = read(args.config)
     return args.entry | config["generators"][args.generator], config
 
 

@@ -15,9 +15,7 @@ import csv
 import os
 import re
 from collections import Counter, defaultdict
-from pathlib import Path
 
-import yaml
 from agorabench import config as configs
 from agorabench import estimates, jsonl
 from agorabench.errors import run
@@ -41,8 +39,7 @@ def main(argv=None):
     parser.add_argument("--table", required=True, help="the plan as CSV")
     args = parser.parse_args(argv)
 
-    text = Path(args.config).read_text(encoding="utf-8")
-    config = configs.check(yaml.safe_load(text), files_too=False)
+    config = configs.read(args.config)
     jobs = stale(config, args.snakefile, args.target)
     known = survey(config, jobs, args.threads)
     rows = forecast(config, jobs, known)

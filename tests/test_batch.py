@@ -900,7 +900,7 @@ def test_open_batches_of_another_model_are_not_mistaken(tmp_path):
         left(job, requests)
         job.entry["model"] = "gpt-4o"
         with pytest.raises(
-            UserError, match="open batches of model 'gpt-4o-mini', and .* 'gpt-4o' now"
+            UserError, match=r"open batches of model 'gpt-4o-mini', and .* 'gpt-4o' now"
         ):
             job.run(requests)
         job.entry["model"] = "gpt-4o-mini"

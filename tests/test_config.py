@@ -758,3 +758,13 @@ def test_importing_it_imports_nothing_heavy():
         name for name in roots if not name.startswith("_") and name not in sys.stdlib_module_names
     }
     assert ours == {"agorabench"}
+
+
+def test_a_small_number_survives_the_way_through_json(tmp_path):
+    """Scripts read the config that the Snakefile has written down, where 1e-05 is a number."""
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text(encoding="utf-8"))
+    config["students"]["mini"]["recipe"]["learning_rate"] = 1.0e-5
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    assert "1e-05" in file.read_text()
+    assert module.read(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5
