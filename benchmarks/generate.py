@@ -371,6 +371,7 @@ def ours(url, count, concurrency, folder):
         "length_key": "auto",
         "concurrency": concurrency,
         "timeout": 600,
+        "patience": 1800,
         "price": {"input": 0.15, "output": 0.6, "batch": 0.5},
         "max_usd": None,
         "batch": {"requests": 50_000, "bytes": 200_000_000, "tokens": 2_000_000, "poll": 30},
