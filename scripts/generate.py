@@ -78,10 +78,11 @@ def main(argv=None):
         replies=args.replies,
     )
     place = Path(args.journal)
+    journals = place.parents[min(4, len(place.parents) - 1)]  # .../{domain}/{method}/{generator}/..
     label = f"{args.method} {args.domain}, {place.parent.parent.name}"
     with (
         opened(
-            args.generator, entry, config, place, place.parents[4],
+            args.generator, entry, config, place, journals,
             threads=args.threads, batch_size=args.batch_size,
         ) as (journal, backend),
         Progress(label, args.size, "valid") as bar,

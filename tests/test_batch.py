@@ -883,14 +883,20 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
         left(job, requests)
         job.entry["mode"] = "online"
         provider = import_module("agorabench.backends.openai").provider(job.entry)
-        with Journal(job.state.with_suffix(".jsonl")) as journal:
-            backend = provider_backend(provider, state=job.state)
+        books = budget.Budget(
+            job.state.with_suffix(".jsonl"), tmp_path, {"strong": job.entry}, "strong"
+        )
+        with books, Journal(job.state.with_suffix(".jsonl")) as journal:
+            backend = provider_backend(provider, budget=books, state=job.state)
             for rows in backend.complete(deque()):
                 journal.add(rows)
             backend.close()
         holds(job, requests)
         assert server.books()["billed"] == {"batch": 6}
         assert not job.open()
+        # At the price of a batch, whatever the mode is now.
+        assert books.spent == pytest.approx(budget.spent(job.journal(), job.entry["price"]))
+        assert books.spent > 0
 
 
 def test_open_batches_of_another_model_are_not_mistaken(tmp_path):

@@ -218,7 +218,7 @@ def test_a_request_waits_for_those_under_way_and_fails_where_there_are_none(tmp_
         mine.settle(asked(2), {"usage": {"input": 70, "output": 500}})
         mine.settle(asked(3), {"usage": {"input": 70, "output": 500}})
         with pytest.raises(
-            UserError, match=r"max_usd of generator 'a' allows 0\.00 USD: 0\.00 are"
+            UserError, match=r"max_usd of generator 'a' allows 0\.0027 USD: 0\.0022 are"
         ):
             mine.reserve(asked(4))
 

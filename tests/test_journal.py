@@ -84,3 +84,28 @@ def test_a_second_writer_waits_for_the_first(tmp_path):
         journal.add([row(1), row(2)])
     assert other.communicate(timeout=30)[0] == b"2\n"
     assert os.path.getsize(path) > 0
+
+
+@pytest.mark.parametrize("call", ["fsync", "write"])
+def test_a_disk_that_takes_no_more_is_told_in_a_sentence(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with (
+        pytest.raises(UserError, match="cannot be written: No space left"),
+        Journal(tmp_path / "j") as journal,
+    ):
+        if call == "fsync":
+            monkeypatch.setattr("os.fsync", full)
+        else:
+            journal._file = type("Full", (), {"write": full, "close": journal._file.close})()
+        journal.add([row("a")])
+
+
+def test_rows_of_a_batch_are_on_disk_at_once(tmp_path, monkeypatch):
+    """Others are synced beside the work; a batch is forgotten right after its rows are added."""
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(file))
+    with Journal(tmp_path / "j") as journal:
+        journal.add([row("a") | {"mode": "batch"}])
+        assert synced

@@ -165,10 +165,13 @@ class Batches:
         return False
 
     def _settle(self, request, row):
+        if not self.budget:
+            return
         if request and request["fingerprint"] in self._reserved:
             self._reserved.remove(request["fingerprint"])
-            if self.budget:
-                self.budget.settle(request, row)
+            self.budget.settle(request, row)
+        elif row:  # of a batch that an earlier run has made
+            self.budget.charge(row)
 
     # The life of a batch
 
@@ -335,9 +338,10 @@ class Batches:
                 self._answered += 1
             else:
                 row = self._failure(batch, key, request, fault, before)
+            row |= {"mode": "batch"}
             self._settle(request, row)
             if new or "fault" not in row:
-                self._rows.append(row | {"mode": "batch"})
+                self._rows.append(row)
         self._failures, self._full = 0, None
         self._tokens = min(2 * self._tokens, self._most)
         if look.state == "cancelled":

@@ -31,6 +31,11 @@ def usd(usage, price, batch=False):
     return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
 
 
+def dollars(amount):
+    """USD as text, with as many digits as it takes."""
+    return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}"
+
+
 def most(request, entry):
     """The most tokens that a request can take, as usage."""
     size = sum(len(message["content"].encode()) for message in request["messages"])
@@ -114,21 +119,30 @@ class Budget:
         if self._amounts:
             return False
         raise UserError(
-            f"{self.limit[0]} allows {self.limit[1]:.2f} USD: {self.limit[2]:.2f} are spent, "
-            f"{self.limit[3]:.2f} are held by other jobs, and the next request could cost "
-            f"{amount:.4f}; raise it, and the same command goes on from there"
+            f"{self.limit[0]} allows {dollars(self.limit[1])} USD: {dollars(self.limit[2])} are "
+            f"spent, {dollars(self.limit[3])} are held by other jobs, and the next request could "
+            f"cost {dollars(amount)}, as max_tokens is {self.entry['sampling']['max_tokens']}; "
+            "raise the limit, and the same command goes on from there"
         )
 
     def settle(self, request, row):
         """A request has ended with `row` (None: it was given up); what it cost is spent."""
         amount = self._amounts.pop(request["fingerprint"])
         cost = 0.0
-        if usage := row and (row.get("usage") or row.get("most")):
-            cost = usd(usage, self.entry["price"], self.entry["mode"] == "batch")
+        if row and (row.get("usage") or row.get("most")):
+            cost = spent([row], self.entry["price"])
         elif row and "fault" not in row:
             cost = amount  # a reply whose provider told no usage
         self.under_way -= amount
         self.free += amount - cost
+        self.spent += cost
+        if self.clock() - self.told > EVERY:
+            self._sync(0.0)
+
+    def charge(self, row):
+        """A row has come in, of a batch of an earlier run, for which nothing was set aside."""
+        cost = spent([row], self.entry["price"])
+        self.free -= cost
         self.spent += cost
         if self.clock() - self.told > EVERY:
             self._sync(0.0)

@@ -273,7 +273,9 @@ def _hint(text):
     if not math.isfinite(number):
         return ""
     if "e" in text.lower():
-        return f"; YAML takes it for text, write {number!r}"
+        digits, _, power = repr(number).partition("e")
+        told = f"{digits if '.' in digits else digits + '.0'}e{power}" if power else digits
+        return f"; YAML takes it for text, write {told}"
     return "; nested values of --config are text, put them in a file and name it by --configfile"
 
 

@@ -121,8 +121,8 @@ class Online:
         self._send(queue)
         if not self._rows and (self._tasks or not self._stop):
             timer = None
-            if not self._stop and (queue or self._later):
-                due = self.pace.held if queue else max(self.pace.held, self._later[0][0])
+            if not self._stop and not self.pace.full(len(self._tasks)) and (queue or self._later):
+                due = self.pace.due if queue else max(self.pace.due, self._later[0][0])
                 pause = due - self.clock()
                 # With nothing under way nobody else will wake it, though the time has just come.
                 if pause > 0 or not self._tasks:
@@ -150,6 +150,7 @@ class Online:
                     heapq.heappush(self._later, due)
                     return
             self._tasks.add(self._loop.create_task(self._ask(request, state)))
+            self.pace.sent()
 
     async def _ask(self, request, state):
         sent = self.clock()
@@ -162,6 +163,7 @@ class Online:
                 self._need = max(self._need, usage["input"] + usage["output"])
             self.pace.answered(headers, self._need)
             self._answered = self.clock()
+            self.pace.took(self._answered - sent)
             self._replies += 1
         except faults.Passing as fault:
             row = self._again(fault, request, state, sent)

@@ -12,6 +12,8 @@ import time
 from datetime import datetime
 
 START = 32  # requests under way at first
+SPREAD = 0.5  # of an answer's time
+BURST = 0.005  # seconds; what was not sent in so long is caught up
 LONGEST = 60.0  # seconds, longest pause without word from the provider
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Names of the limits in headers: OpenAI's and those of whoever speaks its protocol, Anthropic's.
@@ -27,7 +29,9 @@ LIMITS = (
 class Pace:
     """The window of requests under way, and the time before which none may be sent.
 
-    Times are seconds on `clock`. At most `most` are ever under way.
+    Times are seconds on `clock`. At most `most` are ever under way. Where many could be sent at
+    once, they are spread over half of the time that an answer takes: sent together they would be
+    answered together, and wait for each other here, round after round.
     """
 
     def __init__(self, most, clock=time.monotonic, draw=random.random):
@@ -36,10 +40,29 @@ class Pace:
         self.growing = True  # no refusal yet
         self.held = self.cut = clock()
         self.refusals = 0  # since the last answer
+        self.latency = 0.0  # of the answers, smoothed
+        self.turn = self.held  # when the next may be sent, after the last
+
+    def full(self, under_way):
+        """Whether as many are under way as may be."""
+        return under_way >= int(self.window)
+
+    @property
+    def due(self):
+        """When one more may be sent, if there is room."""
+        return max(self.held, self.turn)
 
     def room(self, under_way):
         """Whether one more may be sent now."""
-        return under_way < int(self.window) and self.clock() >= self.held
+        return not self.full(under_way) and self.clock() >= self.due
+
+    def sent(self):
+        """One more is under way."""
+        self.turn = max(self.turn, self.clock() - BURST) + SPREAD * self.latency / self.window
+
+    def took(self, seconds):
+        """An answer took so long."""
+        self.latency += (seconds - self.latency) / 10 if self.latency else seconds
 
     def answered(self, headers, need):
         """An answer came; `need` is the number of tokens that a request takes."""

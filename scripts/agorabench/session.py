@@ -33,7 +33,10 @@ def begin(config, generators=(), folder=".", warm=False):
     if not _lock(folder, "run", fcntl.LOCK_EX):
         raise UserError(f"another snakemake run is at work in {place}")
     if not _lock(folder, "jobs", fcntl.LOCK_EX):
-        raise UserError(f"a job of an earlier, killed run is still at work in {place}")
+        raise UserError(
+            f"a job of an earlier, killed run is still at work in {place}, asking and paying if it "
+            "is a generation; wait until it has ended, or end it (pkill -f scripts/)"
+        )
     _held.pop().close()  # free for this run's own jobs
     preflight({name: config["generators"][name] for name in generators})
     Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
