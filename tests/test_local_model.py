@@ -1,6 +1,7 @@
 """A tiny real model: how it is sampled, trained and prompted."""
 
 import json
+from collections import deque
 
 import mini
 import predict
@@ -108,7 +109,7 @@ def test_requests_come_back_in_batches_with_their_fingerprints(model):
         }
         for number in range(5)
     ]
-    batches = list(generator.complete(requests))
+    batches = list(generator.complete(deque(requests)))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     found = [reply["fingerprint"] for batch in batches for reply in batch]
     assert found == [request["fingerprint"] for request in requests]

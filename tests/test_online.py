@@ -266,7 +266,7 @@ def test_a_fault_of_ours_is_not_taken_for_an_answer(tmp_path, monkeypatch):
         with pytest.raises(AssertionError, match="unthought of"):
             cell.run()
         cell.adds_up()
-        assert cell.ledger()["replies"] == cell.received() > 30
+        assert cell.ledger()["replies"] == cell.received() >= 30
 
 
 # Death
