@@ -45,6 +45,24 @@ def test_ten_thousand_exactly_and_in_order(tmp_path, protocol, method):
     assert len(rows) == 10_000 + rejected.total() and rejected.total() in (0, *range(400, 700))
 
 
+@pytest.mark.slow
+@BOTH
+def test_ten_thousand_in_batches_are_those_asked_online(tmp_path, protocol):
+    """In several batches for a wave; but for the word that they came in one, the same rows."""
+    batch = {"requests": 3000, "poll": 0.05}
+    with servers.start(write="instance", invalid=0.02) as server:
+        cells = [
+            Cell(tmp_path / mode, server, protocol, "instance", size=10_000, mode=mode, batch=batch)
+            for mode in ("online", "batch")
+        ]
+        online, batched = ([dict(row) for row in cell.run()] for cell in cells)
+        books = server.books()
+    assert {row.pop("mode") for row in batched} == {"batch"}
+    assert batched == online
+    assert sum(row["verdict"] == "valid" for row in batched) == 10_000
+    assert books["billed"] == {"online": len(online), "batch": len(batched)}
+
+
 @BOTH
 @pytest.mark.parametrize("method", ["response", "instance"])
 def test_the_same_bytes_at_any_concurrency(tmp_path, protocol, method):
