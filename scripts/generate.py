@@ -94,9 +94,10 @@ def main(argv=None):
         try:
             instances.generate(backend, args.generation.get("first_wave", FIRST_WAVE))
         finally:
-            told = account(journal, instances.rows, entry.get("price"))
+            rows = instances.rows
+            told = account(journal, rows, entry.get("price"))
             jsonl.write_json(place.with_suffix(".ledger.json"), told)
-    jsonl.write(args.output, instances.rows)
+    jsonl.write(args.output, rows)
 
 
 def settings(args):

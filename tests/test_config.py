@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 from agorabench import config as module
+from agorabench import schema as schemas
 from agorabench.config import check
 from agorabench.errors import UserError
 from conftest import ROOT
@@ -314,12 +315,12 @@ def test_fault_of_form(project, edits, sentence):
 
 @pytest.mark.parametrize("edits", [edits for edits, _ in SCHEMA_FAULTS.values()], ids=SCHEMA_FAULTS)
 def test_jsonschema_refuses_it_too(edits):
-    validator = jsonschema.Draft202012Validator(module.schema())
+    validator = jsonschema.Draft202012Validator(schemas.schema())
     assert not validator.is_valid(edited(edits))
 
 
 def test_jsonschema_accepts_what_passes(project):
-    validator = jsonschema.Draft202012Validator(module.schema())
+    validator = jsonschema.Draft202012Validator(schemas.schema())
     validator.validate(yaml.safe_load(COMPLETE))
     validator.validate(check(yaml.safe_load(COMPLETE), (), project))
 
@@ -675,7 +676,7 @@ def properties(rule, path=()):
 
 
 def test_the_schema_is_a_schema():
-    jsonschema.Draft202012Validator.check_schema(module.schema())
+    jsonschema.Draft202012Validator.check_schema(schemas.schema())
 
 
 def test_the_schema_uses_only_keywords_that_config_reads():
@@ -701,21 +702,21 @@ def test_the_schema_uses_only_keywords_that_config_reads():
                 yield from keywords(each)
 
     schema = {
-        key: inner for key, inner in module.schema().items() if key not in ("$schema", "$defs")
+        key: inner for key, inner in schemas.schema().items() if key not in ("$schema", "$defs")
     }
     used = set(keywords(schema))
-    for rule in module.schema()["$defs"].values():
+    for rule in schemas.schema()["$defs"].values():
         used |= set(keywords(rule))
     assert used - known == set()
 
 
 def test_every_key_is_described_and_in_the_readme():
     readme = (ROOT / "config/README.md").read_text()
-    found = list(properties(module.schema()))
+    found = list(properties(schemas.schema()))
     assert len(found) > 60
     for path, rule in found:
         while "description" not in rule and "$ref" in rule:
-            rule = module.schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+            rule = schemas.schema()["$defs"][rule["$ref"].rpartition("/")[2]]
         assert rule.get("description", "").endswith("."), path
         rows = [row for row in readme.splitlines() if row.startswith("| `")]
         assert any(
@@ -726,8 +727,8 @@ def test_every_key_is_described_and_in_the_readme():
 
 def test_the_readme_holds_the_table_as_the_schema_makes_it():
     readme = (ROOT / "config/README.md").read_text()
-    renew = "run: PYTHONPATH=scripts python -m agorabench.config"
-    assert readme.endswith(f"{module.TABLE}\n{module.table()}"), renew
+    renew = "run: PYTHONPATH=scripts python -m agorabench.schema"
+    assert readme.endswith(f"{schemas.TABLE}\n{schemas.table()}"), renew
 
 
 # Its cost: the Snakefile pays it at every call, on a cluster in every job.
@@ -735,7 +736,7 @@ def test_the_readme_holds_the_table_as_the_schema_makes_it():
 
 def test_it_is_fast(project):
     def cost():
-        module.schema.cache_clear()
+        schemas.schema.cache_clear()
         start = time.perf_counter()
         check(config, [FILE], project)
         return time.perf_counter() - start

@@ -7,7 +7,6 @@ less. What a request may cost is bounded by the length of its prompt and by max_
 """
 
 import fcntl
-import json
 import math
 import time
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from agorabench import jsonl
 from agorabench.errors import UserError
+from agorabench.journal import peek
 
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 # Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
@@ -176,9 +176,7 @@ class Budget:
     def _read(self, path, generator):
         """The books of a journal: what its rows cost."""
         price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
-        with open(path, "rb") as lines:
-            rows = (json.loads(line) for line in lines if line.endswith(b"\n"))
-            return {"generator": generator, "spent": spent(rows, price), "held": 0.0}
+        return {"generator": generator, "spent": spent(peek(path), price), "held": 0.0}
 
     @contextmanager
     def _books(self):

@@ -1,31 +1,21 @@
 """Check the configuration before the DAG is built, and fill in its defaults.
 
-The schema, config/schema.yaml, describes every key once. This module reads the part of JSON Schema
-that it uses, itself: importing jsonschema takes longer than all of the rest, and its errors would
-have to be reworded anyway; the tests hold both to the same verdicts. What a schema cannot say
-(names that refer to each other, files) is checked after it.
-
-This renews the table of keys in config/README.md after an edit of the schema:
-
-    PYTHONPATH=scripts python -m agorabench.config
+Its form is that of agorabench.schema. What a schema cannot say (names that refer to each other,
+files) is checked here.
 """
 
 import json
-import math
-import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from agorabench import prompts
 from agorabench.backends import dataset
 from agorabench.errors import UserError
 from agorabench.grid import NO_PROMPT
+from agorabench.schema import Fault, conform, load, loader, refuse_key, schema, show, unknown
 from agorabench.validation import VALIDATORS
 
-CONFIG = Path(__file__).resolve().parent.parent.parent / "config"
 ABSENT = object()
-TABLE = "<!-- Made from schema.yaml by: PYTHONPATH=scripts python -m agorabench.config -->\n"
 BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
 MODELS = "resources/models"
 
@@ -49,24 +39,6 @@ OWNED = [
 ]
 LOCAL = ("transformers", "vllm")  # backends that load a model themselves
 
-KINDS = {
-    "object": ("a mapping", lambda value: isinstance(value, Mapping)),
-    "array": ("a list", lambda value: isinstance(value, list)),
-    "string": ("text", lambda value: isinstance(value, str)),
-    "boolean": ("true or false", lambda value: isinstance(value, bool)),
-    "null": ("null", lambda value: value is None),
-    "integer": ("a whole number", lambda value: type(value) is int),
-    "number": ("a number", lambda value: type(value) in (int, float) and math.isfinite(value)),
-}
-
-
-class Fault(Exception):
-    """A fault at a key path of the config; `at` is the key to look for in the files, if another."""
-
-    def __init__(self, path, text, at=None):
-        super().__init__(text)
-        self.path, self.text, self.at = path, text, path if at is None else at
-
 
 def check(config, files=(), root=".", files_too=True):
     """Check a config and fill in the defaults of its schema.
@@ -89,7 +61,7 @@ def check(config, files=(), root=".", files_too=True):
     try:
         if files_too:
             _refuse_repeated_keys(files, root)
-        config = _conform(config, schema(), ())
+        config = conform(config, schema())
         _check_references(config)
         if files_too:
             _check_files(config, root)
@@ -104,179 +76,7 @@ def read(file):
 
     JSON is read as such: to YAML its 1e-05 is text.
     """
-    return check(_load(file), [file], files_too=False)
-
-
-@cache
-def schema():
-    """The parsed config/schema.yaml."""
-    return _load(CONFIG / "schema.yaml")
-
-
-# The schema
-
-
-def _conform(value, rule, path):
-    """Return `value` with the defaults of `rule` (a JSON Schema) filled in, or raise a Fault."""
-    rule = _resolve(rule)
-    if "oneOf" in rule:
-        rule = _branch(value, [_resolve(branch) for branch in rule["oneOf"]], path)
-    if "const" in rule:  # a branch was chosen by it
-        return value
-    _check_kind(value, rule, path)
-    if isinstance(value, Mapping):
-        return _conform_mapping(value, rule, path)
-    if isinstance(value, list):
-        if not value and rule.get("minItems"):
-            raise Fault(path, "must name at least one")
-        if rule.get("uniqueItems"):
-            _refuse_repeated(value, path)
-        return [_conform(item, rule["items"], path) for item in value]
-    _check_scalar(value, rule, path)
-    # 1 and 1.0 are one number: they must not differ in a fingerprint or make anything stale.
-    kinds = rule.get("type", ())
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    return float(value) if "number" in kinds and type(value) is int else value
-
-
-def _conform_mapping(value, rule, path):
-    known = rule.get("properties", {})
-    others = rule.get("additionalProperties", True)
-    names = _resolve(rule.get("propertyNames", {}))
-    for key in value:
-        if not isinstance(key, str):
-            raise Fault(path, f"the key {_show(key)} must be text: quote it", (*path, key))
-        if key in known:
-            continue
-        if others is False:
-            _refuse_key(key, list(known), path)
-        if "enum" in names and key not in names["enum"]:
-            _refuse_key(key, names["enum"], path, names["title"])
-        _check_scalar(key, names, path, (*path, key))
-    for key in rule.get("required", ()):
-        if key not in value:
-            raise Fault(path, f"missing key '{key}'")
-    if not value and rule.get("minProperties"):
-        raise Fault(path, "must have at least one entry")
-    filled = {}
-    for key, item in value.items():
-        inner = known.get(key, others)
-        filled[key] = item if inner is True else _conform(item, inner, (*path, key))
-    for key, inner in known.items():
-        if key not in filled and "default" in (inner := _resolve(inner)):
-            filled[key] = _conform(inner["default"], inner, (*path, key))
-    return filled
-
-
-def _resolve(rule):
-    """Follow a $ref to one of the schema's own $defs; keys beside it win."""
-    while "$ref" in rule:
-        target = schema()["$defs"][rule["$ref"].removeprefix("#/$defs/")]
-        rule = {**target, **{key: part for key, part in rule.items() if key != "$ref"}}
-    return rule
-
-
-def _branch(value, branches, path):
-    """The branch of a oneOf that `value` means.
-
-    A branch is known by the first key that it requires and, if that has one, by its const.
-    """
-    if not isinstance(value, Mapping):
-        raise Fault(path, f"must be a mapping, not {_show(value)}")
-    possible = {}
-    for branch in branches:
-        head = branch["required"][0]
-        const = _resolve(branch["properties"][head]).get("const")
-        if head in value and const in (None, value[head]):
-            return branch
-        possible.setdefault(head, []).append(const)
-    for head, consts in possible.items():
-        if head in value:
-            raise Fault((*path, head), _unknown(head, value[head], consts))
-    for key in value:
-        known = list(dict.fromkeys(key for branch in branches for key in branch["properties"]))
-        if key not in known:
-            _refuse_key(key, known, path)
-    raise Fault(path, f"missing key {' or '.join(map(repr, possible))}")
-
-
-def _check_kind(value, rule, path):
-    kinds = rule.get("type")
-    if kinds is None:
-        return
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if not any(KINDS[kind][1](value) for kind in kinds):
-        text = f"must be {' or '.join(KINDS[kind][0] for kind in kinds)}, not {_show(value)}"
-        if isinstance(value, str) and {"number", "integer"} & set(kinds):
-            text += _hint(value)
-        raise Fault(path, text)
-
-
-def _check_scalar(value, rule, path, at=None):
-    if "enum" in rule and value not in rule["enum"]:
-        raise Fault(path, _unknown(rule.get("title", path[-1]), value, rule["enum"]))
-    text = isinstance(value, str)
-    if (
-        text
-        and "pattern" in rule
-        and not re.search(rule["pattern"].removesuffix("$") + r"\Z", value)
-    ):
-        raise Fault(path, f"{_show(value)} is not {rule['title']}", at)
-    if value == "" and rule.get("minLength"):
-        raise Fault(path, "must not be empty")
-    if isinstance(value, (int, float)):
-        for word, wrong, sentence in (
-            ("minimum", lambda limit: value < limit, "at least"),
-            ("exclusiveMinimum", lambda limit: value <= limit, "more than"),
-            ("maximum", lambda limit: value > limit, "at most"),
-            ("exclusiveMaximum", lambda limit: value >= limit, "less than"),
-        ):
-            if word in rule and wrong(rule[word]):
-                raise Fault(path, f"must be {sentence} {rule[word]}, not {_show(value)}")
-
-
-def _refuse_repeated(items, path):
-    for index, item in enumerate(items):
-        if item in items[:index]:
-            raise Fault(path, f"{_show(item)} is given twice")
-
-
-def _refuse_key(key, known, path, title="key"):
-    import difflib
-
-    close = difflib.get_close_matches(key, known, 1)
-    guess = f" did you mean '{close[0]}'?" if close else ""
-    text = f"unknown {title} '{key}';{guess} known: {', '.join(known)}"
-    raise Fault(path, text, (*path, key))
-
-
-def _unknown(kind, name, known):
-    return f"unknown {kind} {_show(name)}; known: {', '.join(known)}"
-
-
-def _show(value):
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "null"
-    if isinstance(value, (Mapping, list)):
-        return "a mapping" if isinstance(value, Mapping) else "a list"
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _hint(text):
-    """Why a number is text: YAML 1.1 takes 2e-3 for it, and so does Snakemake inside --config."""
-    try:
-        number = float(text)
-    except ValueError:
-        return ""
-    if not math.isfinite(number):
-        return ""
-    if "e" in text.lower():
-        digits, _, power = repr(number).partition("e")
-        told = f"{digits if '.' in digits else digits + '.0'}e{power}" if power else digits
-        return f"; YAML takes it for text, write {told}"
-    return "; nested values of --config are text, put them in a file and name it by --configfile"
+    return check(load(file), [file], files_too=False)
 
 
 # Names that refer to each other
@@ -297,7 +97,7 @@ def _check_references(config):
         for name in names:
             if name not in VALIDATORS:
                 path = ("generation", "validators", domain)
-                raise Fault(path, _unknown("validator", name, VALIDATORS))
+                raise Fault(path, unknown("validator", name, VALIDATORS))
     for name, generator in config["generators"].items():
         for key in generator.get("extra", ()):
             if key in OWNED:
@@ -310,7 +110,7 @@ def _check_references(config):
         if (source := benchmark["shots_from"]) and source.startswith(BUILT):
             built = {f"{BUILT}seeds/{d}/{m}.jsonl" for d, ms in config["seeds"].items() for m in ms}
             if source not in built:
-                text = _unknown("file", source, sorted(built))
+                text = unknown("file", source, sorted(built))
                 raise Fault((*path, "shots_from"), f"{text} (made from seeds)")
     for domain, methods in config["seeds"].items():
         for method, source in methods.items():
@@ -328,7 +128,7 @@ def _check_part(config, path, part):
         name = chosen["generator"]
         asked = [known for known, g in config["generators"].items() if g["backend"] != "dataset"]
         if name not in asked:
-            raise Fault((*path, "classify", "generator"), _unknown("generator", name, asked))
+            raise Fault((*path, "classify", "generator"), unknown("generator", name, asked))
 
 
 def _check_mini(config):
@@ -338,16 +138,16 @@ def _check_mini(config):
 
         for name, recipe in config["mini"].items():
             if not isinstance(recipe, Mapping):
-                raise Fault(("mini", name), f"must be a mapping, not {_show(recipe)}")
+                raise Fault(("mini", name), f"must be a mapping, not {show(recipe)}")
             for key in recipe:
                 if key not in (known := models.recipe_keys(name)):
-                    _refuse_key(key, list(known), ("mini", name))
+                    refuse_key(key, list(known), ("mini", name))
     for name, benchmark in config["benchmarks"].items():
         if "source" in benchmark["source"]:
             from agorabench.mini import world
 
             if name not in world.BENCHMARKS:
-                raise Fault(("benchmarks",), _unknown("mini benchmark", name, world.BENCHMARKS))
+                raise Fault(("benchmarks",), unknown("mini benchmark", name, world.BENCHMARKS))
 
 
 def _check_experiment(config, path, experiment):
@@ -356,7 +156,7 @@ def _check_experiment(config, path, experiment):
             continue  # data sets only, which are asked nothing
         for name in experiment[axis]:
             if name not in config[axis]:
-                text = _unknown(axis.removesuffix("s"), name, config[axis])
+                text = unknown(axis.removesuffix("s"), name, config[axis])
                 raise Fault((*path, axis), text)
     for name in experiment["prompts"]:
         replies = config["prompts"].get(name, {}).get("replies")
@@ -490,7 +290,7 @@ def _check_model(config, root, model, path):
     if folder != MODELS:
         raise Fault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
     if name not in config["mini"]:
-        raise Fault(path, _unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"])))
+        raise Fault(path, unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"])))
 
 
 def _check_pairs(root, file, path, least=1, answered=True):
@@ -552,7 +352,7 @@ def _refuse_repeated_keys(files, root):
 
     for file in files:
         try:
-            tree = yaml.compose((root / file).read_text(encoding="utf-8"), Loader=_loader())
+            tree = yaml.compose((root / file).read_text(encoding="utf-8"), Loader=loader())
         except (OSError, yaml.YAMLError):
             continue  # Snakemake has read it, perhaps as JSON, which YAML resembles but is not
         if found := _repeated(tree):
@@ -588,7 +388,7 @@ def _holders(at, config, files, root):
     wanted = _at(config, at)
     found = {}
     for file in files:
-        held = _at(_load(root / file), at)
+        held = _at(load(root / file), at)
         both = isinstance(held, Mapping) and isinstance(wanted, Mapping)
         if held is not ABSENT and (both or held == wanted):
             found[_name(file, root)] = None
@@ -606,62 +406,3 @@ def _at(config, path):
 def _name(file, root):
     path = (root / file).absolute()
     return str(path.relative_to(root.absolute()) if path.is_relative_to(root.absolute()) else file)
-
-
-def _load(file):
-    import yaml
-
-    text = Path(file).read_text(encoding="utf-8")
-    try:
-        return json.loads(text)
-    except ValueError:
-        return yaml.load(text, Loader=_loader())
-
-
-def _loader():
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is 10 times as fast
-
-
-# The table of keys in config/README.md
-
-
-def document(rule, path="", required=False):
-    """Yield (key path, kind, default, description), in Markdown, of every key in a schema."""
-    rule = _resolve(rule)
-    if path and "description" in rule:
-        default = rule.get("default", {})  # {} says no more than its own keys do
-        shown = "required" if required else "" if default == {} else f"`{json.dumps(default)}`"
-        yield f"`{path}`", _kind(rule), shown, rule["description"]
-    for branch in rule.get("oneOf", ()):
-        yield from document(branch, path)
-    for key, inner in rule.get("properties", {}).items():
-        yield from document(inner, f"{path}.{key}".strip("."), key in rule.get("required", ()))
-    if isinstance(inner := rule.get("additionalProperties"), Mapping):
-        label = rule["propertyNames"]["$ref"].rpartition("/")[2].upper()
-        yield from document(inner, f"{path}.{label}")
-
-
-def table():
-    """The Markdown table of all keys."""
-    rows = [("key", "is", "default", "meaning"), ("---",) * 4, *document(schema())]
-    return "".join(f"| {' | '.join(row)} |\n" for row in dict.fromkeys(rows))
-
-
-def _kind(rule):
-    if "enum" in rule or "const" in rule:
-        return ", ".join(f"`{word}`" for word in rule.get("enum", [rule.get("const")]))
-    kinds = rule.get("type", "object")
-    return " or ".join(KINDS[kind][0] for kind in ([kinds] if isinstance(kinds, str) else kinds))
-
-
-def main():
-    """Renew the table in config/README.md."""
-    readme = CONFIG / "README.md"
-    head, _, _ = readme.read_text(encoding="utf-8").partition(TABLE)
-    readme.write_text(f"{head}{TABLE}\n{table()}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,6 @@ the journal's own count is the provider's.
 import contextlib
 import fcntl
 import gc
-import json
 import os
 import sys
 import threading
@@ -20,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.jsonl import dumps
+from agorabench.jsonl import appended, dumps
 
 
 class Journal:
@@ -85,17 +84,12 @@ class Journal:
         self._file.seek(0)
         good = 0
         gc.disable()  # the rows hold no cycles, and looking for them takes longer than reading
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break  # torn: the writer died in the middle of this line
-            try:
-                self._keep(json.loads(line))
-            except (ValueError, TypeError, KeyError):
-                raise UserError(
-                    f"{self.path}, line {number}: not a journal row; move the file away or mend "
-                    "the line (rows after it would be lost if it were cut here)"
-                ) from None
-            good += len(line)
+        told = (
+            f"{self.path}, line {{}}: not a journal row; move the file away or mend the line (rows "
+            "after it would be lost if it were cut here)"
+        )
+        for row, good in appended(self._file, "fingerprint", told):  # noqa: B007, the last is used
+            self._keep(row)
         gc.freeze()
         gc.enable()
         self._file.truncate(good)
@@ -162,14 +156,7 @@ def peek(path):
     if not Path(path).exists():
         return
     with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                break  # torn, or being written
-            try:
-                row = json.loads(line)
-                row["fingerprint"]
-            except (ValueError, TypeError, KeyError):
-                raise UserError(f"{path}, line {number}: not a journal row") from None
+        for row, _ in appended(lines, "fingerprint", f"{path}, line {{}}: not a journal row"):
             yield row
 
 

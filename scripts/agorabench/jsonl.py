@@ -67,6 +67,31 @@ def read(path):
     return rows
 
 
+def appended(lines, key, told):
+    """Rows of a file that is only appended to: (row, bytes up to its end); a torn last line, which
+    its writer died in or is still writing, is left out.
+
+    Args:
+        lines: the file, open for reading bytes.
+        key: what every row has.
+        told: the sentence about a line that is no such row, with {} for its number.
+
+    Raises:
+        UserError: there is such a line.
+    """
+    end = 0
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            return
+        end += len(line)
+        try:
+            row = json.loads(line)
+            row[key]
+        except (ValueError, TypeError, KeyError):
+            raise UserError(told.format(number)) from None
+        yield row, end
+
+
 def read_json(path):
     """The value of a JSON file."""
     with open(path, encoding="utf-8") as file:

@@ -126,27 +126,26 @@ def remembered(path):
         UserError: a row is damaged.
     """
     batches, ids, good = {}, set(), 0
-    path = Path(path)
-    for number, line in enumerate(path.read_bytes().splitlines(True) if path.exists() else [], 1):
-        if not line.endswith(b"\n"):
-            break  # torn: the writer died in the middle of this line
-        try:
-            row = json.loads(line)
+    if not Path(path).exists():
+        return batches, ids, good
+    told = (
+        f"{path}, line {{}}: not a row about a batch; mend the line (moving the file away would "
+        "forget batches that are under way and paid for)"
+    )
+    with open(path, "rb") as lines:
+        for number, (row, good) in enumerate(jsonl.appended(lines, "name", told), 1):  # noqa: B007
             name = row["name"]
-            if row["event"] == "planned":
-                told = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
-                batches[name] = Batch(name, *told)
-            elif row["event"] == "submitted":
-                batches[name].id, batches[name].doubtful = row["id"], False
-                ids.add(row["id"])
-            else:
-                del batches[name]
-        except (ValueError, TypeError, KeyError):
-            raise UserError(
-                f"{path}, line {number}: not a row about a batch; mend the line (moving the file "
-                "away would forget batches that are under way and paid for)"
-            ) from None
-        good += len(line)
+            try:
+                if row["event"] == "planned":
+                    parts = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
+                    batches[name] = Batch(name, *parts)
+                elif row["event"] == "submitted":
+                    batches[name].id, batches[name].doubtful = row["id"], False
+                    ids.add(row["id"])
+                else:
+                    del batches[name]
+            except (TypeError, KeyError):
+                raise UserError(told.format(number)) from None
     return batches, ids, good
 
 
