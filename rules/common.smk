@@ -39,6 +39,7 @@ wildcard_constraints:
     reference=one_of(REFERENCES),
     benchmark=one_of(config["benchmarks"]),
     judge=one_of(grid.judges(config)),
+    metric=one_of(grid.measurements(config)),
     mini=one_of(name for name in config["mini"] if name not in ("tokenizer", "base")),
 
 
@@ -367,32 +368,30 @@ def rubrics(wildcards):
     ]
 
 
-def metrics(wildcards):
-    """The metrics as far as they decide the values of a set, and who measures each, as JSON."""
-    kept = {}
-    for name, chosen in config["intrinsic"].items():
-        if chosen["measure"] == "judged":
-            judge = chosen["judge"]
-            kept[name] = {key: chosen[key] for key in ("measure", "sample")}
-            kept[name]["by"] = config["generators"][judge]["model"]
-            kept[name]["assessments"] = expand(rules.assess.output, judge=judge, **wildcards)[0]
-        else:
-            spared = ("batch_size", "parameters", "gpus")
-            kept[name] = {key: value for key, value in chosen.items() if key not in spared}
-            kept[name]["by"] = chosen["model"]
-    return json.dumps(kept)
+def metrics():
+    """Every metric's judge, null where a model measures it, as JSON."""
+    entries = config["intrinsic"].items()
+    return json.dumps({name: chosen.get("judge") for name, chosen in entries}, sort_keys=True)
+
+
+def metric_entry(wildcards):
+    """A metric as far as it decides the values of a set, as JSON."""
+    spared = ("batch_size", "parameters", "gpus")
+    entries = config["intrinsic"][wildcards.metric].items()
+    return json.dumps({key: value for key, value in entries if key not in spared}, sort_keys=True)
 
 
 def metric_files(wildcards):
-    """Local files that the metrics need: assessments, weights and chat templates."""
-    found = {}
-    for chosen in config["intrinsic"].values():
-        if chosen["measure"] == "judged":
-            files = expand(rules.assess.output, judge=chosen["judge"], **wildcards)
-        else:
-            files = [*model_file(chosen["model"]), chosen.get("template")]
-        found |= dict.fromkeys(filter(None, files))
-    return list(found)
+    """Local files that a metric needs: weights and chat template."""
+    chosen = config["intrinsic"][wildcards.metric]
+    return [*model_file(chosen["model"]), *filter(None, [chosen.get("template")])]
+
+
+def measured_files():
+    """All metrics of generated sets that models measure."""
+    cells = dict.fromkeys(run.cell for run in RUNS)
+    names = grid.measurements(config)
+    return [f"results/intrinsic/{name}/{cell}.json" for name in names for cell in cells]
 
 
 def matrix(students=None):

@@ -3,8 +3,9 @@
 Needs: results/data/{cell}.jsonl; the judges, reward, base and embedding models of the config, and
        the judges' rubrics.
 Makes: results/assessments/{judge}/{cell}.jsonl (what a judge said of a sample of a set);
-       results/intrinsic/{cell}.json (every metric with its standard error) and .parquet (the values
-       of each example of the sample); results/tables/intrinsic.csv, all of them in one table.
+       results/intrinsic/{metric}/{cell}.json (a metric that a model of one's own measures, with its
+       standard error) and .parquet (the values of each example of the sample);
+       results/tables/intrinsic.csv, all metrics in one table, those that judges score too.
 """
 
 
@@ -45,10 +46,10 @@ rule measure:
         data=f"results/data/{CELL}.jsonl",
         files=metric_files,
     output:
-        metrics=f"results/intrinsic/{CELL}.json",
-        examples=f"results/intrinsic/{CELL}.parquet",
+        metric=f"results/intrinsic/{{metric}}/{CELL}.json",
+        examples=f"results/intrinsic/{{metric}}/{CELL}.parquet",
     log:
-        f"logs/measure/{CELL}.log",
+        f"logs/measure/{{metric}}/{CELL}.log",
     conda:
         "../envs/local.yaml"
     threads: 1
@@ -56,20 +57,21 @@ rule measure:
         **ask(gb=measuring_gb, minutes=measuring_minutes, gpus=measuring_gpus),
     params:
         version=1,
-        metrics=metrics,
+        entry=metric_entry,
         cell=CELL,
         config=session.CONFIG,
         sample_seed=config["seed"],
     shell:
         "python scripts/warm.py scripts/measure.py --data {input.data} --cell {params.cell}"
-        " --metrics {params.metrics:q} --config {params.config} --seed {params.sample_seed}"
-        " --output {output.metrics} --examples {output.examples} --threads {threads}"
+        " --metric {wildcards.metric} --entry {params.entry:q} --config {params.config}"
+        " --seed {params.sample_seed} --output {output.metric} --examples {output.examples} --threads {threads}"
         " 2>&1 | tee {log}"
 
 
 rule collect:
     input:
-        metrics=[f"results/intrinsic/{run.cell}.json" for run in RUNS],
+        measured=measured_files(),
+        assessments=assessment_files(),
         code=code("collect"),
     output:
         report(
@@ -83,6 +85,8 @@ rule collect:
         "../envs/local.yaml"
     params:
         matrix=matrix(),
+        metrics=metrics(),
     shell:
-        "python scripts/collect.py --matrix {params.matrix:q} --metrics results/intrinsic"
-        " --output {output} 2>&1 | tee {log}"
+        "python scripts/collect.py --matrix {params.matrix:q} --metrics {params.metrics:q}"
+        " --measured results/intrinsic --assessments results/assessments --output {output}"
+        " 2>&1 | tee {log}"

@@ -171,24 +171,24 @@ def assessing_minutes(wildcards):
     return 1440 if config["generators"][wildcards.judge].get("mode") == "batch" else 240
 
 
-def measuring(key):
-    """What each of the metrics' models has of a `key` of the config."""
-    return [chosen.get(key) or 0 for chosen in config["intrinsic"].values()]
+def measuring(wildcards, key):
+    """A number of the config about the model of a metric; 0 where there is none."""
+    return config["intrinsic"][wildcards.metric][key] or 0
 
 
 def measuring_gpus(wildcards):
-    """GPUs for the models of the metrics, which take turns."""
-    return max(measuring("gpus"), default=0)
+    """GPUs of a metric's model."""
+    return measuring(wildcards, "gpus")
 
 
 def measuring_gb(wildcards):
-    """Memory in GB: the largest model in float32, and its loading."""
-    return 6 + 4 * max(measuring("parameters"), default=0)
+    """Memory in GB: the model in float32, and its loading."""
+    return 6 + 4 * measuring(wildcards, "parameters")
 
 
 def measuring_minutes(wildcards):
-    """A generous guess: thousands of examples go through each model once."""
-    return 30 + 10 * sum(measuring("parameters"))
+    """A generous guess: thousands of examples go through the model once."""
+    return 30 + 10 * measuring(wildcards, "parameters")
 
 
 def scoring_gb(wildcards):

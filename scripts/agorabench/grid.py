@@ -164,6 +164,11 @@ def assessments(config, judge=None):
     ]
 
 
+def measurements(config):
+    """Names of the other intrinsic metrics, which a model measures without being asked."""
+    return [name for name in config["intrinsic"] if name not in assessments(config)]
+
+
 def rubrics(folder, domain):
     """Files that the question to a judge is made of: the prompt, and the domain's rubric."""
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]

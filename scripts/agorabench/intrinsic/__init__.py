@@ -1,12 +1,13 @@
 """Intrinsic metrics of a generated set: one module per kind of measure, found by its name.
 
-A module of this package that measures offers
+A module of this package that measures with a model offers
 
-    MODEL                  keys of a metric's config entry that say what is loaded
-    load(threads, **keys)  -> what measures; metrics with the same keys share it
-    measure(loaded, entry, pairs)  -> Measured
+    load(entry, threads)                    -> what measures
+    measure(loaded, entry, pairs, advance)  -> Measured
 
-where `entry` is the metric's, with its "name", and pairs are {"id", "instruction", "response"}.
+where `entry` is the metric's, with its "name", pairs are {"id", "instruction", "response"}, and
+advance is called with how many of them are done. What judges said of a set is measured by `judged`,
+which needs no model.
 """
 
 import math
@@ -24,7 +25,7 @@ class Measured:
 
     Attributes:
         value, standard_error: in the metric's own unit.
-        n: examples that have a value.
+        n, without: examples that have a value, and those that have none.
         values: of each example, None where it has none; None where only the set has a value.
         also: name -> further numbers of the set.
     """
@@ -32,8 +33,14 @@ class Measured:
     value: float
     standard_error: float
     n: int
+    without: int = 0
     values: list | None = None
     also: dict = field(default_factory=dict)
+
+    def summary(self):
+        """All but the values of the examples, as a dictionary."""
+        names = ("value", "standard_error", "n", "without", "also")
+        return {name: getattr(self, name) for name in names}
 
 
 def module(entry):
@@ -62,4 +69,5 @@ def mean(name, values):
     if not all(map(math.isfinite, known)):
         raise UserError(f"{name}: the value of an example is no finite number")
     error = statistics.stdev(known) / math.sqrt(len(known))
-    return Measured(statistics.fmean(known), error, len(known), values)
+    without = len(values) - len(known)
+    return Measured(statistics.fmean(known), error, len(known), without, values)

@@ -13,11 +13,9 @@ A score elsewhere is none, because feedback may quote the example, and in mathem
 import re
 from pathlib import Path
 
-from agorabench import grid, jsonl, prompts
-from agorabench.errors import UserError
+from agorabench import grid, prompts
 from agorabench.intrinsic import mean
 
-MODEL = ("assessments",)
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
 VERDICT = re.compile(
@@ -46,19 +44,15 @@ def score(reply):
     return int(found[1]) if found else None
 
 
-def load(threads, assessments):
-    """Scores of a judge: (metric, id) -> score, from the file that assess.py wrote."""
-    rows = jsonl.read(assessments)
-    return {(row["metric"], row["id"]): row["score"] for row in rows}
+def measure(path, rows, metric):
+    """The Measured of a metric's scores, 1 to 5; an example without a readable verdict has none.
 
+    Args:
+        path: file of the rows, which an error names.
+        rows: what assess.py wrote: {"metric", "score"} of every example of the metric's sample.
 
-def measure(loaded, entry, pairs):
-    """Scores, 1 to 5; an example without a readable verdict has none."""
-    try:
-        values = [loaded[entry["name"], pair["id"]] for pair in pairs]
-    except KeyError as error:
-        metric, row = error.args[0]
-        raise UserError(
-            f"{entry['assessments']}: row {row} of the set is not assessed for {metric}"
-        ) from None
-    return mean(entry["name"], values)
+    Raises:
+        UserError: fewer than two examples have a score.
+    """
+    scores = [row["score"] for row in rows if row["metric"] == metric]
+    return mean(f"{path}: {metric}", scores)

@@ -10,35 +10,40 @@ from agorabench.progress import hush
 
 
 @contextmanager
-def opening(model, threads):
-    """What every loading of a model has around it.
+def opening(entry, threads):
+    """What every loading of a metric's model has around it; `entry` is the metric's.
 
     Raises:
-        UserError: the model (a folder or hub id) cannot be loaded.
+        UserError: this machine has fewer GPUs than the entry asks for, or the model (a folder or
+            hub id) cannot be loaded.
     """
     hush()
     torch.set_num_threads(threads)
+    if entry["gpus"] > (found := torch.cuda.device_count()):
+        raise UserError(f"{entry['name']}: gpus is {entry['gpus']}, and this machine has {found}")
     try:
         yield
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot load the model {model}: {reason}") from None
+        raise UserError(f"cannot load the model {entry['model']}: {reason}") from None
 
 
-def load(kind, threads, model, revision, precision, trust_remote_code=False, **settings):
-    """(tokenizer, model): the model of a transformers Auto class, on a GPU if there is one.
+def load(kind, entry, threads, **settings):
+    """(tokenizer, model): the model of a transformers Auto class, on as many GPUs as it asks for.
 
     Args:
-        model, revision: a folder or hub id, and its commit or None.
-        precision: of weights and computation, "float32" or "bfloat16".
+        entry: the metric's; "precision" is that of weights and computation.
         settings: what replaces settings in the model's own config.json.
     """
-    with opening(model, threads):
-        more = {"revision": revision, "trust_remote_code": trust_remote_code}
-        tokenizer = AutoTokenizer.from_pretrained(model, **more)
-        device = "auto" if torch.cuda.is_available() else None
+    # GPUs that are there but were not asked for belong to other jobs.
+    device = {0: "cpu", 1: "cuda"}.get(entry["gpus"], "auto")
+    more = {"revision": entry["revision"]}
+    more["trust_remote_code"] = entry.get("trust_remote_code", False)
+    with opening(entry, threads):
+        tokenizer = AutoTokenizer.from_pretrained(entry["model"], **more)
+        precision = getattr(torch, entry["precision"])
         loaded = kind.from_pretrained(
-            model, dtype=getattr(torch, precision), device_map=device, **more, **settings
+            entry["model"], dtype=precision, device_map=device, **more, **settings
         )
     return tokenizer, loaded.eval()
 

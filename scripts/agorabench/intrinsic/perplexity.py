@@ -21,17 +21,15 @@ from agorabench import conversations
 from agorabench.errors import UserError
 from agorabench.intrinsic import loading, mean
 
-MODEL = ("model", "revision", "precision", "template")
 
-
-def load(threads, template, **keys):
+def load(entry, threads):
     """(tokenizer, model)."""
-    tokenizer, model = loading.load(AutoModelForCausalLM, threads, **keys)
-    conversations.use_template(tokenizer, template)
+    tokenizer, model = loading.load(AutoModelForCausalLM, entry, threads)
+    conversations.use_template(tokenizer, entry["template"])
     return tokenizer, model
 
 
-def measure(loaded, entry, pairs):
+def measure(loaded, entry, pairs, advance):
     """Perplexities, without a unit: 1 is no surprise at all."""
     tokenizer, model = loaded
     system = [{"role": "system", "content": entry["system"]}] if entry["system"] else []
@@ -48,6 +46,7 @@ def measure(loaded, entry, pairs):
         found = surprise(model, batch, [(starts[place], len(ids[place])) for place in places])
         for place, value in zip(places, found, strict=True):
             values[fit[place]] = math.exp(value)
+        advance(len(places))
     told = mean(entry["name"], values)
     told.also["median"] = statistics.median(value for value in values if value is not None)
     return told

@@ -12,23 +12,21 @@ from agorabench.conversations import use_template
 from agorabench.errors import UserError
 from agorabench.intrinsic import loading, mean
 
-MODEL = ("model", "revision", "precision", "template")
 
-
-def load(threads, template, **keys):
+def load(entry, threads):
     """(tokenizer, classifier)."""
-    tokenizer, classifier = loading.load(AutoModelForSequenceClassification, threads, **keys)
-    use_template(tokenizer, template)
+    tokenizer, classifier = loading.load(AutoModelForSequenceClassification, entry, threads)
+    use_template(tokenizer, entry["template"])
     if classifier.config.num_labels != 1:
         raise UserError(
-            f"{keys['model']} is no reward model: it has {classifier.config.num_labels} outputs "
+            f"{entry['model']} is no reward model: it has {classifier.config.num_labels} outputs "
             "where one is wanted"
         )
     return tokenizer, classifier
 
 
 @torch.inference_mode()
-def measure(loaded, entry, pairs):
+def measure(loaded, entry, pairs, advance):
     """Rewards, in the classifier's own unit."""
     tokenizer, classifier = loaded
     rows = [
@@ -51,4 +49,5 @@ def measure(loaded, entry, pairs):
         logits = classifier(**batch, use_cache=False).logits
         for place, value in zip(places, logits[:, 0].float().tolist(), strict=True):
             values[fit[place]] = value
+        advance(len(places))
     return mean(entry["name"], values)

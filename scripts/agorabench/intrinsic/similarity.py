@@ -24,32 +24,28 @@ from transformers import AutoModel
 from agorabench.errors import UserError
 from agorabench.intrinsic import Measured, loading
 
-MODEL = ("model", "revision", "precision", "pooling", "trust_remote_code", "options")
 CHUNK = 4096  # texts that are embedded before their embeddings are added up and forgotten
 
 
-def load(threads, model, revision, precision, pooling, trust_remote_code, options):
+def load(entry, threads):
     """embed(texts, batch_size) -> vectors, [texts, dimensions].
 
-    Args:
-        pooling: "model", as a model of sentence-transformers says itself; or "mean", which takes a
-            plain model of transformers and the mean of its last layer over the tokens.
-        options: what replaces settings in the model's own config.json.
+    By the entry's `pooling`, "model" takes a model of sentence-transformers, as that says itself;
+    "mean" takes a plain model of transformers, and the mean of its last layer over the tokens. Its
+    `options` replace settings in the model's own config.json.
     """
-    if pooling == "mean":
-        loaded = loading.load(
-            AutoModel, threads, model, revision, precision, trust_remote_code, **options
-        )
-        return partial(mean_pooled, *loaded)
+    if entry["pooling"] == "mean":
+        return partial(mean_pooled, *loading.load(AutoModel, entry, threads, **entry["options"]))
     from sentence_transformers import SentenceTransformer
 
-    with loading.opening(model, threads):
+    with loading.opening(entry, threads):
         loaded = SentenceTransformer(
-            model,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            model_kwargs={"dtype": precision},
-            config_kwargs=options,
+            entry["model"],
+            device="cuda" if entry["gpus"] else "cpu",
+            revision=entry["revision"],
+            trust_remote_code=entry["trust_remote_code"],
+            model_kwargs={"dtype": entry["precision"]},
+            config_kwargs=entry["options"],
         )
     return partial(loaded.encode, show_progress_bar=False)
 
@@ -67,12 +63,14 @@ def mean_pooled(tokenizer, model, texts, batch_size):
     return found
 
 
-def measure(embed, entry, pairs):
+def measure(embed, entry, pairs, advance):
     """Similarity, -1 to 1, of what the entry's `of` names; the model cuts texts too long for it."""
     texts = [pair[entry["of"]] for pair in pairs]
     cosines = Cosines()
     for start in range(0, len(texts), CHUNK):
-        cosines.add(embed(texts[start : start + CHUNK], batch_size=entry["batch_size"]))
+        chunk = texts[start : start + CHUNK]
+        cosines.add(embed(chunk, batch_size=entry["batch_size"]))
+        advance(len(chunk))
     if cosines.count < 3:
         raise UserError(f"{entry['name']}: {cosines.count} examples; it takes 3")
     value, error = cosines.mean()
