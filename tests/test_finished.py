@@ -53,7 +53,7 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     jobs = copy.stale()
     assert count(jobs) == {
         "generate": 3, "curate": 3, "audit": 3, "train": 3, "predict_math": 3, "score": 6,
-        "assess": 6, "measure": 3, "collect": 1,
+        "assess": 6, "measure": 12, "collect": 1,
         "tally": 1, "plot": 1, "cost": 1, "paid": 1, "describe": 1, "analyse": 1, "present": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
@@ -85,7 +85,7 @@ def test_an_added_generator_makes_only_its_cells(copy):
     assert count(jobs) == {
         "generate": 9, "curate": 9, "audit": 9, "train": 9, "predict_math": 3,
         "predict_code": 3, "predict_instruction": 3, "predict_generator": 1, "score": 16,
-        "assess": 18, "measure": 9, "collect": 1,
+        "assess": 18, "measure": 36, "collect": 1,
         "tally": 1, "plot": 1, "cost": 1, "paid": 1, "describe": 1, "analyse": 1, "present": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]

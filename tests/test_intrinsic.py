@@ -58,13 +58,14 @@ def entry(kind, model, **more):
 
 
 def loaded(chosen):
-    module = intrinsic.module(chosen)
-    return module.load(1, **{key: chosen[key] for key in module.MODEL})
+    return intrinsic.module(chosen).load(chosen, 1)
 
 
 def measured(kind, model, given, **more):
-    chosen = entry(kind, model, **more)
-    return intrinsic.module(chosen).measure(loaded(chosen), chosen, given)
+    chosen, done = entry(kind, model, **more), []
+    told = intrinsic.module(chosen).measure(loaded(chosen), chosen, given, done.append)
+    assert sum(done) == told.n
+    return told
 
 
 # Judges
@@ -208,16 +209,16 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
         assert silent and {row["attempts"] for row in silent} == {3}
         assert {row["attempts"] for row in rows if row["score"] is not None} == {1, 2, 3}
         assert server.books()["answered"] == sum(row["attempts"] for row in rows)
-    chosen = {"name": "quality-judge", "assessments": str(cell / "assessments.jsonl")}
-    scores = {row["id"]: row["score"] for row in rows if row["metric"] == "quality-judge"}
-    known = [score for score in scores.values() if score is not None]
-    told = judged.measure(
-        judged.load(1, chosen["assessments"]), chosen, [{"id": i} for i in scores]
-    )
+    told = judged.measure("assessments.jsonl", rows, "quality-judge")
+    scores = [row["score"] for row in rows if row["metric"] == "quality-judge"]
+    known = [score for score in scores if score is not None]
     assert told.n == len(known) < len(scores) and told.value == pytest.approx(np.mean(known))
+    assert told.without == len(scores) - len(known)
     assert told.standard_error == pytest.approx(np.std(known, ddof=1) / len(known) ** 0.5)
-    with pytest.raises(UserError, match="row 41 of the set is not assessed for quality-judge"):
-        judged.measure(judged.load(1, chosen["assessments"]), chosen, [{"id": 41}])
+    with pytest.raises(
+        UserError, match=r"^assessments\.jsonl: charm: 0 of 0 examples have a value"
+    ):
+        judged.measure("assessments.jsonl", rows, "charm")
 
 
 # Samples and means
@@ -302,7 +303,7 @@ def test_examples_without_a_perplexity_are_counted(model):
     given[4]["response"] = " \n"
     told = measured("perplexity", model, given, max_length=400)
     assert [value is None for value in told.values] == [False, False, True, False, True, False]
-    assert told.n == 4
+    assert (told.n, told.without) == (4, 2)
 
 
 def test_a_base_without_a_template_needs_one(model, tmp_path):
@@ -460,83 +461,97 @@ def test_texts_are_embedded_as_the_config_says(model, embedder, of, pooling):
 # The whole
 
 
-def test_a_set_is_measured_by_all_metrics(cell, model, classifier):
+PLACE = "math/response/strong/mini/n40-seed1"
+
+
+def measure_set(folder, name, chosen):
+    """(What measure.py tells, its examples) of the set of `cell` by one metric."""
+    config = jsonl.read_json(folder / "config.json")
+    config["intrinsic"] = {name: {key: chosen[key] for key in chosen if key != "name"}}
+    jsonl.write_json(folder / "config.json", config)
+    output = folder / f"measured/{name}/{PLACE}.json"
+    flags = {"data": folder / "data.jsonl", "cell": PLACE, "metric": name, "seed": 1}
+    flags |= {"entry": json.dumps(config["intrinsic"][name]), "config": folder / "config.json"}
+    flags |= {"output": output, "examples": output.with_suffix(".parquet")}
+    measure.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
+    return jsonl.read_json(output), pandas.read_parquet(output.with_suffix(".parquet"))
+
+
+def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     with servers.start(write="score") as server:
-        assessed(cell, server, sample=None)
-    plan = {
-        "quality-judge": {"measure": "judged", "sample": 20, "by": "judge-1",
-                          "assessments": str(cell / "assessments.jsonl")},
+        verdicts = assessed(cell, server, sample=20)
+    (cell / "assessments.jsonl").rename(cell / "judge.jsonl")
+    jsonl.write(cell / f"assessments/judge/{PLACE}.jsonl", jsonl.read(cell / "judge.jsonl"))
+    metrics = {
         "reward": entry("reward", classifier, sample=30),
         "perplexity": entry("perplexity", model, sample=None),
         "instruction-similarity": entry("similarity", model, sample=30),
         "response-similarity": entry("similarity", model, of="response", sample=30),
-    }  # fmt: skip
-    config = jsonl.read_json(cell / "config.json")
-    config["intrinsic"] = {}
-    for name, told in plan.items():
-        told.setdefault("by", told.get("model"))
-        own = {"measure": "judged", "judge": "judge", "rubrics": f"{RUBRICS}/quality"}
-        kept = {key: value for key, value in told.items() if key not in ("name", "by")}
-        config["intrinsic"][name] = own if told["measure"] == "judged" else kept
-    jsonl.write_json(cell / "config.json", config)
-    place = "math/response/strong/mini/n40-seed1"
-    flags = {"data": cell / "data.jsonl", "cell": place, "metrics": json.dumps(plan), "seed": 1}
-    flags |= {"config": cell / "config.json", "output": cell / f"metrics/{place}.json"}
-    flags["examples"] = cell / "examples.parquet"
-    measure.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-
-    told = jsonl.read_json(cell / f"metrics/{place}.json")
-    assert told["cell"] == place and list(sorted(plan)) == list(told["metrics"])
-    assert {name: one["n"] for name, one in told["metrics"].items()} == {
-        "quality-judge": 20, "reward": 30, "perplexity": 40,
-        "instruction-similarity": 30, "response-similarity": 30,
-    }  # fmt: skip
-    assert all(
-        one["standard_error"] > 0 and one["without"] == 0 for one in told["metrics"].values()
-    )
-    assert told["metrics"]["quality-judge"]["by"] == "judge-1"
-    table = pandas.read_parquet(cell / "examples.parquet")
-    assert list(table) == ["id", "quality-judge", "reward", "perplexity"]
-    assert list(table["id"]) == list(range(1, 41))  # not the seeds
-    for name in ("quality-judge", "reward", "perplexity"):
-        assert table[name].mean() == pytest.approx(told["metrics"][name]["value"])
-        assert table[name].count() == told["metrics"][name]["n"]
+    }
+    told = {}
+    for name, chosen in metrics.items():
+        told[name], table = measure_set(cell, name, chosen)
+        size = 40 if name == "perplexity" else 30
+        assert (told[name]["n"], told[name]["without"]) == (size, 0)
+        assert told[name]["standard_error"] > 0 and told[name]["cell"] == PLACE
+        assert told[name]["by"] == chosen["model"] and told[name]["metric"] == name
+        assert len(table) == size and set(table["id"]) <= set(range(1, 41))  # not the seeds
+        assert ("value" in table) == (name in ("reward", "perplexity"))
+        if "value" in table:
+            assert table["value"].mean() == pytest.approx(told[name]["value"])
+        assert f"measure {name} of {PLACE}: {size} of {size} examples" in capsys.readouterr().err
 
     axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
     matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
-    collect.main(
-        ["--matrix", json.dumps(matrix), "--metrics", str(cell / "metrics"),
-         "--output", str(cell / "intrinsic.csv")]
-    )  # fmt: skip
+    who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
+    flags = {"matrix": json.dumps(matrix), "metrics": json.dumps(who)}
+    flags |= {"measured": cell / "measured", "assessments": cell / "assessments"}
+    flags |= {"output": cell / "intrinsic.csv"}
+    collect.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
     with open(cell / "intrinsic.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(plan)  # a set counts once, whoever learns from it
-    (row,) = (row for row in rows if row["metric"] == "perplexity")
-    assert (row["generator"], row["method"], row["size"], row["n"]) == (
-        "strong",
-        "response",
-        "40",
-        "40",
-    )
-    assert float(row["value"]) == told["metrics"]["perplexity"]["value"]
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(who)  # a set counts once, whoever learns from it
+    row = rows["perplexity"]
+    place = [row[key] for key in ("generator", "method", "size", "n")]
+    assert place == ["strong", "response", "40", "40"]
+    assert float(row["value"]) == told["perplexity"]["value"]
     assert row["median"] and not row["diversity"]
+    scores = [one["score"] for one in verdicts if one["metric"] == "quality-judge"]
+    row = rows["quality-judge"]
+    assert (row["by"], row["n"], row["without"]) == ("judge-1", "20", "0")
+    assert float(row["value"]) == pytest.approx(np.mean(scores))
+    assert float(row["standard_error"]) == pytest.approx(np.std(scores, ddof=1) / 20**0.5)
 
 
-def test_metrics_that_share_a_model_share_its_loading():
-    metrics = check(yaml.safe_load((ROOT / "config/agorabench.yaml").read_text()), files_too=False)
-    entries = {
-        name: chosen | {"name": name, "assessments": chosen.get("judge")}
-        for name, chosen in metrics["intrinsic"].items()
-    }
-    groups = [[one["name"] for one in group] for group in measure.sharing(entries)]
-    assert groups == [
-        ["difficulty-gpt-4o", "quality-gpt-4o"],
-        ["difficulty-prometheus-2", "quality-prometheus-2"],
-        ["reward"],
-        ["perplexity"],
-        ["instruction-similarity", "response-similarity"],
-    ]
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine that seems to have two GPUs, and has perhaps none that could be used."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cuda"), (2, "auto")])
+def test_a_model_goes_to_as_many_gpus_as_it_asks_for(model, two_gpus, gpus, device):
+    class Kind:
+        @staticmethod
+        def from_pretrained(name, device_map, **_):
+            assert device_map == device
+            return torch.nn.Identity()
+
+    loading.load(Kind, entry("perplexity", model) | {"gpus": gpus}, 1)
+
+
+def test_an_embedder_leaves_gpus_alone_that_it_did_not_ask_for(embedder, two_gpus):
+    assert measured("similarity", embedder, pairs(6), pooling="model").n == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("perplexity", {}), ("similarity", {"pooling": "model"})]
+)
+def test_a_machine_with_too_few_gpus_is_said(embedder, kind, more, two_gpus):
+    with pytest.raises(UserError, match="m: gpus is 3, and this machine has 2"):
+        loaded(entry(kind, embedder, **more) | {"gpus": 3})
 
 
 def test_a_set_of_seeds_only_has_nothing_to_measure(tmp_path):

@@ -91,21 +91,24 @@ def test_jobs_ask_for_gpus_by_the_size_of_the_model(clone):
     assert {"nodes=1" in told for name, told in asked if gpus[name] != "0"} == {True}
 
 
-def test_intrinsic_metrics_are_two_judges_and_a_job_with_a_gpu_of_each_set(clone):
+def test_intrinsic_metrics_are_two_judges_and_four_jobs_with_a_gpu_of_each_set(clone):
     text = clone.snakemake("-n", "intrinsic", *TARGETS[2:])
     jobs = re.findall(r"^rule (assess|measure):\n(?:    .*\n)*?    wildcards: (.*)\n"
                       r"    resources: (.*)", text, re.M)  # fmt: skip
     rules = [rule for rule, *_ in jobs]
-    assert (rules.count("assess"), rules.count("measure")) == (2 * STUDENTS, STUDENTS)
+    assert (rules.count("assess"), rules.count("measure")) == (2 * STUDENTS, 4 * STUDENTS)
     asked = {
-        (rule, re.search("judge=([^,]+)", wildcards)[1] if rule == "assess" else ""):
+        (rule, re.search("(?:judge|metric)=([^,]+)", wildcards)[1]):
         (re.search(r"\bgpu=(\d)", told)[1], re.search(r"\bapi=1", told) is not None)
         for rule, wildcards, told in jobs
     }  # fmt: skip
     assert asked == {
         ("assess", "gpt-4o-judge"): ("0", True),
         ("assess", "prometheus-2"): ("4", False),
-        ("measure", ""): ("1", False),
+        ("measure", "reward"): ("1", False),
+        ("measure", "perplexity"): ("1", False),
+        ("measure", "instruction-similarity"): ("1", False),
+        ("measure", "response-similarity"): ("1", False),
     }
 
 

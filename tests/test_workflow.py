@@ -25,7 +25,7 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
     assert jobs["predict_generator"] == 3
     assert jobs["mini_posttrain"] == 4 + 3  # two judges and a reward model
-    assert (jobs["assess"], jobs["measure"], jobs["collect"]) == (2 * 27, 27, 1)
+    assert (jobs["assess"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
     assert jobs["tally"] == jobs["plot"] == jobs["cost"] == jobs["paid"] == 1
     assert jobs["analyse"] == jobs["present"] == 1
 
