@@ -24,9 +24,9 @@ from agorabench.forecast import UNKNOWN, forecast, run_of, stale, survey
 from agorabench.markdown import table
 
 COLUMNS = (
-    "rule", "model", "benchmark", "student", "anchor", "domain", "method", "generator", "prompt",
-    "size", "seed", "output", "reason", "valid", "requests_at_least", "requests", "in_batches",
-    "prompt_tokens", "completion_tokens", "usd_online", "usd_batch", "usd",
+    "rule", "model", "benchmark", "student", "anchor", "metric", "domain", "method", "generator",
+    "prompt", "size", "seed", "output", "reason", "valid", "requests_at_least", "requests",
+    "in_batches", "prompt_tokens", "completion_tokens", "usd_online", "usd_batch", "usd",
     "trained_tokens", "gpu_hours", "source",
 )  # fmt: skip
 
@@ -71,6 +71,8 @@ def render(config, rows, spent):
     parts += ["## Generators\n", generators(config, rows, spent)]
     if due := [row for row in rows if "student" in row["wildcards"]]:
         parts += ["## Students\n", students(due)]
+    if due := [row for row in rows if row["rule"] == "measure"]:
+        parts += ["## Metrics of generated sets\n", metrics(due)]
     parts += ["## Assumptions\n", *(f"- {line}" for line in estimates.assumptions()), ""]
     return "\n".join(parts)
 
@@ -175,6 +177,16 @@ def students(rows):
         hours = gpu(total(mine, "gpu_hours"))
         lines.append((student, stage, f"{len(mine):,}", amount(tokens), hours, sources))
     return table(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
+
+
+def metrics(rows):
+    """What models measure, by metric."""
+    lines = []
+    for name in sorted({row["wildcards"]["metric"] for row in rows}):
+        mine = [row for row in rows if row["wildcards"]["metric"] == name]
+        tokens, hours = amount(total(mine, "prompt_tokens")), gpu(total(mine, "gpu_hours"))
+        lines.append((name, f"{len(mine):,}", tokens, hours, mine[0]["source"]))
+    return table(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
 
 
 def total(rows, *keys):

@@ -104,6 +104,20 @@ def test_settings_of_other_stages_and_domains_generate_nothing(copy):
     assert all("/code/" in output for _, output in jobs)
 
 
+def test_a_changed_metric_measures_itself_only(copy):
+    before = copy.edit(
+        CONFIG, lambda text: text.replace("reward, sample: 200", "reward, sample: 9")
+    )
+    jobs = copy.stale()
+    assert count(jobs) == {"measure": 27, "collect": 1, "analyse": 1, "present": 1}
+    measured = [output for rule, output in jobs if rule == "measure"]
+    assert all(output.startswith("results/intrinsic/reward/") for output in measured)
+    copy.edit(
+        CONFIG, lambda text: before.replace("difficulty, sample: 200", "difficulty, sample: 9")
+    )
+    assert count(copy.stale()) == {"assess": 2 * 27, "collect": 1, "analyse": 1, "present": 1}
+
+
 def test_a_price_changes_the_costs_and_the_report_only(copy):
     copy.edit(CONFIG, lambda text: text.replace("input: 0.35", "input: 0.70"))
     assert count(copy.stale()) == {"cost": 1, "paid": 1, "analyse": 1, "present": 1}

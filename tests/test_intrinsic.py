@@ -575,6 +575,13 @@ def mini():
         ("reward", {"measure": "charm"}, "unknown measure 'charm'; known: judged, reward"),
         ("reward", {"gpus": 1}, "gpus: GPUs are hidden with warm: true"),
         ("reward", {"model": "resources/models/no"}, "unknown model 'resources/models/no'"),
+        (
+            "response-similarity",
+            {"model": "some/model", "trust_remote_code": True},
+            r"^intrinsic\.response-similarity\.trust_remote_code: would execute what some/model on "
+            r"the hub may become: name the revision, a commit hash \(40 hexadecimal digits\), or a "
+            "local folder as the model$",
+        ),
         ("perplexity", {"template": "no.jinja"}, r"template: no file no\.jinja"),
         ("response-similarity", {"of": "reply"}, "unknown of 'reply'; known: instruction, resp"),
         ("problem-solving", {}, "the name 'problem-solving' is taken"),
@@ -585,6 +592,15 @@ def test_a_fault_in_a_metric_is_one_sentence(name, spoil, told):
     config["intrinsic"][name] = config["intrinsic"].get(name, config["intrinsic"]["reward"]) | spoil
     with pytest.raises(UserError, match=told):
         check(config, root=ROOT)
+
+
+@pytest.mark.parametrize(
+    "more", [{"revision": "0" * 40, "model": "some/model"}, {"model": "resources/models/base"}]
+)
+def test_code_that_cannot_change_may_be_executed(more):
+    config = mini()
+    config["intrinsic"]["response-similarity"] |= {"trust_remote_code": True} | more
+    check(config, root=ROOT)
 
 
 def test_a_mini_model_starts_from_one_that_there_is():

@@ -284,21 +284,38 @@ def test_gpu_hours_are_those_of_the_formula(plans):
         "parameters": 8,
     }
     whole["generators"]["local"] = {"backend": "vllm", "model": "some/model", "parameters": 70}
+    whole["generators"]["experts"] = whole["generators"]["local"] | {"active": 13}
     whole["generators"]["unsized"] = {"backend": "vllm", "model": "some/other"}
-    whole["experiments"]["main"]["generators"] = ["local", "unsized"]
+    whole["experiments"]["main"]["generators"] = ["local", "experts", "unsized"]
+    measured = {"model": "some/measure", "parameters": 8, "gpus": 1, "sample": 100}
+    whole["intrinsic"] = {
+        "reward": {"measure": "reward", **measured},
+        "similarity": {"measure": "similarity", "of": "instruction", **measured, "sample": None},
+        "on-cpu": {"measure": "reward", **measured, "gpus": 0},
+    }
     (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
     text, rows = plans.plan()
     for row in rows:
-        if row["rule"] == "generate" and row["generator"] == "local":
+        if row["rule"] == "generate" and row["generator"] != "unsized":
             tokens = int(row["prompt_tokens"]) + int(row["completion_tokens"])
-            expected = 2 * 70e9 * tokens / (989e12 * estimates.GENERATING) / 3600
+            active = {"local": 70e9, "experts": 13e9}[row["generator"]]
+            expected = 2 * active * tokens / (989e12 * estimates.GENERATING) / 3600
             assert float(row["gpu_hours"]) == pytest.approx(expected, rel=1e-3)
         elif row["rule"] == "generate":
             assert row["gpu_hours"] == "unknown"
         elif row["rule"] == "train":
             expected = 6 * 8e9 * int(row["trained_tokens"]) / (989e12 * estimates.TRAINING) / 3600
             assert float(row["gpu_hours"]) == pytest.approx(expected)
-    assert "unknown" in text
+        elif row["rule"] == "measure":
+            tokens = {"reward": 100 * (150 + 450), "similarity": SIZE * 150, "on-cpu": 100 * 600}
+            assert int(row["prompt_tokens"]) == tokens[row["metric"]]
+            expected = 2 * 8e9 * tokens[row["metric"]] / (989e12 * estimates.GENERATING) / 3600
+            assert row["gpu_hours"] == "" or row["metric"] != "on-cpu"
+            assert row["metric"] == "on-cpu" or float(row["gpu_hours"]) == pytest.approx(expected)
+    assert Counter(row["metric"] for row in rows if row["rule"] == "measure") == {
+        "reward": 6, "similarity": 6, "on-cpu": 6,
+    }  # fmt: skip
+    assert "unknown" in text and "| similarity |    6 |" in text
 
 
 def test_a_model_is_named_as_its_backend_names_it():

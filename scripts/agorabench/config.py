@@ -337,6 +337,7 @@ def _check_files(config, root):
             _check_rubrics(config, root, (*path, "rubrics"), metric["rubrics"])
             continue
         _check_model(config, root, metric["model"], (*path, "model"))
+        _check_code(root, metric, path)
         if metric.get("template"):
             _check_there(root, metric["template"], (*path, "template"))
     for section in ("themes", "openings"):
@@ -405,9 +406,28 @@ def _check_there(root, file, path):
         raise Fault(path, f"no file {file}")
 
 
+def _on_hub(root, model):
+    """Is this an id on the hub, which has one slash at most, and no local folder?"""
+    return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
+
+
+def _check_code(root, metric, path):
+    """Code that a model brings along is executed only where it cannot change."""
+    if (
+        metric.get("trust_remote_code")
+        and not metric["revision"]
+        and _on_hub(root, metric["model"])
+    ):
+        text = (
+            f"would execute what {metric['model']} on the hub may become: name the revision, a "
+            "commit hash (40 hexadecimal digits), or a local folder as the model"
+        )
+        raise Fault((*path, "trust_remote_code"), text)
+
+
 def _check_model(config, root, model, path):
-    """Check a local folder; an id on the hub, which has one slash at most, cannot be checked."""
-    if not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1):
+    """Check a local folder; an id on the hub cannot be checked."""
+    if _on_hub(root, model):
         return
     if (root / model / "config.json").is_file():
         return

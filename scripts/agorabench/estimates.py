@@ -20,7 +20,7 @@ IN_CLASS = 0.5  # share of rows that a classification puts in the class wanted
 # (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
 FORWARD, TRAINED = 2, 6
 PEAK = 989e12  # operations a second of an H100 SXM in bf16, dense (NVIDIA's data sheet)
-GENERATING = 0.15  # share of the peak that is reached in generation
+GENERATING = 0.15  # share of the peak that is reached in generation; more where texts are read
 TRAINING = 0.35  # and in training
 
 
@@ -33,8 +33,9 @@ def assumptions():
         f"A benchmark that is not fetched has {ITEMS:,} items; {IN_CLASS:.0%} of the rows are of a "
         "class that is looked for.",
         f"GPU hours are those of an H100 (bf16, {PEAK / 1e12:.0f} Tflop/s at most): generation "
-        f"{FORWARD} x parameters x tokens at {GENERATING:.0%} of the peak, training {TRAINED} x "
-        f"parameters x tokens at {TRAINING:.0%}. Loading models and waiting are not in them.",
+        f"and metrics {FORWARD} x parameters x tokens at {GENERATING:.0%} of the peak, training "
+        f"{TRAINED} x parameters x tokens at {TRAINING:.0%}; of a mixture of experts, its active "
+        "parameters. Loading models and waiting are not in them.",
     ]
 
 

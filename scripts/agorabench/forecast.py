@@ -143,6 +143,8 @@ def forecast(config, jobs, known):
             row |= judging(config, row["wildcards"], known)
         elif rule == "assess":
             row |= assessing(config, row["wildcards"]["judge"], run_of(row), known, asked)
+        elif rule == "measure":
+            row |= measuring(config, row["wildcards"]["metric"], run_of(row))
         elif rule == "fetch_seeds":
             row |= classifying(config, row["wildcards"], known, asked)
     return rows
@@ -225,6 +227,16 @@ def assessing(config, name, run, known, asked):
     mean = estimates.reply("response", held, known.kinds["assess", run.domain, name], shown, limit)
     row = asking(config, name, sum(sizes) - answered, mean)
     return row | {"source": f"examples: samples of the config; tokens: {mean.source}"}
+
+
+def measuring(config, name, run):
+    """Columns of a metric of a generated set that a model measures in one forward pass."""
+    entry = config["intrinsic"][name]
+    lengths = {"instruction": estimates.INSTRUCTION, "response": estimates.RESPONSE}
+    read = [entry["of"]] if "of" in entry else list(lengths)
+    tokens = min(entry["sample"] or run.size, run.size) * sum(lengths[part] for part in read)
+    row = {"prompt_tokens": tokens, "source": "examples: sample of the config; tokens assumed"}
+    return row | (gpu_hours(config, entry["model"], entry, tokens) if entry["gpus"] else {})
 
 
 def asking(config, name, requests, mean):
@@ -327,6 +339,7 @@ def gpu_hours(config, model, entry, tokens, training=False):
     place = Path(model)
     if str(place.parent) == configs.MODELS and place.name in config["mini"]:
         return {}
-    if not entry.get("parameters"):
+    parameters = entry.get("active") or entry.get("parameters")
+    if not parameters:
         return {"gpu_hours": UNKNOWN}
-    return {"gpu_hours": estimates.gpu_hours(entry["parameters"], tokens, training)}
+    return {"gpu_hours": estimates.gpu_hours(parameters, tokens, training)}
