@@ -301,11 +301,12 @@ def predicting(config, rule, student):
 
 
 def solving(config, generator, known):
-    """Columns of the completions of a generator on all benchmarks."""
+    """Columns of a generator's own completions."""
+    solved = {name: config["benchmarks"][name] for name in grid.solved(config)}
     held = known.journals.get(grid.abilities(generator, config["seed"]), Counter())
-    counts = [items(name, config["benchmarks"][name]) for name in grid.benchmarks(config)]
+    counts = [items(name, entry) for name, entry in solved.items()]
     requests = max(sum(count for count, _ in counts) - held["replies"], 0)
-    limit = max(config["benchmarks"][name]["max_tokens"] for name in grid.benchmarks(config))
+    limit = max(entry["max_tokens"] for entry in solved.values())
     shown = estimates.INSTRUCTION, "tokens assumed"
     mean = estimates.reply("response", held, Counter(), shown, limit)
     row = asking(config, generator, requests, mean)

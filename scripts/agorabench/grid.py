@@ -137,6 +137,12 @@ def benchmarks(config, domain=None):
     ]
 
 
+def solved(config):
+    """Names of the benchmarks that generators solve: the scored ones of experiments' domains."""
+    domains = {name for chosen in config["experiments"].values() for name in chosen["domains"]}
+    return [name for name in benchmarks(config) if config["benchmarks"][name]["domain"] in domains]
+
+
 def judgements(benchmark, judge, model, seed):
     """Path of the journal of what a judge said of a model's completions of a benchmark."""
     # As deep as the journals of sets, and the asked one at the same place: the budget looks there.
