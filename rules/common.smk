@@ -6,7 +6,7 @@ from functools import cache
 
 from agorabench import grid, session
 from agorabench.benchmarks import JUDGED
-from agorabench.config import LOCAL, check
+from agorabench.config import check
 from agorabench.errors import UserError
 
 try:
@@ -141,7 +141,7 @@ def generator_source(wildcards):
 def own_weights(name):
     """The weights of a generator that is asked, where they are local files."""
     chosen = config["generators"][name]
-    return model_file(chosen["model"]) if chosen["backend"] in LOCAL else []
+    return model_file(chosen["model"]) if chosen["backend"] in grid.LOCAL else []
 
 
 def generator_entry(wildcards):

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from agorabench import config as configs
 from agorabench import estimates, grid, jsonl, replay
 from agorabench.benchmarks import protocol
 from agorabench.budget import usd
+from agorabench.config_files import MODELS
 from agorabench.errors import UserError
 
 UNKNOWN = "unknown"
@@ -326,7 +326,7 @@ def items(name, entry):
 def gpu_hours(config, model, entry, tokens, training=False):
     """The column of GPU hours; nothing for the miniature's models, which run on the CPU."""
     place = Path(model)
-    if str(place.parent) == configs.MODELS and place.name in config["mini"]:
+    if str(place.parent) == MODELS and place.name in config["mini"]:
         return {}
     if not entry.get("parameters"):
         return {"gpu_hours": UNKNOWN}
