@@ -105,7 +105,7 @@ rule paid:
         ledgers=rules.cost.input.ledgers,
         judgements=judgement_files(),
         assessments=assessment_files(),
-        abilities=ability_files(),
+        abilities=score_files(abilities()),
         code=code("cost"),
     output:
         report("results/tables/paid.csv", caption="../docs/captions/paid.rst", category="Cost"),
