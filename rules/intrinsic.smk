@@ -64,8 +64,8 @@ rule measure:
     shell:
         "python scripts/warm.py scripts/measure.py --data {input.data} --cell {params.cell}"
         " --metric {wildcards.metric} --entry {params.entry:q} --config {params.config}"
-        " --seed {params.sample_seed} --output {output.metric} --examples {output.examples} --threads {threads}"
-        " 2>&1 | tee {log}"
+        " --seed {params.sample_seed} --output {output.metric} --examples {output.examples}"
+        " --threads {threads} 2>&1 | tee {log}"
 
 
 rule collect:

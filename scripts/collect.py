@@ -59,9 +59,10 @@ def assessed(folder, metrics, cell):
     for judge in filter(None, dict.fromkeys(metrics.values())):
         path = folder / judge / f"{cell}.jsonl"
         rows = jsonl.read(path)
-        for name in [name for name, asked in metrics.items() if asked == judge]:
-            columns = judged.measure(path, rows, name).summary()
-            told[name] = {"by": rows[0]["judge"], **columns}
+        for name, asked in metrics.items():
+            if asked == judge:
+                columns = judged.measure(path, rows, name).summary()
+                told[name] = {"by": rows[0]["judge"], **columns}
     return told
 
 

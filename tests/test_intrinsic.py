@@ -480,8 +480,7 @@ def measure_set(folder, name, chosen):
 def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     with servers.start(write="score") as server:
         verdicts = assessed(cell, server, sample=20)
-    (cell / "assessments.jsonl").rename(cell / "judge.jsonl")
-    jsonl.write(cell / f"assessments/judge/{PLACE}.jsonl", jsonl.read(cell / "judge.jsonl"))
+    jsonl.write(cell / f"assessments/judge/{PLACE}.jsonl", verdicts)
     metrics = {
         "reward": entry("reward", classifier, sample=30),
         "perplexity": entry("perplexity", model, sample=None),

@@ -20,7 +20,7 @@ IN_CLASS = 0.5  # share of rows that a classification puts in the class wanted
 # (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
 FORWARD, TRAINED = 2, 6
 PEAK = 989e12  # operations a second of an H100 SXM in bf16, dense (NVIDIA's data sheet)
-GENERATING = 0.15  # share of the peak that is reached in generation; more where texts are read
+GENERATING = 0.15  # share of the peak that is reached in generation
 TRAINING = 0.35  # and in training
 
 

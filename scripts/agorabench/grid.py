@@ -180,7 +180,7 @@ def assessments(config, judge=None):
 
 
 def measurements(config):
-    """Names of the other intrinsic metrics, which a model measures without being asked."""
+    """Names of the other intrinsic metrics, which models measure without a judge."""
     return [name for name in config["intrinsic"] if name not in assessments(config)]
 
 
