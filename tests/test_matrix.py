@@ -110,6 +110,10 @@ def test_intrinsic_metrics_are_two_judges_and_four_jobs_with_a_gpu_of_each_set(c
         ("measure", "instruction-similarity"): ("1", False),
         ("measure", "response-similarity"): ("1", False),
     }
+    memory = {re.search("metric=([^,]+)", wildcards)[1]: re.search(r"mem_mb=(\d+)", told)[1]
+              for rule, wildcards, told in jobs if rule == "measure"}  # fmt: skip
+    assert memory["reward"] == memory["perplexity"] == "38000"  # of 8 billion parameters
+    assert memory["instruction-similarity"] == "7600"  # of 0.4
 
 
 def test_providers_and_judges_can_be_asked_before_and_after_what_needs_gpus(clone):
