@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agorabench import analysis, diagrams, figures, regression
+from agorabench import diagrams, figures, regression
 from agorabench.analysis import ABILITY
 from agorabench.findings import FITS
 from agorabench.pgr import MEAN, METHODS
@@ -18,7 +18,7 @@ PANELS = 4
 
 def draw(found, lines, folder):
     """Save all figures as {folder}/{name}.{png,svg,pdf}."""
-    one = max(found, key=lambda each: (len(each.block.cells), -found.index(each)))
+    one = max(found, key=lambda each: (len(each.block.unmixed), -found.index(each)))
     for name, figure in (
         ("ability", ability),
         ("components", components),
@@ -40,6 +40,16 @@ def points(rows, x):
         rows["high"].to_numpy(),
         list(rows["generator"]),
     )
+
+
+def unmixed(block):
+    """Names of the block's generators that are no mixtures."""
+    return [name for name in block.view.generators if name not in block.mixtures]
+
+
+def left_out(block):
+    """A note on the block's mixtures, in a list; an empty one without any."""
+    return [f"left out: {', '.join(block.mixtures)} (mixtures)"] if block.mixtures else []
 
 
 def ability(one):
@@ -66,7 +76,8 @@ def ability(one):
         return diagrams.nothing(one.block.title, ["PGR by problem solving:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; left out: R\u00b2 on "
                  "generators that were left out of the fit")  # fmt: skip
-    return diagrams.ability(one.block.title, one.block.view.generators, panels, notes)
+    notes += left_out(one.block)
+    return diagrams.ability(one.block.title, unmixed(one.block), panels, notes)
 
 
 def components(one):
@@ -77,6 +88,7 @@ def components(one):
     kept = min(regression.COMPONENTS, len(found.variance))
     notes = [f"n = {int(found.rows.sum())} cells; filled bars: the {kept} that PGR is regressed on"]
     notes += [f"{name} is left out: {why}" for name, why in found.left_out.items()]
+    notes += left_out(one.block)
     return diagrams.components(one.block.title, found, found.names, kept, notes)
 
 
@@ -102,6 +114,7 @@ def correlations(one):
         for found in one.correlations.values()
     }
     notes += [f"missing: {why}" for why in sorted(filter(None, reasons))]
+    notes += left_out(one.block)
     return diagrams.correlations(one.block.title, rows, notes)
 
 
@@ -122,16 +135,18 @@ def prediction(one):
             continue
         heading = diagrams.minus(f"intrinsic, left out: R\u00b2 = {result.r2_held_out:.2f}")
         panels.append((heading, points(fit.rows, result.held_out)))
-        error = analysis.rmse(result.held_out - fit.rows["pgr"].to_numpy())
-        standard = analysis.rmse(analysis.others(fit.rows) - fit.rows["pgr"].to_numpy())
+        error, standard, which = fit.errors()
         told = f"error on left-out generators {error:.1f} points (root mean square)"
         if standard is not None:
             told += f", of the other generators' mean in the same setting {standard:.1f}"
+        if which:
+            told += f"; errors: {which}"
         notes.append(f"n = {result.n} cells of {result.generators} generators; {told}")
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR from intrinsic metrics:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; dashed: predicted as it is")
-    return diagrams.predictions(one.block.title, one.block.view.generators, panels, notes)
+    notes += left_out(one.block)
+    return diagrams.predictions(one.block.title, unmixed(one.block), panels, notes)
 
 
 def amount(lines):
@@ -199,5 +214,6 @@ def value_figure(one):
         *reasons,
     ]
     title = one.block.title
-    names = one.block.view.generators
+    # Mixtures last, so that all others look as they do in the other figures.
+    names = [*unmixed(one.block), *one.block.mixtures]
     return diagrams.value(title, names, where, front, "cost of the sets (USD)", notes)
