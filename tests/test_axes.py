@@ -299,6 +299,11 @@ def test_parts_are_made_where_no_student_needs_them(planned):
         "results/raw/math/response/noisy/mini/n4-seed1.jsonl",
         "results/raw/math/response/strong/mini/n4-seed1.jsonl",
     ]
+    jobs = clone.stale("results/tables/cost.csv", "--configfile", "alone.json")
+    assert sorted(output for rule, output in jobs if rule == "curate") == [
+        f"results/data/math/response/{name}/mini/n4-seed1.jsonl"
+        for name in ("mixed", "noisy", "strong")  # the parts' ledgers say what it costs
+    ]
     jobs = clone.stale("abilities", "--configfile", "alone.json")
     assert jobs == [("abilities", "")]  # a mixture has none
 

@@ -282,7 +282,8 @@ class Fit:
         rows, which = self.told(), ""
         if self.unit == "cells":
             rows, which = comparable(rows)
-        return *(rmse(rows[name] - rows["pgr"]) for name in ("predicted", "others")), which
+        held_out, standard = (rmse(rows[name] - rows["pgr"]) for name in ("predicted", "others"))
+        return held_out, standard, which
 
 
 def fits(block, draws, seed):

@@ -69,7 +69,7 @@ def mean_of_seeds(rows):
     for row in rows:
         if row["seed"] == MEAN or len(rows) == 1:
             return row
-    mean = rows[0] | {"seed": MEAN, "flag": max(row["flag"] for row in rows)}
+    mean = rows[0] | {"seed": MEAN, "flag": next((r["flag"] for r in rows if r["flag"]), "")}
     for name in NUMBERS:
         values = [row[name] for row in rows]
         mean[name] = None if None in values else math.fsum(values) / len(values)

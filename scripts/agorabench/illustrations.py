@@ -47,9 +47,9 @@ def unmixed(block):
     return [name for name in block.view.generators if name not in block.mixtures]
 
 
-def left_out(block):
+def about_mixtures(block):
     """A note on the block's mixtures, in a list; an empty one without any."""
-    return [f"left out: {', '.join(block.mixtures)} (mixtures)"] if block.mixtures else []
+    return [f"without mixtures ({', '.join(block.mixtures)})"] if block.mixtures else []
 
 
 def ability(one):
@@ -72,23 +72,23 @@ def ability(one):
             notes.append(diagrams.minus(f"{fit.unit}: {told}"))
         where = points(fit.rows, fit.rows[ABILITY])
         panels.append((heading, "problem solving (%)", where, line))
+    notes += about_mixtures(one.block)
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR by problem solving:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; left out: R\u00b2 on "
                  "generators that were left out of the fit")  # fmt: skip
-    notes += left_out(one.block)
     return diagrams.ability(one.block.title, unmixed(one.block), panels, notes)
 
 
 def components(one):
     """After Figures 5 and 6 of the paper."""
     found = one.components
+    without = about_mixtures(one.block)
     if isinstance(found, str):
-        return diagrams.nothing(one.block.title, [f"No principal components: {found}"])
+        return diagrams.nothing(one.block.title, [f"No principal components: {found}", *without])
     kept = min(regression.COMPONENTS, len(found.variance))
     notes = [f"n = {int(found.rows.sum())} cells; filled bars: the {kept} that PGR is regressed on"]
-    notes += [f"{name} is left out: {why}" for name, why in found.left_out.items()]
-    notes += left_out(one.block)
+    notes += [f"{name} is left out: {why}" for name, why in found.left_out.items()] + without
     return diagrams.components(one.block.title, found, found.names, kept, notes)
 
 
@@ -114,7 +114,7 @@ def correlations(one):
         for found in one.correlations.values()
     }
     notes += [f"missing: {why}" for why in sorted(filter(None, reasons))]
-    notes += left_out(one.block)
+    notes += about_mixtures(one.block)
     return diagrams.correlations(one.block.title, rows, notes)
 
 
@@ -142,10 +142,10 @@ def prediction(one):
         if which:
             told += f"; errors: {which}"
         notes.append(f"n = {result.n} cells of {result.generators} generators; {told}")
+    notes += about_mixtures(one.block)
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR from intrinsic metrics:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; dashed: predicted as it is")
-    notes += left_out(one.block)
     return diagrams.predictions(one.block.title, unmixed(one.block), panels, notes)
 
 
