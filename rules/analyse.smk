@@ -22,7 +22,7 @@ rule analyse:
         table="results/pgr_table.csv",
         cost="results/tables/cost.csv",
         intrinsic="results/tables/intrinsic.csv" if config["intrinsic"] else [],
-        scores=ability_files(),
+        scores=score_files(abilities()),
         code=code("analyse"),
     output:
         [f"results/tables/{name}.csv" for name in ("abilities", *ANALYSES)],
@@ -50,11 +50,9 @@ rule analyse:
         intrinsic=lambda wildcards, input: optional("intrinsic", input.intrinsic),
         generators=solvers(),
         benchmarks=json.dumps(
-            {name: config["benchmarks"][name]["domain"] for name in grid.benchmarks(config)}
+            {name: config["benchmarks"][name]["domain"] for name in grid.solved(config)}
         ),
-        apart=[
-            name for name in grid.benchmarks(config) if not config["benchmarks"][name]["in_mean"]
-        ],
+        apart=[name for name in grid.solved(config) if not config["benchmarks"][name]["in_mean"]],
         mixtures=MIXTURES,
         prices=prices(),
         bootstrap=config["bootstrap"],

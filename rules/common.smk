@@ -6,7 +6,7 @@ from functools import cache
 
 from agorabench import grid, session
 from agorabench.benchmarks import JUDGED
-from agorabench.config import LOCAL, check
+from agorabench.config import check
 from agorabench.errors import UserError
 
 try:
@@ -141,7 +141,7 @@ def generator_source(wildcards):
 def own_weights(name):
     """The weights of a generator that is asked, where they are local files."""
     chosen = config["generators"][name]
-    return model_file(chosen["model"]) if chosen["backend"] in LOCAL else []
+    return model_file(chosen["model"]) if chosen["backend"] in grid.LOCAL else []
 
 
 def generator_entry(wildcards):
@@ -322,20 +322,18 @@ def solvers():
     return [name for name in names if name in grid.asked(config)]
 
 
-def ability_files():
-    """Scores of the generators themselves on all benchmarks."""
+def abilities(names=solvers()):
+    """(model, benchmark) of generators on the benchmarks of all experiments' domains."""
     return [
-        f"results/scores/generators/{name}/{benchmark}.json"
-        for name in solvers()
-        for benchmark in grid.benchmarks(config)
+        (f"generators/{name}", benchmark) for name in names for benchmark in grid.solved(config)
     ]
 
 
 def judgement_files():
-    """All judgements."""
+    """All judgements, of generators' own completions too."""
     return [
         f"results/judgements/{model}/{name}.jsonl"
-        for model, name in all_evaluations()
+        for model, name in [*all_evaluations(), *abilities()]
         if config["benchmarks"][name]["protocol"] in JUDGED
     ]
 

@@ -88,11 +88,11 @@ rule predict_anchor:
 rule predict_generator:
     input:
         model=lambda wildcards: generator_source(wildcards),
-        questions=questions(grid.benchmarks(config)),
+        questions=questions(grid.solved(config)),
     output:
         expand(
             "results/predictions/generators/{{generator}}/{benchmark}.jsonl",
-            benchmark=grid.benchmarks(config),
+            benchmark=grid.solved(config),
         ),
     log:
         "logs/predict/generators/{generator}.log",
@@ -101,13 +101,13 @@ rule predict_generator:
     threads: 1
     resources:
         **ask(gb=generation_gb, minutes=always(240), gpus=generation_gpus),
-        api=lambda wildcards: int(asks_provider(wildcards)),
+        api=lambda wildcards: int(asks_provider(wildcards.generator)),
     params:
         version=1,
         entry=lambda wildcards: json.dumps(
             grid.decisive(config["generators"][wildcards.generator]), sort_keys=True
         ),
-        benchmarks=answering(grid.benchmarks(config)),
+        benchmarks=answering(grid.solved(config)),
         config=session.CONFIG,
         seed=config["seed"],
         journal=lambda wildcards: grid.abilities(wildcards.generator, config["seed"]),

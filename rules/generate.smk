@@ -31,7 +31,7 @@ rule generate:
         **ask(gb=generation_gb, minutes=generation_minutes, gpus=generation_gpus),
         # Not a param: how many are answered together does not decide what is answered.
         batch=lambda wildcards: config["generators"][wildcards.generator].get("batch_size", 1),
-        api=lambda wildcards: int(asks_provider(wildcards)),
+        api=lambda wildcards: int(asks_provider(wildcards.generator)),
     params:
         version=1,
         # no size here: a larger set extends a smaller one

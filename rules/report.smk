@@ -107,7 +107,7 @@ rule paid:
         ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
         judgements=judgement_files(),
         assessments=assessment_files(),
-        abilities=ability_files(),
+        abilities=score_files(abilities()),
         code=code("cost"),
     output:
         report("results/tables/paid.csv", caption="../docs/captions/paid.rst", category="Cost"),

@@ -85,14 +85,14 @@ def generation_minutes(wildcards):
     Whatever is cut off has its replies in the journal, and the next attempt goes on from there.
     """
     chosen = config["generators"][wildcards.generator]
-    if asks_provider(wildcards):
+    if asks_provider(wildcards.generator):
         return 2880 if chosen.get("mode") == "batch" else 1440
     return 60 + shared(10 * (chosen.get("parameters") or 0), wildcards, generation_gpus(wildcards))
 
 
-def asks_provider(wildcards):
+def asks_provider(name):
     """Is the generator asked over the network?"""
-    return config["generators"][wildcards.generator]["backend"] in ("openai", "anthropic")
+    return config["generators"][name]["backend"] in ("openai", "anthropic")
 
 
 def shared(minutes, wildcards, gpus):

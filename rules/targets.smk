@@ -2,9 +2,14 @@
 
 
 rule providers:
-    """Replies of generators behind APIs: on a machine with a network, where nodes have none."""
+    """Replies of generators behind APIs, pairs and answers to the benchmarks: on a machine with a
+    network, where nodes have none."""
     input:
-        [f"results/raw/{run.cell}.jsonl" for run in SETS if asks_provider(run)],
+        [f"results/raw/{run.cell}.jsonl" for run in SETS if asks_provider(run.generator)],
+        [
+            f"results/predictions/{model}/{name}.jsonl"
+            for model, name in abilities(filter(asks_provider, solvers()))
+        ],
 
 
 rule data:
@@ -24,9 +29,12 @@ rule models:
 
 
 rule predictions:
-    """Answers of all models, before any judge is asked."""
+    """Answers of all models, generators too, before any judge is asked."""
     input:
-        [f"results/predictions/{model}/{name}.jsonl" for model, name in all_evaluations()],
+        [
+            f"results/predictions/{model}/{name}.jsonl"
+            for model, name in [*all_evaluations(), *abilities()]
+        ],
 
 
 rule judgements:
@@ -49,9 +57,9 @@ rule references:
 
 
 rule abilities:
-    """Scores of the generators themselves on all benchmarks."""
+    """Scores of the generators themselves on the benchmarks of all experiments' domains."""
     input:
-        ability_files(),
+        score_files(abilities()),
 
 
 rule intrinsic:

@@ -57,9 +57,9 @@ def main(argv=None):
         rows = []
         for found in cells:
             names = args.mixtures.get(found.generator, [found.generator])
-            books = {name: ledger(replace(found, generator=name)) for name in names}
+            made = {name: ledger(replace(found, generator=name)) for name in names}
             row = {column: getattr(found, column) for column in COLUMNS}
-            rows.append(row | taken(found.size, books, args.prices))
+            rows.append(row | taken(found.size, made, args.prices))
         with jsonl.whole(args.output) as file:
             pandas.DataFrame(rows).to_csv(file, index=False)
     if not args.paid:

@@ -216,14 +216,17 @@ def identifier(path):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A table or a figure with its caption (HTML); `figure` is an address that holds the image,
-    `width` what it was drawn for, "page" or "column".
+    """A table or a figure with its caption (HTML).
+
+    `common`: column -> what all rows have there; `head`: the columns in which they differ;
+    `figure`: an address that holds the image; `width`: what it was drawn for, "page" or "column".
     """
 
     id: str
     title: str
     caption: str
     table: Path | None
+    common: dict[str, str]
     head: list[str]
     rows: list[dict]
     numbers: set[str]
@@ -233,7 +236,7 @@ class Exhibit:
 
     def of(self, place):
         """Rows of a set, without what is told anyway; `place`: its coordinates as text."""
-        if not set(COORDINATES) <= set(self.head):
+        if not self.rows or not set(COORDINATES) <= set(self.rows[0]):
             return []
         return [
             {name: value for name, value in row.items() if name not in (*COORDINATES, *TOLD)}
@@ -253,15 +256,18 @@ def exhibit(number, entry):
         raise UserError("--exhibits: an entry has a title, and a table or a figure")
     if (width := entry.get("width", "page")) not in ("page", "column"):
         raise UserError(f"--exhibits: a figure's width is page or column, not {width!r}")
-    head, rows = read_table(table) if table else ([], [])
+    columns, rows = read_table(table) if table else ([], [])
+    common = same(columns, rows)
+    head = [name for name in columns if name not in common]
     return Exhibit(
         f"exhibit-{number}",
         entry["title"],
         caption(entry["caption"]) if "caption" in entry else "",
         table,
+        {name: value for name, value in common.items() if value},
         head,
         rows,
-        {name for name in head if all(map(is_number, (row[name] for row in rows)))},
+        {name for name in columns if all(map(is_number, (row[name] for row in rows)))},
         data_address(figure) if figure else None,
         figure,
         width,
@@ -278,6 +284,16 @@ def read_table(path):
     if not reader.fieldnames:
         raise UserError(f"{path}: no columns")
     return list(reader.fieldnames), rows
+
+
+def same(columns, rows):
+    """Columns in which nothing is told, or several rows have the same -> what that is."""
+    found = {name: {row[name] for row in rows} for name in columns if rows}
+    return {
+        name: values.pop()
+        for name, values in found.items()
+        if values == {""} or (len(values) == 1 and len(rows) > 1)
+    }
 
 
 def is_number(text):

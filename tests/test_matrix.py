@@ -109,6 +109,22 @@ def test_intrinsic_metrics_are_two_judges_and_a_job_with_a_gpu_of_each_set(clone
     }
 
 
+def test_providers_and_judges_can_be_asked_before_and_after_what_needs_gpus(clone):
+    matrix = TARGETS[2:]
+    hosted = {"gpt-4o", "gpt-4o-mini", "claude-3.5-sonnet"}
+    first = clone.stale("providers", *matrix)
+    assert {rule for rule, _ in first} == {
+        "providers", "fetch_seeds", "fetch_benchmark", "generate", "predict_generator"
+    }  # fmt: skip
+    asked = {output.split("/")[3] for rule, output in first if rule == "predict_generator"}
+    assert asked == hosted
+    judgements = count(clone.stale("judgements", *matrix))
+    assert judgements["judge"] == JUDGED * (IN_DOMAIN + 2 + 6)
+    # Whatever is judged is answered by then.
+    before = count(clone.stale("predictions", *matrix))
+    assert set(judgements) - set(before) == {"judgements", "judge", "assess", "fetch_file"}
+
+
 def test_nothing_changed_nothing_to_do(copy):
     assert count(copy.stale(*TARGETS)) == {}
 

@@ -221,6 +221,16 @@ def test_exhibits_are_shown_in_order_with_caption_table_and_figure(tmp_path):
     assert source.count('href="#exhibit-2"') == 1 + 2
 
 
+def test_a_table_says_once_what_is_the_same_in_all_its_rows(tmp_path):
+    study = Study(tmp_path)
+    (tmp_path / "one.csv").write_text("size,name,reason,r\n20,a,,0.5\n20,b,,0.7\n")
+    source = shown(study, [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    told = Page(source).text
+    assert "In all rows: size 20. From one.csv." in told
+    section = source[source.index(">One</h2>") :]
+    assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)[:3] == ["name", "r", "generator"]
+
+
 def test_a_table_with_several_rows_for_a_set_is_a_table_there(tmp_path):
     study = Study(tmp_path)
     table = tmp_path / "metrics.csv"

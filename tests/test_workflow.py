@@ -30,6 +30,14 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["analyse"] == jobs["present"] == 1
 
 
+def test_generators_solve_the_benchmarks_of_the_experiments_domains_only(clone):
+    clone.edit(CONFIG, lambda text: text.replace("[math, code, instruction]", "[code]", 1))
+    jobs = clone.stale("abilities")
+    scored = {output for rule, output in jobs if rule == "score"}
+    generators = ("narrow", "noisy", "strong")
+    assert scored == {f"results/scores/generators/{name}/mini-code.json" for name in generators}
+
+
 def test_the_workflow_is_lint_clean(clone):
     assert "good condition" in clone.snakemake("--lint")
 

@@ -1,27 +1,22 @@
 """Check the configuration before the DAG is built, and fill in its defaults.
 
-Its form is that of agorabench.schema. What a schema cannot say (names that refer to each other,
-files) is checked here.
+Its form is that of agorabench.schema. What a schema cannot say, names that refer to each other, is
+checked here; the files that it names by agorabench.config_files.
 """
 
-import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
-from agorabench import grid, prompts
-from agorabench.backends import dataset
+from agorabench import grid
 from agorabench.benchmarks import JUDGED
+from agorabench.config_files import BUILT, check_files
 from agorabench.errors import UserError
 from agorabench.schema import Fault, conform, load, loader, refuse_key, schema, show, unknown
 from agorabench.validation import VALIDATORS
 
 ABSENT = object()
-BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
-MODELS = "resources/models"
 PROTOCOLS = Path(__file__).with_name("benchmarks")  # a module each
-
-READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
 # Parameters of a request that `extra` cannot set: the ceiling of its cost would not know of them.
 OWNED = [
     "model",
@@ -41,7 +36,6 @@ OWNED = [
 ]
 WHOLE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
-LOCAL = ("transformers", "vllm")  # backends that load a model themselves
 
 
 def check(config, files=(), root=".", files_too=True):
@@ -68,7 +62,7 @@ def check(config, files=(), root=".", files_too=True):
         config = conform(config, schema())
         _check_references(config)
         if files_too:
-            _check_files(config, root)
+            check_files(config, root)
     except Fault as fault:
         parts = [_holders(fault.at, config, files, root), ".".join(map(str, fault.path))]
         raise UserError(": ".join([*filter(None, parts), fault.text])) from None
@@ -241,7 +235,7 @@ def _check_mini(config):
 def _check_experiment(config, path, experiment):
     for axis in ("generators", "prompts", "students"):
         none = axis == "prompts" and experiment[axis] == [grid.NO_PROMPT]
-        if none and not _asks(config, experiment):
+        if none and not grid.asks(config, experiment):
             continue  # data sets only, which are asked nothing
         for name in experiment[axis]:
             if name not in config[axis]:
@@ -274,199 +268,12 @@ def _check_experiment(config, path, experiment):
                     f" it has: {', '.join(data)}",
                 )
         for method in experiment["methods"]:
-            if _asks(config, experiment) and method not in config["seeds"].get(domain, {}):
+            if grid.asks(config, experiment) and method not in config["seeds"].get(domain, {}):
                 raise Fault(
                     path,
                     f"domain '{domain}' with method '{method}' needs seeds.{domain}.{method},"
                     " which is missing",
                 )
-
-
-def _asks(config, experiment):
-    """Whether a generator of the experiment is asked for replies, which takes seeds and prompts."""
-    return any(
-        config["generators"][name]["backend"] != "dataset" for name in experiment["generators"]
-    )
-
-
-# Files
-
-
-def _check_files(config, root):
-    for domain, methods in config["seeds"].items():
-        for method, source in methods.items():
-            least = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
-            for name, part in source.get("parts", {None: source}).items():
-                path = ("seeds", domain, method, *(("parts", name) if name else ()))
-                _check_seeds(config, root, part, path, least, answered=method != "response")
-    for name, benchmark in config["benchmarks"].items():
-        if file := benchmark["source"].get("path"):
-            path = ("benchmarks", name, "source", "path")
-            if file.endswith(READ_HERE):
-                _first(root, file, path)
-            else:
-                _check_there(root, file, path)
-        for file, source in benchmark["files"].items():
-            if "path" in source:
-                _check_there(root, source["path"], ("benchmarks", name, "files", file, "path"))
-        if (shots := benchmark["shots_from"]) and not shots.startswith(BUILT):
-            _check_pairs(root, shots, ("benchmarks", name, "shots_from"), benchmark["shots"])
-    for name, generator in config["generators"].items():
-        if generator["backend"] in LOCAL:
-            _check_model(config, root, generator["model"], ("generators", name, "model"))
-        for domain, source in generator.get("data", {}).items():
-            if "path" in source:
-                path = ("generators", name, "data", domain)
-                place, row = _first(root, source["path"], (*path, "path"))
-                for part in ("instruction", "response"):
-                    try:
-                        dataset.dig(row, source[part])
-                    except (KeyError, IndexError, TypeError, ValueError):
-                        text = f"no text in '{source[part]}' of {place}; known: {', '.join(row)}"
-                        raise Fault((*path, part), text) from None
-    for name, student in config["students"].items():
-        roles = {(role,): student[role] for role in grid.ANCHORS}
-        roles |= {("references", key): entry for key, entry in student["references"].items()}
-        for role, entry in roles.items():
-            _check_model(config, root, entry["model"], ("students", name, *role, "model"))
-        if student["template"]:
-            _check_there(root, student["template"], ("students", name, "template"))
-    for name, metric in config["intrinsic"].items():
-        path = ("intrinsic", name)
-        if metric["measure"] == "judged":
-            _check_rubrics(config, root, (*path, "rubrics"), metric["rubrics"])
-            continue
-        _check_model(config, root, metric["model"], (*path, "model"))
-        if metric.get("template"):
-            _check_there(root, metric["template"], (*path, "template"))
-    for section in ("themes", "openings"):
-        for domain, file in config[section].items():
-            try:
-                prompts.read_lines(root / file)
-            except UserError as error:
-                raise Fault((section, domain), _short(error, root)) from None
-    for name, experiment in config["experiments"].items():
-        if _asks(config, experiment):
-            _check_templates(config, root, ("experiments", name, "prompts"), experiment)
-
-
-def _check_templates(config, root, path, experiment):
-    for prompt in experiment["prompts"]:
-        for method in experiment["methods"]:
-            for domain in experiment["domains"]:
-                file = Path(config["prompts"][prompt]["folder"]) / method / f"{domain}.md"
-                try:
-                    text = (root / file).read_text(encoding="utf-8")
-                except OSError:
-                    raise Fault(path, f"prompt '{prompt}' has no file {file}") from None
-                except UnicodeDecodeError:
-                    raise Fault(path, f"{file}: not text in UTF-8") from None
-                prompts.check_template(text, method, file)
-                for word, section in (("theme", "themes"), ("opening", "openings")):
-                    if word in prompts.placeholders(text) and domain not in config[section]:
-                        text = f"{file} has {{{word}}}, but {section}.{domain} is missing"
-                        raise Fault(path, text)
-
-
-def _check_rubrics(config, root, path, folder):
-    """Check the question to a judge, for every domain of the experiments."""
-    domains = {name for one in config["experiments"].values() for name in one["domains"]}
-    for domain in sorted(domains):
-        question, rubric = (_text(root, file, path) for file in grid.rubrics(folder, domain))
-        prompts.check_template(question, "judge", f"{folder}/prompt.md")
-        if not rubric.strip():
-            raise Fault(path, f"{folder}/{domain}.md is empty")
-
-
-def _text(root, file, path):
-    """The text of a file."""
-    try:
-        return (root / file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise Fault(path, f"no text file {file}") from None
-
-
-def _check_seeds(config, root, part, path, least, answered):
-    """Check the file of a source of seeds and the prompt that classifies its rows."""
-    if "path" in part:
-        own = all(part[key] == key for key in ("instruction", "response"))
-        if own and part["convert"] == "plain" and part["path"].endswith(READ_HERE):
-            _check_pairs(root, part["path"], (*path, "path"), least, answered)
-        else:
-            _check_there(root, part["path"], (*path, "path"))
-    if chosen := part.get("classify"):
-        file = chosen["prompt"]
-        text = _text(root, file, (*path, "classify", "prompt"))
-        prompts.check_template(text, "classify", file)
-
-
-def _check_there(root, file, path):
-    if not (root / file).exists():
-        raise Fault(path, f"no file {file}")
-
-
-def _check_model(config, root, model, path):
-    """Check a local folder; an id on the hub, which has one slash at most, cannot be checked."""
-    if not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1):
-        return
-    if (root / model / "config.json").is_file():
-        return
-    folder, _, name = model.rstrip("/").rpartition("/")
-    if folder != MODELS:
-        raise Fault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
-    if name not in config["mini"]:
-        raise Fault(path, unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"])))
-
-
-def _check_pairs(root, file, path, least=1, answered=True):
-    """Every row has an instruction (and, if `answered`, a response) that is text and not blank."""
-    count = 0
-    for place, row in _rows(root, file, path):
-        for part in ("instruction", "response")[: 1 + answered]:
-            if not (isinstance(text := row.get(part), str) and text.strip()):
-                text = f"has no '{part}'" if part not in row else f"has no text in '{part}'"
-                raise Fault(path, f"{place} {text}")
-        count += 1
-    if count < max(least, 1):
-        text = f"has {count} rows, fewer than the {least} to show" if count else "has no rows"
-        raise Fault(path, f"{file} {text}")
-
-
-def _first(root, file, path):
-    for place, row in _rows(root, file, path):
-        return place, row
-    raise Fault(path, f"{file} has no rows")
-
-
-def _rows(root, file, path):
-    """(place, row) of JSON Lines, one line in memory at a time, or of one JSON list."""
-    try:
-        with open(root / file, encoding="utf-8") as lines:
-            start = lines.read(1)
-            lines.seek(0)
-            whole = start == "["
-            values = enumerate(json.load(lines) if whole else lines, 1)
-            for number, value in values:
-                place = f"{file}, {'row' if whole else 'line'} {number}"
-                if not whole and not value.strip():
-                    continue
-                try:
-                    row = value if whole else json.loads(value)
-                except ValueError as error:
-                    raise Fault(path, f"{place} is not JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise Fault(path, f"{place} is {type(row).__name__}, not a JSON object")
-                yield place, row
-    except OSError:
-        raise Fault(path, f"no file {file}") from None
-    except UnicodeDecodeError:
-        raise Fault(path, f"{file} is not text in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise Fault(path, f"{file} is not JSON ({error})") from None
-
-
-def _short(error, root):
-    return str(error).removeprefix(f"{root}/")
 
 
 # Which file holds a fault

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from agorabench import config as configs
 from agorabench import estimates, grid, jsonl, replay
 from agorabench.benchmarks import protocol
 from agorabench.budget import usd
+from agorabench.config_files import MODELS
 from agorabench.errors import UserError
 
 UNKNOWN = "unknown"
@@ -301,11 +301,12 @@ def predicting(config, rule, student):
 
 
 def solving(config, generator, known):
-    """Columns of the completions of a generator on all benchmarks."""
+    """Columns of a generator's own completions."""
+    solved = {name: config["benchmarks"][name] for name in grid.solved(config)}
     held = known.journals.get(grid.abilities(generator, config["seed"]), Counter())
-    counts = [items(name, config["benchmarks"][name]) for name in grid.benchmarks(config)]
+    counts = [items(name, entry) for name, entry in solved.items()]
     requests = max(sum(count for count, _ in counts) - held["replies"], 0)
-    limit = max(config["benchmarks"][name]["max_tokens"] for name in grid.benchmarks(config))
+    limit = max(entry["max_tokens"] for entry in solved.values())
     shown = estimates.INSTRUCTION, "tokens assumed"
     mean = estimates.reply("response", held, Counter(), shown, limit)
     row = asking(config, generator, requests, mean)
@@ -325,7 +326,7 @@ def items(name, entry):
 def gpu_hours(config, model, entry, tokens, training=False):
     """The column of GPU hours; nothing for the miniature's models, which run on the CPU."""
     place = Path(model)
-    if str(place.parent) == configs.MODELS and place.name in config["mini"]:
+    if str(place.parent) == MODELS and place.name in config["mini"]:
         return {}
     if not entry.get("parameters"):
         return {"gpu_hours": UNKNOWN}

@@ -2,12 +2,14 @@
 
 import ast
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 
 DOMAINS = ("math", "code", "instruction")
 METHODS = ("instance", "response", "enhancement")
 ANCHORS = ("base", "reference")  # the two models every student is measured against
+LOCAL = ("transformers", "vllm")  # backends that load a model themselves
 NO_PROMPT = "none"  # the prompt coordinate of a data set, which is asked nothing
 
 
@@ -103,6 +105,13 @@ def asked(config):
     ]
 
 
+def asks(config, experiment):
+    """Is a generator of the experiment asked for replies, which takes seeds and prompts?"""
+    return any(
+        config["generators"][name]["backend"] != "dataset" for name in experiment["generators"]
+    )
+
+
 def mixtures(config):
     """Names of the generators that are mixtures of others."""
     return [name for name, entry in config["generators"].items() if entry["backend"] == "mixture"]
@@ -135,6 +144,12 @@ def benchmarks(config, domain=None):
         for name, entry in config["benchmarks"].items()
         if domain in (None, entry["domain"]) and entry["protocol"] != "unscored"
     ]
+
+
+def solved(config):
+    """Names of the benchmarks that generators solve: the scored ones of experiments' domains."""
+    domains = {name for chosen in config["experiments"].values() for name in chosen["domains"]}
+    return [name for name in benchmarks(config) if config["benchmarks"][name]["domain"] in domains]
 
 
 def judgements(benchmark, judge, model, seed):
@@ -203,13 +218,21 @@ def sources(program, *more, root="scripts"):
         if path in found or not (root / path).is_file():
             continue
         found.add(path)
-        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [name.name for name in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
-            for name in names:
-                path = name.replace(".", "/")
-                waiting += [f"{path}.py", f"{path}/__init__.py"]
+        waiting += _imported(root / path)
     return sorted(str(root / path) for path in found)
+
+
+@cache
+def _imported(path):
+    """Where the modules that a file imports would lie, below the root of its imports."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        for name in names:
+            place = name.replace(".", "/")
+            found += [f"{place}.py", f"{place}/__init__.py"]
+    return found

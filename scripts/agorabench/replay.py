@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from agorabench import config as configs
-from agorabench import estimates, jsonl, prompts
+from agorabench import estimates, grid, jsonl, prompts
 from agorabench.budget import spent
+from agorabench.config_files import BUILT
 from agorabench.instances import FIRST_WAVE, Instances, Shortfall, judging, parameters
 from agorabench.journal import peek
 from agorabench.submissions import remembered
@@ -95,9 +95,9 @@ def count(config, run, replies):
     if not replies:
         return Count(run.size, prompt, nothing)
     name = entry["model"]
-    if entry["backend"] in configs.LOCAL:
+    if entry["backend"] in grid.LOCAL:
         name = identity(name)
-        if name.startswith(configs.BUILT):  # still a folder's name and no digest of weights
+        if name.startswith(BUILT):  # still a folder's name and no digest of weights
             return Count(run.size, prompt, "the model is not built yet")
 
     items = []
