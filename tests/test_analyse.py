@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 import pytest
 import spend
-from agorabench import analysis, choices, published
+from agorabench import analysis, choices, figures, findings, illustrations, published
 from agorabench.errors import UserError
 from agorabench.pgr import COLUMNS, MEAN, to_csv, views
 from agorabench.saturation import Curve
@@ -138,6 +138,14 @@ def paper(tmp_path_factory):
         }
         results.rows += complete(other, prompt=prompt)
     return results, results.run("--prices", json.dumps(prices), figures=True)
+
+
+def told_by(figure, results, mixtures=()):
+    """The lines of a figure's title, legend and notes."""
+    (block,) = analysis.blocks(views(results.rows), results.metrics, (), mixtures)
+    one = findings.Findings.of(block, choices.Costs(results.costs), {}, 50, 1)
+    with figures.style():
+        return [text.get_text() for text in figure(one).texts]
 
 
 def of(rows, **values):
@@ -354,6 +362,9 @@ def test_both_errors_are_over_the_cells_that_another_generator_has(tmp_path):
     assert fit["reason"] == f"errors: {which}"
     assert {float(row["rmse"]) for row in rows} == {float(fit["rmse_held_out"])}
     assert f"(root mean square, {which})" in results.text()
+    drawn = " ".join(told_by(illustrations.prediction, results))
+    assert f"error on left-out generators {error('predicted'):.1f} points" in drawn
+    assert f"in the same setting {error('others'):.1f}; errors: {which}" in drawn
     # So are the three numbers of an average.
     (mean,) = of(tables["prediction"], generator="a", method=MEAN)
     mine = of(shared, generator="a")
@@ -373,16 +384,15 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
         for name in ("a", "ab", "b", "c") for method in METHODS.values() for domain in "xyz"
     }  # fmt: skip
     metrics = {place: {"reward": random.normal(), "perplexity": random.normal()} for place in pgr}
+    fitted = {place: value for place, value in pgr.items() if place[0] != "ab"}
     found, texts = {}, {}
-    for kind, cells in (
-        ("with", pgr),
-        ("without", {place: value for place, value in pgr.items() if place[0] != "ab"}),
-    ):
+    for kind, cells in (("without", fitted), ("with", pgr)):
         results = Results(tmp_path / kind)
         results.folder.mkdir()
         results.rows = complete(cells)
         for place in cells:
             measure(results, *place, metrics[place])
+            charge(results, *place, 0.01)
         found[kind] = results.run("--mixtures", "ab", "unused", figures=True)
         texts[kind] = results.text()
     for table in ("correlations", "components", "regressions"):
@@ -393,9 +403,7 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
     assert len(mixed) == 10 and {row["generator"] for row in mixed} == {"ab"}
     # As many components as metrics: a plain regression of all the others.
     values = {place: list(found.values()) for place, found in metrics.items()}
-    fit = LinearRegression().fit(
-        [values[place] for place in cells], [pgr[place] for place in cells]
-    )
+    fit = LinearRegression().fit([values[place] for place in fitted], list(fitted.values()))
     for row in mixed[:-1]:
         place = row["method"], row["domain"]
         assert float(row["pgr"]) == pytest.approx(pgr["ab", *place], rel=1e-4)
@@ -414,6 +422,10 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
         in (texts["with"])
     )
     assert "ixture" not in texts["without"]
+    for figure in (illustrations.components, illustrations.correlations, illustrations.prediction):
+        drawn = told_by(figure, results, ["ab"])
+        assert "without mixtures (ab)" in drawn and "ab" not in drawn  # the latter: in the legend
+    assert "ab" in told_by(illustrations.value_figure, results, ["ab"])
 
 
 def test_blocks_too_small_for_any_fit_are_told_in_one_sentence(tmp_path):

@@ -285,7 +285,7 @@ def prediction_sheet(one):
     notes = [
         f"{row['generator']}: {row['reason']}."
         for row in rows
-        if row["reason"] and (row["method"] == MEAN or row["basis"] == "new")
+        if row["reason"] and (row["method"] == MEAN or row["basis"] != "held out")
     ]
     return Sheet(
         label("prediction", one.block),

@@ -18,7 +18,7 @@ from agorabench.statistics import percentile_interval
 
 # As many principal components as the paper regresses on (arXiv 2412.03679, section 5).
 COMPONENTS = 5
-# Rows without which nothing is computed: through two any line goes.
+# Rows that anything needs: there is a line through any two.
 FEWEST = 3
 
 
