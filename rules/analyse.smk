@@ -53,13 +53,15 @@ rule analyse:
             {name: config["benchmarks"][name]["domain"] for name in grid.solved(config)}
         ),
         apart=[name for name in grid.solved(config) if not config["benchmarks"][name]["in_mean"]],
+        mixtures=MIXTURES,
         prices=prices(),
         bootstrap=config["bootstrap"],
         seed=config["seed"],
     shell:
         "python scripts/analyse.py --table {input.table} --cost {input.cost}"
         " {params.intrinsic:q} --scores results/scores --generators {params.generators:q}"
-        " --benchmarks {params.benchmarks:q} --apart {params.apart:q} --prices {params.prices:q}"
+        " --benchmarks {params.benchmarks:q} --apart {params.apart:q}"
+        " --mixtures {params.mixtures:q} --prices {params.prices:q}"
         " --bootstrap {params.bootstrap} --seed {params.seed}"
         " --tables results/tables --figures results/figures 2>&1 | tee {log}"
 

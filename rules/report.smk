@@ -81,9 +81,10 @@ rule plot:
         "python scripts/plot.py --table {input.table} --output {output} 2>&1 | tee {log}"
 
 
+# The sets of mixtures' parts are paid for too.
 rule cost:
     input:
-        ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
+        ledgers=[f"results/data/{run.cell}.ledger.json" for run in SETS],
         code=code("cost"),
     output:
         report("results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"),
@@ -93,16 +94,17 @@ rule cost:
         "../envs/local.yaml"
     params:
         matrix=matrix(),
+        mixtures=json.dumps({name: sorted(config["generators"][name]["of"]) for name in MIXTURES}),
         prices=prices(),
     shell:
-        "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
-        " --data results/data --output {output} 2>&1 | tee {log}"
+        "python scripts/cost.py --matrix {params.matrix:q} --mixtures {params.mixtures:q}"
+        " --prices {params.prices:q} --data results/data --output {output} 2>&1 | tee {log}"
 
 
 # Apart from `cost`, as it waits for all that is paid: verdicts and generators' own answers too.
 rule paid:
     input:
-        ledgers=rules.cost.input.ledgers,
+        ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
         judgements=judgement_files(),
         assessments=assessment_files(),
         abilities=score_files(abilities()),

@@ -7,7 +7,8 @@ r"""What PGR goes along with, and what to choose: tables and figures shaped like
         --figures /tmp/figures
 
 Without `--intrinsic` or `--scores` the analyses that need them say so in their place. A generator
-whose sets stand in `--intrinsic` and not in `--table` gets a predicted PGR before any training. In
+whose sets stand in `--intrinsic` and not in `--table` gets a predicted PGR before any training.
+Mixtures of generators (`--mixtures`) are in no fit, and get a predicted PGR beside their own. In
 the tables PGR, scores and variance are in percent, differences and errors in points of PGR.
 
 Tables: abilities, correlations, components, regressions, prediction, prompts, amount, value (CSV),
@@ -36,6 +37,7 @@ def main(argv=None):
     parser.add_argument("--generators", nargs="*", default=[], help="whose scores are read")
     parser.add_argument("--benchmarks", type=json.loads, default={}, help="benchmark -> domain")
     parser.add_argument("--apart", nargs="*", default=[], help="benchmarks that no mean is over")
+    parser.add_argument("--mixtures", nargs="*", default=[], help="generators that mix others")
     parser.add_argument("--prices", type=json.loads, default={}, help="generator -> USD/Mtok")
     parser.add_argument("--gain", type=float, default=1.0, help="points that a doubling must add")
     parser.add_argument("--bootstrap", type=int, default=2000, help="draws of the bootstrap")
@@ -46,7 +48,7 @@ def main(argv=None):
 
     if args.bootstrap < 2 or args.seed < 0 or not args.gain > 0:
         raise UserError("--bootstrap needs at least 2 draws, --seed 0 or more, --gain more than 0")
-    rows, costs = read_table(args.table, args.apart), read_costs(args.cost)
+    rows, costs = read_table(args.table), read_costs(args.cost)
     intrinsic, abilities = [], []
     if args.intrinsic:
         intrinsic = analysis.read_csv(args.intrinsic, analysis.INTRINSIC, ["value"])
@@ -55,7 +57,7 @@ def main(argv=None):
     counted = [row for row in abilities if row["benchmark"] not in args.apart]
     found = [
         findings.Findings.of(block, costs, args.prices, args.bootstrap, args.seed)
-        for block in analysis.blocks(views(rows), intrinsic, counted)
+        for block in analysis.blocks(views(rows), intrinsic, counted, args.mixtures)
     ]
     prompts = choices.compare_prompts(rows)
     lines = choices.amounts(rows, args.gain)
@@ -93,15 +95,15 @@ def missing(axis):
     return {"reason": f"no cells were run with two {axis}"}
 
 
-def read_table(path, apart=()):
-    """Rows of the PGR table that count in means."""
+def read_table(path):
+    """Rows of the PGR table."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text") from None
-    return [row for row in from_csv(text, path) if row["benchmark"] not in apart]
+    return from_csv(text, path)
 
 
 def read_costs(path):

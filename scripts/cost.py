@@ -7,8 +7,9 @@ r"""What every generated set took, and what was paid in all: replies, tokens and
         --journals journal --output /tmp/cost.csv --paid /tmp/paid.csv
 
 Prices are USD per million tokens. In `--output` a row is a set: its replies, rejected ones too, as
-if it had been made alone; a mixture's are those it consists of, each at the price of the generator
-that gave it. Sets of several sizes share replies, so its rows must not be added up.
+if it had been made alone. A mixture (`--mixtures`) is taken from sets of its parts that are each as
+large as itself, so its row is the sum of theirs, over its own pairs. Sets of several sizes, and
+mixtures and their parts, share replies: the rows must not be added up.
 In `--paid` a row is a generator: all that its journals hold, once, with what came of prompts that
 were given up and of faults that were billed. `replies_without_usage` counts those whose tokens the
 provider did not tell; where there are any, tokens and dollars are lower bounds.
@@ -31,6 +32,7 @@ COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--matrix", type=json.loads, required=True, help="experiments, backends")
+    parser.add_argument("--mixtures", type=json.loads, default={}, help="mixture -> its parts")
     parser.add_argument("--prices", type=json.loads, required=True, help="generator -> USD/Mtok")
     parser.add_argument("--data", required=True, help="folder of the ledgers")
     parser.add_argument("--journals", help="folder of the journals, for --paid")
@@ -41,25 +43,34 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.paid and not args.journals:
         parser.error("--paid needs --journals")
+    for name in grid.mixtures(args.matrix) if args.output else ():
+        if name not in args.mixtures:
+            parser.error(f"--output needs the parts of {name} in --mixtures")
 
     import pandas
 
-    cells = {found.cell: found for found in grid.runs(args.matrix)}
-    rows, pairs = [], {}
-    for cell, found in cells.items():
-        ledger = jsonl.read_json(Path(args.data) / f"{cell}.ledger.json")
-        row = {column: getattr(found, column) for column in COLUMNS}
-        parts = ledger.get("parts", {found.generator: ledger})
-        rows.append(row | taken(ledger, parts, args.prices))
-        for name, part in parts.items():
-            # Of sets that extend each other the largest has all pairs.
-            journal = name, replace(found, generator=name).journal
-            pairs[journal] = max(pairs.get(journal, 0), part["pairs"])
+    def ledger(found):
+        return jsonl.read_json(Path(args.data) / f"{found.cell}.ledger.json")
+
+    cells = list({found.cell: found for found in grid.runs(args.matrix)}.values())
     if args.output:
+        rows = []
+        for found in cells:
+            names = args.mixtures.get(found.generator, [found.generator])
+            made = {name: ledger(replace(found, generator=name)) for name in names}
+            row = {column: getattr(found, column) for column in COLUMNS}
+            rows.append(row | taken(found.size, made, args.prices))
         with jsonl.whole(args.output) as file:
             pandas.DataFrame(rows).to_csv(file, index=False)
     if not args.paid:
         return
+    pairs = {}
+    for found in cells:
+        book = ledger(found)
+        for name, part in book.get("parts", {found.generator: book}).items():
+            # Of sets that extend each other the largest has all pairs.
+            journal = name, replace(found, generator=name).journal
+            pairs[journal] = max(pairs.get(journal, 0), part["pairs"])
     kept = Counter()
     for (generator, _), number in pairs.items():
         kept[generator] += number
@@ -72,22 +83,28 @@ def main(argv=None):
         pandas.DataFrame(billed).to_csv(file, index=False)
 
 
-def taken(ledger, parts, prices):
-    """Columns of one set from its ledger.
+def taken(pairs, ledgers, prices):
+    """Columns of one set of so many pairs.
 
     Args:
-        parts: generator -> ledger of what it gave to the set.
+        ledgers: generator -> ledger of the set that it made for this: of a mixture, of each part.
         prices: generator -> USD per million tokens.
     """
-    whole, batch = tokens(ledger)
-    cost = sum(usd_of(*tokens(part), prices[name]) for name, part in parts.items())
-    unknown = ledger.get("replies_without_usage", 0)
+    whole, batch, cost = Counter(), Counter(), 0.0
+    for name, ledger in ledgers.items():
+        mine = tokens(ledger)
+        whole.update(mine[0])
+        batch.update(mine[1])
+        cost += usd_of(*mine, prices[name])
+    books = ledgers.values()
+    replies = sum(ledger["replies"] for ledger in books)
+    unknown = sum(ledger.get("replies_without_usage", 0) for ledger in books)
     return {
-        "pairs": ledger["pairs"],
-        "replies": ledger["replies"],
+        "pairs": pairs,
+        "replies": replies,
         "replies_without_usage": unknown,
-        "models": ";".join(ledger.get("models", {})),
-        **sums(whole, batch, ledger["replies"] - unknown, ledger["pairs"], cost),
+        "models": ";".join(sorted({name for ledger in books for name in ledger.get("models", {})})),
+        **sums(whole, batch, replies - unknown, pairs, cost),
     }
 
 

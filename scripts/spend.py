@@ -7,7 +7,8 @@ It is answered from what was tried: the PGR table and the costs of its sets, rej
 included. Without `--domain` and `--method` the pairs are for all settings that the table averages
 over, so many for each. Nothing is said of fewer pairs than were tried; of more only where a fitted
 curve says what they would add, and no further than twice the largest size. Training and scoring a
-student are not in the dollars.
+student are not in the dollars. A pair of a mixture costs one of each of its parts: their sets are
+made whole.
 """
 
 import argparse
@@ -33,13 +34,12 @@ def main(argv=None):
     parser.add_argument("--prompt", help="only this meta-prompt")
     parser.add_argument("--domain", help="only this domain")
     parser.add_argument("--method", help="only this method")
-    parser.add_argument("--apart", nargs="*", default=[], help="benchmarks that no mean is over")
     parser.add_argument("--gain", type=float, default=1.0, help="points that a doubling must add")
     args = parser.parse_args(argv)
 
     if not (math.isfinite(args.dollars) and args.dollars > 0 and args.gain > 0):
         raise UserError("--dollars and --gain must be more than 0")
-    rows = read_table(args.table, args.apart)
+    rows = read_table(args.table)
     chosen = {name: getattr(args, name) for name in ("student", "prompt", "domain", "method")}
     print(answer(rows, read_costs(args.cost), args.dollars, chosen, args.gain), end="")
 

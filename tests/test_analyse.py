@@ -10,11 +10,12 @@ import numpy as np
 import pandas
 import pytest
 import spend
-from agorabench import analysis, choices, published
+from agorabench import analysis, choices, figures, findings, illustrations, published
 from agorabench.errors import UserError
 from agorabench.pgr import COLUMNS, MEAN, to_csv, views
 from agorabench.saturation import Curve
 from conftest import ROOT
+from sklearn.linear_model import LinearRegression
 
 METHODS = {
     "instance_generation": "instance",
@@ -137,6 +138,14 @@ def paper(tmp_path_factory):
         }
         results.rows += complete(other, prompt=prompt)
     return results, results.run("--prices", json.dumps(prices), figures=True)
+
+
+def told_by(figure, results, mixtures=()):
+    """The lines of a figure's title, legend and notes."""
+    (block,) = analysis.blocks(views(results.rows), results.metrics, (), mixtures)
+    one = findings.Findings.of(block, choices.Costs(results.costs), {}, 50, 1)
+    with figures.style():
+        return [text.get_text() for text in figure(one).texts]
 
 
 def of(rows, **values):
@@ -315,8 +324,125 @@ def test_a_setting_of_one_generator_has_no_other_to_go_by(tmp_path):
     tables = results.run(figures=True)
     (one,) = of(tables["prediction"], generator="b", method="response", domain="x")
     assert one["predicted"] and one["others"] == ""
+    assert one["reason"] == "no other generator to compare with"
     (two,) = of(tables["prediction"], generator="a", method="instance", domain="x")
     assert float(two["others"]) == pytest.approx(cells["d", "instance", "x"], rel=1e-4)
+    # Of the whole generator there is what was predicted, and no mean of others to compare it with.
+    (mean,) = of(tables["prediction"], generator="b", method=MEAN)
+    pgr = np.mean([cells["b", "response", domain] for domain in "xyzuvw"])
+    assert float(mean["pgr"]) == pytest.approx(pgr, rel=1e-4)
+    assert (mean["others"], mean["reason"]) == ("", "no other generator to compare with")
+    assert "b: no other generator to compare with." in results.text()
+
+
+def test_both_errors_are_over_the_cells_that_another_generator_has(tmp_path):
+    results = Results(tmp_path)
+    random = np.random.default_rng(4)
+    cells = {
+        (name, method, domain): random.normal(20, 9)
+        for name in "abc" for method in METHODS.values() for domain in "xy"
+        if name == "a" or method != "response"
+    }  # fmt: skip
+    results.rows = complete(cells)
+    for place in cells:
+        measure(results, *place, {"reward": random.normal(), "perplexity": random.normal()})
+    tables = results.run(figures=True)
+    rows = [row for row in tables["prediction"] if row["method"] != MEAN]
+    shared = [row for row in rows if row["others"]]
+    assert (len(rows), len(shared)) == (14, 12)
+
+    def error(said):
+        return math.sqrt(np.mean([(float(row[said]) - float(row["pgr"])) ** 2 for row in shared]))
+
+    (fit,) = of(tables["regressions"], analysis="intrinsic")
+    assert fit["n"] == "14"
+    assert float(fit["rmse_held_out"]) == pytest.approx(error("predicted"), rel=1e-3)
+    assert float(fit["rmse_others"]) == pytest.approx(error("others"), rel=1e-3)
+    which = "over the 12 of 14 cells that another generator has too"
+    assert fit["reason"] == f"errors: {which}"
+    assert {float(row["rmse"]) for row in rows} == {float(fit["rmse_held_out"])}
+    assert f"(root mean square, {which})" in results.text()
+    drawn = " ".join(told_by(illustrations.prediction, results))
+    assert f"error on left-out generators {error('predicted'):.1f} points" in drawn
+    assert f"in the same setting {error('others'):.1f}; errors: {which}" in drawn
+    # So are the three numbers of an average.
+    (mean,) = of(tables["prediction"], generator="a", method=MEAN)
+    mine = of(shared, generator="a")
+    for name in ("pgr", "predicted", "others"):
+        assert float(mean[name]) == pytest.approx(
+            np.mean([float(row[name]) for row in mine]), rel=1e-4
+        )
+    assert mean["reason"] == "over the 4 of 6 cells that another generator has too"
+    assert {row["reason"] for row in of(tables["prediction"], generator="b")} == {""}
+
+
+def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
+    """All that is told of the generators is the same with it and without it."""
+    random = np.random.default_rng(5)
+    pgr = {
+        (name, method, domain): random.normal(30, 9)
+        for name in ("a", "ab", "b", "c") for method in METHODS.values() for domain in "xyz"
+    }  # fmt: skip
+    metrics = {place: {"reward": random.normal(), "perplexity": random.normal()} for place in pgr}
+    fitted = {place: value for place, value in pgr.items() if place[0] != "ab"}
+    found, texts = {}, {}
+    for kind, cells in (("without", fitted), ("with", pgr)):
+        results = Results(tmp_path / kind)
+        results.folder.mkdir()
+        results.rows = complete(cells)
+        for place in cells:
+            measure(results, *place, metrics[place])
+            charge(results, *place, 0.01)
+        found[kind] = results.run("--mixtures", "ab", "unused", figures=True)
+        texts[kind] = results.text()
+    for table in ("correlations", "components", "regressions"):
+        assert found["with"][table] == found["without"][table]
+    told = {kind: of(found[kind]["prediction"], basis="held out") for kind in found}
+    assert told["with"] == told["without"] and len(told["with"]) == 30
+    mixed = of(found["with"]["prediction"], basis="mixture")
+    assert len(mixed) == 10 and {row["generator"] for row in mixed} == {"ab"}
+    # As many components as metrics: a plain regression of all the others.
+    values = {place: list(found.values()) for place, found in metrics.items()}
+    fit = LinearRegression().fit([values[place] for place in fitted], list(fitted.values()))
+    for row in mixed[:-1]:
+        place = row["method"], row["domain"]
+        assert float(row["pgr"]) == pytest.approx(pgr["ab", *place], rel=1e-4)
+        said = fit.predict([values["ab", *place]])
+        assert float(row["predicted"]) == pytest.approx(said[0], rel=1e-4)
+        others = np.mean([pgr[name, *place] for name in "abc"])
+        assert float(row["others"]) == pytest.approx(others, rel=1e-4)
+    for name in ("pgr", "predicted", "others"):
+        mean = np.mean([float(row[name]) for row in mixed[:-1]])
+        assert float(mixed[-1][name]) == pytest.approx(mean, rel=1e-4)
+    assert [row["generator"] for row in found["with"]["value"]] == ["a", "ab", "b", "c"]
+    left_out = "Mixtures are left out, as their pairs are of other sets: ab."
+    assert texts["with"].count(left_out) == 3
+    assert (
+        "Mixture: by the regression on all other generators, its parts among them."
+        in (texts["with"])
+    )
+    assert "ixture" not in texts["without"]
+    for figure in (illustrations.components, illustrations.correlations, illustrations.prediction):
+        drawn = told_by(figure, results, ["ab"])
+        assert "without mixtures (ab)" in drawn and "ab" not in drawn  # the latter: in the legend
+    assert "ab" in told_by(illustrations.value_figure, results, ["ab"])
+
+
+def test_blocks_too_small_for_any_fit_are_told_in_one_sentence(tmp_path):
+    results = Results(tmp_path)
+    cells = {(name, "response", "x"): pgr for name, pgr in (("a", 10.0), ("ab", 15.0), ("b", 20.0))}
+    results.rows = complete(cells)
+    results.rows += complete({("a", "response", "x"): 30.0}, prompt="other")
+    for place in cells:
+        measure(results, *place, {"reward": 1.0})
+    tables = results.run("--mixtures", "ab", figures=True)
+    text = results.text()
+    assert text.count("Nothing can be fitted to 2 cells without its mixtures: ") == 1
+    assert text.count("Nothing can be fitted to 1 cell: ") == 1
+    assert "## Loadings" not in text and "## Correlation" not in text
+    assert text.count("## What says PGR") == 2 and text.count("## Price, ability and PGR") == 2
+    assert all(row["reason"] for row in tables["correlations"] + tables["regressions"])
+    assert len(tables["correlations"]) == 2 and len(tables["regressions"]) == 8
 
 
 def test_more_seeds_of_one_generator_leave_no_other_out():
@@ -330,6 +456,42 @@ def test_more_seeds_of_one_generator_leave_no_other_out():
     assert block.seed == 1
     assert block.cells["generator"].tolist() == ["a", "a", "b", "b", "c", "c"]
     assert block.new.empty
+    assert block.elsewhere == 0
+
+
+def test_cells_with_other_seeds_are_counted(tmp_path):
+    results = Results(tmp_path)
+    random = np.random.default_rng(6)
+    for seed, names in ((1, "abc"), (2, "d")):
+        cells = {(g, m, "x"): random.normal(20, 9) for g in names for m in METHODS.values()}
+        results.rows += complete(cells, seed=seed)
+        for place in cells:
+            measure(results, *place, {"reward": random.normal()}, seed=seed)
+    results.run()
+    # Below the tables of regressions, correlations and predictions.
+    assert results.text().count("3 cells are left out: they have other seeds.") == 3
+
+
+def test_some_of_the_seeds_stand_for_their_mean():
+    rows = [
+        row("a", "response", "x", pgr, prompt=prompt, seed=seed, half=half)
+        for prompt, more in (("main", 0.0), ("other", 7.0))
+        for pgr, seed, half in ((10.0 + more, 1, 2.0), (16.0 + more, 2, 4.0))
+    ]
+    found = choices.whole(rows)
+    one = found["s", "main", "a", "response", "x", 100]
+    assert (one["pgr"], one["pgr_low"], one["pgr_high"]) == (13.0, 10.0, 16.0)
+    (line,) = [line for line in choices.amounts(rows, fewest=1) if line.place[1] == "main"]
+    assert [point["pgr"] for point in line.points] == [13.0]
+    (told,) = choices.compare_prompts(rows)
+    assert (told["difference"], told["n"]) == (-7.0, 1)
+    # A mean over all seeds stands for them; a PGR that one lacks, the mean lacks.
+    whole = choices.whole([*rows, row("a", "response", "x", 12.0, seed=MEAN)])
+    assert whole["s", "main", "a", "response", "x", 100]["pgr"] == 12.0
+    rows[1] |= {"pgr": None, "pgr_low": None, "pgr_high": None, "flag": "gap within noise"}
+    one = choices.whole(rows)["s", "main", "a", "response", "x", 100]
+    assert (one["pgr"], one["flag"]) == (None, "gap within noise")
+    assert len(choices.amounts(rows, fewest=1)) == 1
 
 
 def test_metrics_are_means_over_seeds(tmp_path):

@@ -140,8 +140,8 @@ def test_a_mixture_that_cannot_be_filled_says_why():
 
 
 def test_a_mixture_is_a_set_like_others(tmp_path):
-    """As files; and its costs are those of its rows, each at its own generator's price."""
-    made = sets(4, "a", "b", a={1: ("truncated", "valid")})
+    """As files; and it costs what its parts' sets do, which are made whole."""
+    made = sets(4, "a", "b", a={1: ("truncated", "valid")}, b={0: ("truncated", "valid")})
     files = {name: str(tmp_path / f"{name}.jsonl") for name in made}
     for name, file in files.items():
         jsonl.write(file, made[name])
@@ -161,29 +161,42 @@ def test_a_mixture_is_a_set_like_others(tmp_path):
     matrix = {"experiments": {"main": experiment(generators=["ab", "b"])}}
     matrix["generators"] = {name: {"backend": "openai"} for name in "ab"}
     matrix["generators"]["ab"] = {"backend": "mixture", "of": {"a": 0.25, "b": 0.75}}
-    for name, book in (("ab", told), ("b", ledger(made["b"], made["b"], 0))):
+    books = {name: ledger(made[name], curate(made[name], 4), 0) for name in "ab"}
+    for name, book in (books | {"ab": told}).items():
         jsonl.write_json(tmp_path / f"data/math/response/{name}/mini/n4-seed1.ledger.json", book)
     for name in "ab":
         jsonl.write(
             tmp_path / f"journal/math/response/{name}/mini/seed1.jsonl",
             [{**row, "fingerprint": f"{name}{i}"} for i, row in enumerate(made[name])],
         )
+    of = '{"ab": ["a", "b"]}'
+    cost.main(
+        [
+            *("--matrix", json.dumps(matrix), "--mixtures", of, "--prices", json.dumps(prices)),
+            *("--data", f"{tmp_path}/data", "--output", f"{tmp_path}/cost.csv"),
+        ]
+    )
+    (tmp_path / "data/math/response/a/mini/n4-seed1.ledger.json").unlink()
     cost.main(
         [
             *("--matrix", json.dumps(matrix), "--prices", json.dumps(prices)),
             *("--data", f"{tmp_path}/data", "--journals", f"{tmp_path}/journal"),
-            *("--output", f"{tmp_path}/cost.csv", "--paid", f"{tmp_path}/paid.csv"),
+            *("--paid", f"{tmp_path}/paid.csv"),
         ]
     )
     table = {row["generator"]: row for row in test_tally.read(tmp_path / "cost.csv")}
-    # Two replies of a, one of them rejected, and three of b.
-    usd = (2 * (100 * 2 + 10 * 10) + 3 * 100 * 1) / 1e6
+    # Five replies of a and five of b, of each one that was rejected; the mixture has three of b's.
+    usd = (5 * (100 * 2 + 10 * 10) + 5 * 100 * 1) / 1e6
     assert float(table["ab"]["usd"]) == pytest.approx(usd)
     assert float(table["ab"]["usd_per_pair"]) == pytest.approx(usd / 4, rel=1e-3)
-    assert (table["ab"]["replies"], table["ab"]["input_tokens"]) == ("5", "500")
+    assert (table["ab"]["pairs"], table["ab"]["replies"]) == ("4", "10")
+    assert (table["ab"]["input_tokens"], table["ab"]["models"]) == ("1000", "a-1;b-1")
+    assert float(table["b"]["usd"]) == pytest.approx(5 * 100 * 1 / 1e6)
     paid = {row["generator"]: row for row in test_tally.read(tmp_path / "paid.csv")}
     assert {name: row["pairs"] for name, row in paid.items()} == {"a": "1", "b": "4"}
     assert float(paid["a"]["usd"]) == pytest.approx(5 * (100 * 2 + 10 * 10) / 1e6)
+    with pytest.raises(SystemExit):
+        cost.main(["--matrix", json.dumps(matrix), "--prices", "{}", "--data", "", "--output", "x"])
 
 
 def experiment(**axes):
@@ -285,6 +298,11 @@ def test_parts_are_made_where_no_student_needs_them(planned):
         "results/raw/math/response/mixed/mini/n4-seed1.jsonl",
         "results/raw/math/response/noisy/mini/n4-seed1.jsonl",
         "results/raw/math/response/strong/mini/n4-seed1.jsonl",
+    ]
+    jobs = clone.stale("results/tables/cost.csv", "--configfile", "alone.json")
+    assert sorted(output for rule, output in jobs if rule == "curate") == [
+        f"results/data/math/response/{name}/mini/n4-seed1.jsonl"
+        for name in ("mixed", "noisy", "strong")  # the parts' ledgers say what it costs
     ]
     jobs = clone.stale("abilities", "--configfile", "alone.json")
     assert jobs == [("abilities", "")]  # a mixture has none

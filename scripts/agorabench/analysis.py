@@ -2,6 +2,9 @@
 
 A `Block` is what can be compared: the cells of one student, prompt and size. Every number that an
 analysis has no value for comes with a reason in words; nothing is silently left out.
+
+A mixture is no further generator: its pairs are those of its parts. So all that is fitted or
+resampled is of the other generators, and the PGR of a mixture is predicted from them.
 """
 
 import csv
@@ -36,6 +39,7 @@ PREDICTIONS = (
     *(*PLACE, "generator", "method", "domain", "pgr", "predicted", "error", "others", "rmse"),
     *("basis", "reason"),
 )
+ALONE = "no other generator to compare with"
 
 
 @dataclass
@@ -43,10 +47,11 @@ class Block:
     """The cells of one view, at one seed or at the mean of all.
 
     `cells`: a row for each of generator, method and domain: pgr, low, high in percent, NaN where
-    there is none, and a column for each metric; `generators`: a row for each generator: the same,
-    of its average, with problem-solving as its only metric; `metrics`: names of the metrics;
-    `unsound`: cells whose PGR has no value or lies over a gap within noise; `new`: like `cells`,
-    sets that have metrics but no PGR.
+    there is none or it lies over a gap within noise, and a column for each metric; `generators`: a
+    row for each generator: the same, of its average, with problem-solving as its only metric;
+    `metrics`: names of the metrics; `new`: like `cells`, sets that have metrics but no PGR;
+    `mixtures`: names of its generators that are mixtures of others; `elsewhere`: number of cells
+    that have other seeds only; `unmixed`: the cells without those of mixtures.
     """
 
     view: View
@@ -54,12 +59,13 @@ class Block:
     cells: pandas.DataFrame
     generators: pandas.DataFrame
     metrics: list[str]
-    unsound: int
     new: pandas.DataFrame
-    groups: np.ndarray = field(init=False)
+    mixtures: list[str]
+    elsewhere: int
+    unmixed: pandas.DataFrame = field(init=False)
 
     def __post_init__(self):
-        self.groups = self.cells["generator"].to_numpy()
+        self.unmixed = without(self.mixtures, self.cells)
 
     @property
     def place(self):
@@ -117,12 +123,13 @@ def read_csv(path, columns, numbers):
     return rows
 
 
-def blocks(views, intrinsic=(), abilities=()):
+def blocks(views, intrinsic=(), abilities=(), mixtures=()):
     """A Block of every view.
 
     Args:
         views: of the PGR table, see pgr.views.
         intrinsic, abilities: rows with the columns INTRINSIC and ABILITIES.
+        mixtures: names of the generators that are mixtures of others.
     """
     measured = defaultdict(dict)  # (generator, method, domain, prompt, size, seed) -> metric: value
     for row in intrinsic:
@@ -131,7 +138,15 @@ def blocks(views, intrinsic=(), abilities=()):
     names = list(dict.fromkeys(row["metric"] for row in intrinsic))
     solved = means(abilities)
     metrics = [*names, *([ABILITY] if solved else [])]
-    return [_block(view, measured, solved, metrics) for view in views]
+    return [
+        _block(view, measured, solved, metrics, [n for n in view.generators if n in mixtures])
+        for view in views
+    ]
+
+
+def without(generators, table):
+    """Rows of a table but for those of these generators."""
+    return table[~table["generator"].isin(generators)]
 
 
 def sound(row):
@@ -152,11 +167,12 @@ def means(abilities):
     return {key: math.fsum(values) / len(values) for key, values in scores.items()}
 
 
-def _block(view, measured, solved, metrics):
+def _block(view, measured, solved, metrics, mixtures):
     # The seed, or mean over seeds, that most sets have: a few with more seeds leave none out.
     counts = Counter(key[3] for key in view.cells if MEAN not in key[1:3])
     seed = max(counts, key=lambda one: (counts[one], one == MEAN))
     over = view.seeds if seed == MEAN else [seed]
+    places = {key[:3] for key in view.cells if MEAN not in key[1:3]}
     known = {
         (generator, method, domain, row["prompt"], view.size)
         for (generator, method, domain, _), row in view.cells.items()
@@ -190,15 +206,15 @@ def _block(view, measured, solved, metrics):
     numbers = ["pgr", "low", "high"]
     columns = ["generator", "method", "domain", *numbers, *metrics]
     ability = [ABILITY] if solved else []
-    table = pandas.DataFrame(cells, columns=columns)
     return Block(
         view,
         seed,
-        table,
+        pandas.DataFrame(cells, columns=columns),
         pandas.DataFrame(generators, columns=["generator", *numbers, *ability]),
         metrics,
-        int(table["pgr"].isna().sum()),
         pandas.DataFrame(new, columns=["generator", "method", "domain", *metrics]),
+        mixtures,
+        len(places) - len(cells),
     )
 
 
@@ -216,11 +232,12 @@ def metrics_of(place, seeds, measured, solved, metrics):
 
 def correlations(block, draws, seed):
     """{metric: regression.Correlation or the reason why there is none}."""
-    found = {}
-    for name in block.metrics:
-        x, y = block.cells[name].to_numpy(), block.cells["pgr"].to_numpy()
-        found[name] = attempt(regression.correlate, x, y, block.groups, draws, seed)
-    return found
+    cells = block.unmixed
+    y, groups = cells["pgr"].to_numpy(), cells["generator"].to_numpy()
+    return {
+        name: attempt(regression.correlate, cells[name].to_numpy(), y, groups, draws, seed)
+        for name in block.metrics
+    }
 
 
 def attempt(function, *arguments, **options):
@@ -232,10 +249,10 @@ def attempt(function, *arguments, **options):
 
 
 def components(block):
-    """regression.Components of all metrics of the cells, or the reason why there are none."""
+    """regression.Components of all metrics, or the reason why there are none."""
     if len(block.metrics) < 2:
         return "there are no intrinsic metrics"
-    return attempt(regression.decompose, block.cells[block.metrics])
+    return attempt(regression.decompose, block.unmixed[block.metrics])
 
 
 @dataclass(frozen=True)
@@ -249,6 +266,24 @@ class Fit:
     components: int | None
     result: regression.Regression | str
     rows: pandas.DataFrame
+
+    def told(self):
+        """Its rows with two more columns, percent: what is `predicted` of the PGR of generators
+        that were left out, and the mean of the `others`; NaN where there is none.
+        """
+        held_out = math.nan if self.result.held_out is None else self.result.held_out
+        alone = math.nan if self.unit == "generators" else others(self.rows, self.rows)
+        return self.rows.assign(predicted=held_out, others=alone)
+
+    def errors(self):
+        """(Error of what is predicted of generators that were left out, that of the others' mean,
+        which rows they are over, if not all): root mean squares, points of PGR; None without one.
+        """
+        rows, which = self.told(), ""
+        if self.unit == "cells":
+            rows, which = comparable(rows)
+        held_out, standard = (rmse(rows[name] - rows["pgr"]) for name in ("predicted", "others"))
+        return held_out, standard, which
 
 
 def fits(block, draws, seed):
@@ -265,108 +300,120 @@ def fits(block, draws, seed):
         )  # fmt: skip
         return Fit(analysis, unit, components, result, rows)
 
+    cells = block.unmixed
     return [
-        on("ability", block.generators, [ABILITY], "generators"),
-        on("ability", block.cells, [ABILITY], "cells"),
+        on("ability", without(block.mixtures, block.generators), [ABILITY], "generators"),
+        on("ability", cells, [ABILITY], "cells"),
         on(
             "components",
-            block.cells,
-            usable(block, block.metrics) if block.intrinsic else [],
+            cells,
+            usable(cells, block.metrics) if block.intrinsic else [],
             "cells",
             regression.COMPONENTS,
         ),
-        on(
-            "intrinsic", block.cells, usable(block, block.intrinsic), "cells", regression.COMPONENTS
-        ),
+        on("intrinsic", cells, usable(cells, block.intrinsic), "cells", regression.COMPONENTS),
     ]
 
 
-def usable(block, names):
-    """Those of the metrics that have a value anywhere."""
-    return [name for name in names if block.cells[name].notna().any()]
+def usable(cells, metrics):
+    """Those of the metrics that have a value in any of the cells."""
+    return [name for name in metrics if cells[name].notna().any()]
 
 
-def others(rows):
-    """[rows]: mean PGR of the other generators in the row's method and domain; NaN without one.
+def others(sets, rows):
+    """[sets]: mean PGR, in `rows`, of other generators than the set's in its method and domain; NaN
+    without one.
 
     What is said of a generator that is not known without any metric: the standard to beat.
     """
-    found = []
-    for row in rows.itertuples(index=False):
-        alike = rows[
-            (rows["method"] == row.method)
-            & (rows["domain"] == row.domain)
-            & (rows["generator"] != row.generator)
+    return np.array(
+        [
+            rows.loc[
+                (rows["method"] == one.method)
+                & (rows["domain"] == one.domain)
+                & (rows["generator"] != one.generator),
+                "pgr",
+            ].mean()
+            for one in sets.itertuples(index=False)
         ]
-        found.append(alike["pgr"].mean() if len(alike) else math.nan)
-    return np.array(found)
+    )
+
+
+def comparable(rows):
+    """(Those of the rows that have `others`, or all if none has; which they are, if not all)."""
+    shared = rows[rows["others"].notna()]
+    if shared.empty:
+        return rows, ALONE
+    if len(shared) == len(rows):
+        return rows, ""
+    return shared, f"over the {len(shared)} of {len(rows)} cells that another generator has too"
 
 
 def rmse(errors):
-    """Root mean square, NaN left out; None of nothing."""
-    errors = np.asarray(errors, dtype=float)
-    errors = errors[~np.isnan(errors)]
-    return float(np.sqrt(np.mean(errors**2))) if len(errors) else None
+    """Root mean square; None where errors are not known (NaN)."""
+    return number(float(np.sqrt(np.mean(np.asarray(errors, dtype=float) ** 2))))
 
 
 def predictions(block, fit):
     """Rows of the table of predictions, from the fit on intrinsic metrics alone.
 
-    Every cell by a fit to the other generators, averages of generators (named "mean"), and sets
-    that have metrics but no PGR.
+    Every cell by a fit to the other generators, and averages of generators (named "mean"). Then, by
+    the fit to all of them, mixtures, and sets that have metrics but no PGR.
     """
     place = block.place
     if isinstance(fit.result, str):
         return [place | {"basis": "held out", "reason": fit.result}]
     if fit.result.held_out is None:
         return [place | {"basis": "held out", "reason": fit.result.held_out_reason}]
-    rows = fit.rows.assign(predicted=fit.result.held_out, others=others(fit.rows))
-    error = rmse(rows["predicted"] - rows["pgr"])
+    error, *_ = fit.errors()
+    mixed = block.cells.drop(block.unmixed.index).dropna(subset="pgr")
+    found = _told(fit.told(), "held out", error)
+    found += _unfitted(block, fit, mixed, "mixture")
+    found += _unfitted(block, fit, block.new.assign(pgr=math.nan), "new", error)
+    return [place | row for row in found]
+
+
+def _unfitted(block, fit, sets, basis, error=None):
+    """Rows of the table for sets that the fit is not of."""
+    names = usable(block.unmixed, block.intrinsic)
+    known = sets[names].notna().all(axis=1)
+    found, told = [], sets[known]
+    if len(told):
+        x, y = (fit.rows[columns].to_numpy() for columns in (names, "pgr"))
+        predicted = regression.predict(x, y, told[names].to_numpy())
+        told = told.assign(predicted=predicted, others=others(told, fit.rows))
+        found = _told(told, basis, error)
+    for row in sets[~known].to_dict("records"):
+        named = {name: row[name] for name in ("generator", "method", "domain")}
+        found.append(named | {"basis": basis, "reason": "a metric is missing"})
+    return found
+
+
+def _told(rows, basis, error):
+    """Rows of the table for cells and, where they have a PGR, for the average of a generator."""
     found = [
-        _prediction(place, row, row["predicted"], error, "held out")
+        _prediction(row, basis, error, ALONE if math.isnan(row["others"]) else "")
         for row in rows.to_dict("records")
     ]
-    for name, mine in rows.groupby("generator", sort=False):
-        means = mine[["pgr", "predicted", "others"]].mean(skipna=False)
-        row = {"generator": name, "method": MEAN, "domain": MEAN, **means}
-        found.append(_prediction(place, row, row["predicted"], None, "held out"))
-    if len(block.new):
-        found += _new(block, fit, rows, place, error)
+    for name, mine in rows.dropna(subset="pgr").groupby("generator", sort=False):
+        compared, which = comparable(mine)
+        row = {"generator": name, "method": MEAN, "domain": MEAN}
+        row |= compared[["pgr", "predicted", "others"]].mean()
+        found.append(_prediction(row, basis, None, which))
     return found
 
 
-def _new(block, fit, rows, place, error):
-    names = usable(block, block.intrinsic)
-    known = block.new[names].notna().all(axis=1)
-    found = []
-    if known.any():
-        said = regression.predict(
-            rows[names].to_numpy(), rows["pgr"].to_numpy(), block.new.loc[known, names].to_numpy()
-        )
-        for row, value in zip(block.new[known].to_dict("records"), said, strict=True):
-            alike = rows[(rows["method"] == row["method"]) & (rows["domain"] == row["domain"])]
-            row |= {"pgr": None, "others": alike["pgr"].mean() if len(alike) else None}
-            found.append(_prediction(place, row, value, error, "new"))
-    for row in block.new[~known].to_dict("records"):
-        found.append(
-            place
-            | {name: row[name] for name in ("generator", "method", "domain")}
-            | {"basis": "new", "reason": "a metric is missing"}
-        )
-    return found
-
-
-def _prediction(place, row, predicted, error, basis):
-    pgr = row["pgr"]
-    return place | {
+def _prediction(row, basis, error, reason):
+    pgr = number(row["pgr"])
+    return {
         **{name: row[name] for name in ("generator", "method", "domain")},
         "pgr": pgr,
-        "predicted": predicted,
-        "error": None if pgr is None else predicted - pgr,
+        "predicted": row["predicted"],
+        "error": None if pgr is None else row["predicted"] - pgr,
         "others": number(row["others"]),
         "rmse": error,
         "basis": basis,
-        "reason": "",
+        "reason": reason,
     }
 
 
@@ -433,11 +480,9 @@ def regression_rows(block, found):
             "slope_low": result.slope_interval.low,
             "slope_high": result.slope_interval.high,
         }
-        if result.held_out is not None:
-            row["rmse_held_out"] = rmse(result.held_out - one.rows["pgr"].to_numpy())
-        if one.unit == "cells":
-            row["rmse_others"] = rmse(others(one.rows) - one.rows["pgr"].to_numpy())
+        row["rmse_held_out"], row["rmse_others"], which = one.errors()
         reasons = [result.r2_interval.reason, result.held_out_reason]
+        reasons += [f"errors: {which}"] if which else []
         row["reason"] = "; ".join(dict.fromkeys(filter(None, reasons)))
         rows.append(row)
     return rows

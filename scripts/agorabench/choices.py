@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agorabench.analysis import ABILITY, number, sound
-from agorabench.pgr import MEAN, NO_PROMPT
+from agorabench.pgr import MEAN, NO_PROMPT, NUMBERS
 from agorabench.regression import NoValue
 from agorabench.saturation import Curve, saturate
 
@@ -31,8 +31,9 @@ def whole(rows):
     """{(student, prompt, generator, method, domain, size): row} of the PGR table, its rows for
     domains and averages; each row has "over" besides, the (method, domain) that it is over.
 
-    Where there is a mean over seeds it stands for them; an average over one method or one domain,
-    which would only repeat it, is left out.
+    A place has one row: the mean over all seeds, or, of a generator that has only some of them, the
+    mean of what it has (`mean_of_seeds`). An average over one method or one domain, which would
+    only repeat it, is left out.
     """
     rows = [row for row in rows if row["benchmark"] == MEAN]
     axes = {axis: defaultdict(dict) for axis in ("method", "domain")}
@@ -40,7 +41,7 @@ def whole(rows):
         for axis, values in axes.items():
             if row[axis] != MEAN:
                 values[row["student"], row["prompt"], row["size"]][row[axis]] = None
-    found = {}
+    found = defaultdict(list)
     for row in rows:
         place = row["student"], row["prompt"], row["size"]
         over = [
@@ -51,9 +52,28 @@ def whole(rows):
             row[axis] == MEAN and len(one) == 1 for axis, one in zip(axes, over, strict=True)
         )
         key = (*(row[name] for name in LINE), row["size"])
-        if not repeats and (key not in found or row["seed"] == MEAN):
-            found[key] = row | {"over": tuple(itertools.product(*over))}
-    return found
+        if not repeats:
+            found[key].append(row | {"over": tuple(itertools.product(*over))})
+    return {key: mean_of_seeds(alike) for key, alike in found.items()}
+
+
+def mean_of_seeds(rows):
+    """One row for those of several seeds: their row "mean", or, where they have none, the mean of
+    all their numbers.
+
+    Then the interval is from the mean of the lower ends to that of the upper ones. The draws behind
+    them are not in the table; students that share items, base and reference have draws that rise
+    and fall together, and if they did so wholly this would be the interval of the mean: so it is
+    rather too wide. A number that one of the rows lacks is lacking in the mean, as in pgr.average.
+    """
+    for row in rows:
+        if row["seed"] == MEAN or len(rows) == 1:
+            return row
+    mean = rows[0] | {"seed": MEAN, "flag": next((r["flag"] for r in rows if r["flag"]), "")}
+    for name in NUMBERS:
+        values = [row[name] for row in rows]
+        mean[name] = None if None in values else math.fsum(values) / len(values)
+    return mean
 
 
 # ---- The meta-prompt.

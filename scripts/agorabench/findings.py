@@ -51,14 +51,17 @@ def sheets(found, rows, abilities, means, prompts, lines, gain):
     """All tables for readers: those of every block, then those over blocks."""
     told = []
     for one in found:
-        told += [
-            value_sheet(one),
-            loading_sheet(one),
-            regression_sheet(one),
-            correlation_sheet(one),
-            prediction_sheet(one),
-        ]
-        if analysis.usable(one.block, one.block.intrinsic):
+        told.append(value_sheet(one))
+        if len(one.block.unmixed) < regression.FEWEST:
+            told.append(nothing_sheet(one.block))
+        else:
+            told += [
+                loading_sheet(one),
+                regression_sheet(one),
+                correlation_sheet(one),
+                prediction_sheet(one),
+            ]
+        if analysis.usable(one.block.cells, one.block.intrinsic):
             told.append(intrinsic_sheet(one))
     told += [prompt_sheet(rows, prompts), amount_sheet(lines, rows, gain)]
     told.append(ability_sheet(abilities, means))
@@ -75,13 +78,34 @@ def title(name, block):
 
 
 def left_out(block):
-    """A sentence on cells that are not in the analyses, in a list; an empty one without any."""
-    if not block.unsound:
-        return []
-    return [
-        f"{block.unsound} of {len(block.cells)} cells are left out: they have no PGR, or one over "
-        "a gap within its own noise."
-    ]
+    """Sentences on cells that are not in the analyses."""
+    told, unsound = [], int(block.unmixed["pgr"].isna().sum())
+    if unsound:
+        told.append(
+            f"{unsound} of {len(block.unmixed)} cells are left out: they have no PGR, or one over "
+            "a gap within its own noise."
+        )
+    if block.elsewhere:
+        told.append(f"{block.elsewhere} cells are left out: they have other seeds.")
+    return told
+
+
+def mixtures_left_out(block):
+    """A sentence on the block's mixtures, in a list; an empty one without any."""
+    names = ", ".join(block.mixtures)
+    return [f"Mixtures are left out, as their pairs are of other sets: {names}."] if names else []
+
+
+def nothing_sheet(block):
+    """In the place of the tables that need more cells than the block has."""
+    n, fewest = len(block.unmixed), regression.FEWEST
+    cells = f"{n} cell{'s' if n != 1 else ''}" + (" without its mixtures" if block.mixtures else "")
+    return Sheet(
+        label("nothing", block),
+        title("What says PGR", block),
+        f"Nothing can be fitted to {cells}: components, regressions, correlations and predictions "
+        f"need at least {fewest}.",
+    )
 
 
 def value_sheet(one):
@@ -145,7 +169,10 @@ def loading_sheet(one):
         f"(n = {int(found.rows.sum())} cells). After Table 4 of the paper.",
         ["metric", "mean", "share", *(f"component {i}" for i in range(1, kept + 1))],
         lines,
-        notes=[f"{metric} is left out: {why}." for metric, why in found.left_out.items()],
+        notes=[
+            *(f"{metric} is left out: {why}." for metric, why in found.left_out.items()),
+            *mixtures_left_out(one.block),
+        ],
     )
 
 
@@ -172,8 +199,8 @@ def regression_sheet(one):
                 ends(fit["r2_low"], fit["r2_high"], 3),
                 p_value(fit["p"]),
                 value(fit["r2_held_out"], 3),
-                value(fit.get("rmse_held_out"), 1),
-                value(fit.get("rmse_others"), 1),
+                value(fit["rmse_held_out"], 1),
+                value(fit["rmse_others"], 1),
             ]
         )
         if fit["reason"]:
@@ -189,7 +216,7 @@ def regression_sheet(one):
          "error of the others' mean"],
         lines,
         2,
-        [*notes, *left_out(one.block)],
+        [*notes, *left_out(one.block), *mixtures_left_out(one.block)],
     )  # fmt: skip
 
 
@@ -223,7 +250,7 @@ def correlation_sheet(one):
         else "There are no metrics: neither intrinsic ones nor the generators' ability.",
         ["metric", "n", "r", "interval", "rho", "p"],
         lines,
-        notes=[*notes, *left_out(one.block)],
+        notes=[*notes, *left_out(one.block), *mixtures_left_out(one.block)],
     )
 
 
@@ -231,7 +258,7 @@ def prediction_sheet(one):
     """PGR of generators from intrinsic metrics alone."""
     rows = one.prediction_rows
     name = title("PGR predicted from intrinsic metrics alone", one.block)
-    if rows[0]["reason"]:
+    if "predicted" not in rows[0]:
         return Sheet(label("prediction", one.block), name, f"No prediction: {rows[0]['reason']}.")
     lines = [
         [
@@ -245,17 +272,29 @@ def prediction_sheet(one):
         for row in rows
         if row["method"] == MEAN or row["basis"] == "new"
     ]
-    error = rows[0]["rmse"]
+    error, _, which = one.fits[-1].errors()
+    caption = (
+        "Every generator by a regression that has not seen it: its PGR, what was predicted, and "
+        "the mean of the other generators in the same settings, in percent. A single cell was "
+        f"missed by {error:.1f} points (root mean square{which and ', '}{which})."
+    )
+    if one.block.mixtures:
+        caption += " Mixture: by the regression on all other generators, its parts among them."
+    if any(row["basis"] == "new" for row in rows):
+        caption += " New: not trained on yet."
+    notes = [
+        f"{row['generator']}: {row['reason']}."
+        for row in rows
+        if row["reason"] and (row["method"] == MEAN or row["basis"] != "held out")
+    ]
     return Sheet(
         label("prediction", one.block),
         name,
-        "Every generator by a regression that has not seen it: its PGR, what was predicted, and "
-        "the mean of the other generators in the same settings, in percent. A single cell was "
-        f"missed by {error:.1f} points (root mean square). New: not trained on yet.",
+        caption,
         ["generator", "cells", "basis", "PGR", "predicted", "others' mean"],
         lines,
         3,
-        left_out(one.block),
+        [*dict.fromkeys(notes), *left_out(one.block)],
     )
 
 
@@ -265,7 +304,7 @@ def intrinsic_sheet(one):
     places = [(method, domain) for method in block.view.methods for domain in block.view.domains]
     cells = block.cells.set_index(["generator", "method", "domain"])
     lines = []
-    for metric in analysis.usable(block, block.intrinsic):
+    for metric in analysis.usable(block.cells, block.intrinsic):
         for generator in block.view.generators:
             values = [cells[metric].get((generator, *place), math.nan) for place in places]
             mean = math.fsum(values) / len(values)

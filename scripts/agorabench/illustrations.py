@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agorabench import analysis, diagrams, figures, regression
+from agorabench import diagrams, figures, regression
 from agorabench.analysis import ABILITY
 from agorabench.findings import FITS
 from agorabench.pgr import MEAN, METHODS
@@ -18,7 +18,7 @@ PANELS = 4
 
 def draw(found, lines, folder):
     """Save all figures as {folder}/{name}.{png,svg,pdf}."""
-    one = max(found, key=lambda each: (len(each.block.cells), -found.index(each)))
+    one = max(found, key=lambda each: (len(each.block.unmixed), -found.index(each)))
     for name, figure in (
         ("ability", ability),
         ("components", components),
@@ -42,6 +42,16 @@ def points(rows, x):
     )
 
 
+def unmixed(block):
+    """Names of the block's generators that are no mixtures."""
+    return [name for name in block.view.generators if name not in block.mixtures]
+
+
+def about_mixtures(block):
+    """A note on the block's mixtures, in a list; an empty one without any."""
+    return [f"without mixtures ({', '.join(block.mixtures)})"] if block.mixtures else []
+
+
 def ability(one):
     """After Figure 4 of the paper."""
     panels, notes = [], []
@@ -62,21 +72,23 @@ def ability(one):
             notes.append(diagrams.minus(f"{fit.unit}: {told}"))
         where = points(fit.rows, fit.rows[ABILITY])
         panels.append((heading, "problem solving (%)", where, line))
+    notes += about_mixtures(one.block)
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR by problem solving:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; left out: R\u00b2 on "
                  "generators that were left out of the fit")  # fmt: skip
-    return diagrams.ability(one.block.title, one.block.view.generators, panels, notes)
+    return diagrams.ability(one.block.title, unmixed(one.block), panels, notes)
 
 
 def components(one):
     """After Figures 5 and 6 of the paper."""
     found = one.components
+    without = about_mixtures(one.block)
     if isinstance(found, str):
-        return diagrams.nothing(one.block.title, [f"No principal components: {found}"])
+        return diagrams.nothing(one.block.title, [f"No principal components: {found}", *without])
     kept = min(regression.COMPONENTS, len(found.variance))
     notes = [f"n = {int(found.rows.sum())} cells; filled bars: the {kept} that PGR is regressed on"]
-    notes += [f"{name} is left out: {why}" for name, why in found.left_out.items()]
+    notes += [f"{name} is left out: {why}" for name, why in found.left_out.items()] + without
     return diagrams.components(one.block.title, found, found.names, kept, notes)
 
 
@@ -102,6 +114,7 @@ def correlations(one):
         for found in one.correlations.values()
     }
     notes += [f"missing: {why}" for why in sorted(filter(None, reasons))]
+    notes += about_mixtures(one.block)
     return diagrams.correlations(one.block.title, rows, notes)
 
 
@@ -122,16 +135,18 @@ def prediction(one):
             continue
         heading = diagrams.minus(f"intrinsic, left out: R\u00b2 = {result.r2_held_out:.2f}")
         panels.append((heading, points(fit.rows, result.held_out)))
-        error = analysis.rmse(result.held_out - fit.rows["pgr"].to_numpy())
-        standard = analysis.rmse(analysis.others(fit.rows) - fit.rows["pgr"].to_numpy())
+        error, standard, which = fit.errors()
         told = f"error on left-out generators {error:.1f} points (root mean square)"
         if standard is not None:
             told += f", of the other generators' mean in the same setting {standard:.1f}"
+        if which:
+            told += f"; errors: {which}"
         notes.append(f"n = {result.n} cells of {result.generators} generators; {told}")
+    notes += about_mixtures(one.block)
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR from intrinsic metrics:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; dashed: predicted as it is")
-    return diagrams.predictions(one.block.title, one.block.view.generators, panels, notes)
+    return diagrams.predictions(one.block.title, unmixed(one.block), panels, notes)
 
 
 def amount(lines):
@@ -199,5 +214,6 @@ def value_figure(one):
         *reasons,
     ]
     title = one.block.title
-    names = one.block.view.generators
+    # Mixtures last, so that all others look as they do in the other figures.
+    names = [*unmixed(one.block), *one.block.mixtures]
     return diagrams.value(title, names, where, front, "cost of the sets (USD)", notes)

@@ -18,6 +18,8 @@ from agorabench.statistics import percentile_interval
 
 # As many principal components as the paper regresses on (arXiv 2412.03679, section 5).
 COMPONENTS = 5
+# Rows that anything needs: there is a line through any two.
+FEWEST = 3
 
 
 class NoValue(Exception):
@@ -105,8 +107,8 @@ def correlate(x, y, groups, draws=2000, seed=1):
     from scipy.stats import pearsonr, spearmanr
 
     x, y, groups = complete(x, y, groups)
-    if len(y) < 3:
-        raise NoValue(f"a correlation needs at least 3 rows with both values, not {len(y)}")
+    if len(y) < FEWEST:
+        raise NoValue(f"a correlation needs at least {FEWEST} rows with both values, not {len(y)}")
     for values, name in ((x, "the metric"), (y, "PGR")):
         if constant(values):
             raise NoValue(f"{name} is the same in all {len(y)} rows")
@@ -192,8 +194,8 @@ def decompose(table):
     left_out = {name: "it has no value" for name in table if table[name].isna().all()}
     kept = table.drop(columns=list(left_out))
     rows = kept.notna().all(axis=1).to_numpy()
-    if rows.sum() < 3:
-        raise NoValue(f"components need at least 3 rows with all metrics, not {rows.sum()}")
+    if rows.sum() < FEWEST:
+        raise NoValue(f"components need at least {FEWEST} rows with all metrics, not {rows.sum()}")
     same = [name for name in kept if constant(kept.loc[rows, name].to_numpy(dtype=float))]
     left_out |= dict.fromkeys(same, "it is the same in all rows")
     kept = kept.drop(columns=same)
@@ -295,8 +297,8 @@ def complete(*columns):
 
 def check(x, y):
     """Raises NoValue where y or all of x say nothing."""
-    if len(y) < 3:
-        raise NoValue(f"a regression needs at least 3 rows with all values, not {len(y)}")
+    if len(y) < FEWEST:
+        raise NoValue(f"a regression needs at least {FEWEST} rows with all values, not {len(y)}")
     if constant(y):
         raise NoValue(f"PGR is the same in all {len(y)} rows")
     if all(constant(column) for column in x.T):
