@@ -6,6 +6,7 @@ import json
 import math
 
 import analyse
+import foresee
 import numpy as np
 import pandas
 import pytest
@@ -577,6 +578,52 @@ def test_an_offer_goes_along_a_curve_as_far_as_it_pays_and_not_far_beyond():
 
 def test_front():
     assert choices.front([(1, 10), (2, 20), (3, 15), (None, 50), (2, 20), (4, None)]) == {0, 1, 4}
+
+
+def test_a_generator_that_trained_nobody_is_foreseen_as_if_it_had_been_left_out(
+    paper, tmp_path, capsys
+):
+    results, tables = paper
+    name = results.rows[0]["generator"]
+    table = tmp_path / "pgr.csv"
+    table.write_text(to_csv([row for row in results.rows if row["generator"] != name]))
+    known = pandas.DataFrame(results.metrics)
+    mine = known["generator"] == name
+    known[mine].to_csv(tmp_path / "new.csv", index=False)
+    known[~mine].to_csv(tmp_path / "known.csv", index=False)
+    files = ["--intrinsic", str(tmp_path / "new.csv"), "--known", str(tmp_path / "known.csv")]
+    foresee.main(["--table", str(table), *files])
+    text = capsys.readouterr().out
+    found = {
+        tuple(cells[:3]): cells[3]
+        for line in text.splitlines()
+        if (cells := [cell.strip() for cell in line.strip("|").split("|")])[0] == name
+    }
+    held_out = {
+        (name, row["method"], row["domain"]): f"{float(row['predicted']):.1f}"
+        for row in of(tables["prediction"], basis="held out", generator=name)
+    }
+    assert len(found) == 9 + 1 and found == held_out
+    assert "it missed a set's PGR by " in text and "others' mean (%)" in text
+
+
+def test_nothing_new_to_foresee_is_told(paper):
+    results, _ = paper
+    files = [f"{results.folder}/pgr.csv", "--intrinsic", f"{results.folder}/metrics.csv"]
+    with pytest.raises(UserError, match=r"metrics.csv has no set that is new to .*pgr.csv"):
+        foresee.main(["--table", *files])
+
+
+def test_what_cannot_be_foreseen_says_why(tmp_path, capsys):
+    results = Results(tmp_path)
+    places = [("a", method, "x") for method in METHODS.values()]
+    results.rows = complete(dict.fromkeys(places, 20.0))
+    for place in [*places, ("b", "instance", "x")]:
+        measure(results, *place, {"reward": float(len(results.metrics))})
+    results.run()
+    files = [f"{tmp_path}/pgr.csv", "--intrinsic", f"{tmp_path}/metrics.csv"]
+    foresee.main(["--table", *files])
+    assert "Nothing can be foreseen: PGR is the same in all 3 rows." in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+r"""What PGR to expect of generated sets on which nobody was trained yet, from their metrics alone.
+
+    snakemake intrinsic          # with a new generator in the config: its sets and their metrics
+    python scripts/foresee.py
+
+It is said by the regression on components of the intrinsic metrics, fitted to all sets that have a
+PGR, as results/tables/prediction.csv has it, whose error on generators that it has not seen stands
+below the table. Another finished experiment can say it too: give its files as `--table` and
+`--known`.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import fmean
+
+from agorabench import analysis, markdown
+from agorabench.errors import UserError, run
+from agorabench.pgr import MEAN, views
+from agorabench.sheets import value
+from analyse import read_table
+
+SET = ("generator", "method", "domain")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", type=Path, default="results/pgr_table.csv", help="PGR (CSV)")
+    parser.add_argument(
+        "--intrinsic", type=Path, default="results/tables/intrinsic.csv",
+        help="intrinsic metrics of the new sets (CSV)",
+    )  # fmt: skip
+    parser.add_argument("--known", type=Path, help="those of the sets of --table, if not there too")
+    parser.add_argument("--mixtures", nargs="*", default=[], help="generators that mix others")
+    args = parser.parse_args(argv)
+
+    rows = read_table(args.table)
+    intrinsic = []
+    for path in filter(None, (args.intrinsic, args.known)):
+        intrinsic += analysis.read_csv(path, analysis.INTRINSIC, ["value"])
+    found = analysis.blocks(views(rows), intrinsic, mixtures=args.mixtures)
+    new = [block for block in found if len(block.new)]
+    if not new:
+        raise UserError(
+            f"{args.intrinsic} has no set that is new to {args.table}: none with a student's "
+            "meta-prompt, size, methods and domains that has no PGR yet"
+        )
+    print("\n".join(map(answer, new)), end="")
+
+
+def answer(block):
+    """The answer on the new sets of a block, in Markdown."""
+    title = f"## {block.title[:1].upper()}{block.title[1:]}\n"
+    fit = analysis.fits(block, draws=2, seed=1)[-1]  # no interval of it is shown
+    rows = [row for row in analysis.predictions(block, fit) if row["basis"] == "new"]
+    if not rows:
+        why = fit.result if isinstance(fit.result, str) else fit.result.held_out_reason
+        return f"{title}\nNothing can be foreseen: {why}.\n"
+    lines = [line(row) for row in rows]
+    for name in dict.fromkeys(row["generator"] for row in rows):
+        sets = [row for row in rows if row["generator"] == name]
+        if len(sets) > 1 and not any(row["reason"] for row in sets):
+            means = {key: fmean(row[key] for row in sets) for key in ("predicted", "others")}
+            lines.append(line({"generator": name, "method": MEAN, "domain": MEAN, **means}))
+    reasons = [
+        f"{' '.join(row[name] for name in SET)}: {row['reason']}." for row in rows if row["reason"]
+    ]
+    head = [*SET, "predicted PGR (%)", "others' mean (%)"]
+    told = [markdown.table(head, lines, "lllrr"), *(f"{reason}\n" for reason in reasons)]
+    return "\n".join([title, *told, f"{sentence(fit)}\n"])
+
+
+def line(row):
+    """Cells of a row of the answer."""
+    return [
+        *(row[name] for name in SET),
+        *(value(row.get(key), 1) for key in ("predicted", "others")),
+    ]
+
+
+def sentence(fit):
+    """How far such predictions were off, in words."""
+    error, standard, which = fit.errors()
+    if error is None:
+        return "How far that may be off is not known: no two generators have the same setting."
+    told = f"Of generators that it had not seen, it missed a set's PGR by {error:.1f} points"
+    if standard is not None:
+        told += (
+            f"; the mean of the other generators in the same setting missed it by {standard:.1f}"
+        )
+        if standard <= error:
+            told += ", so the metrics say nothing that it does not"
+    return f"{told} (root mean square{which and ', '}{which})."
+
+
+if __name__ == "__main__":
+    run(main)
