@@ -277,6 +277,16 @@ def test_a_set_that_would_give_up_asks_nothing(plans):
     assert row["requests"] == "0" and "would stop without asking" in row["source"]
 
 
+def test_seeds_that_the_run_makes_anew_are_not_counted(plans):
+    """They can be another config's: the plan is that of a fresh clone."""
+    whole = settings()
+    whole["sample_seed"] = 8
+    (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
+    for row in plans.sets().values():
+        assert row["requests_at_least"] == str(SIZE)
+        assert "seeds are not there yet" in row["source"]
+
+
 def test_gpu_hours_are_those_of_the_formula(plans):
     whole = settings()
     whole["students"]["mini"] |= {

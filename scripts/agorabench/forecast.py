@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from agorabench import estimates, grid, jsonl, replay
@@ -73,6 +74,7 @@ class Known:
     accepted  likewise -> Counter of "valid" pairs and "replies" of the sets that were made last
     sets      grid.Run -> replay.Count of a set that is to be generated or trained on
     spent     generator -> USD
+    unmade    seed sets that the run will make, or make anew
     """
 
     journals: dict = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Known:
     accepted: dict = field(default_factory=lambda: defaultdict(Counter))
     sets: dict = field(default_factory=dict)
     spent: Counter = field(default_factory=Counter)
+    unmade: frozenset = frozenset()
 
 
 def survey(config, jobs, threads):
@@ -96,8 +99,10 @@ def survey(config, jobs, threads):
     for run in used:
         if config["generators"][run.generator]["backend"] != "dataset":
             using[run.journal].add(run)
-    known, paths = Known(), sorted(using)
-    look = partial(replay.look, config, due)
+    seeds = [job["output"] for job in jobs if job["rule"] == "fetch_seeds"]
+    unmade = frozenset(chain.from_iterable(seeds))
+    known, paths = Known(unmade=unmade), sorted(using)
+    look = partial(replay.look, config, due, unmade)
     with ProcessPoolExecutor(max(1, min(threads, len(paths)))) as pool:
         found = list(pool.map(look, paths, (using[path] for path in paths)))
     for path, (held, counts) in zip(paths, found, strict=True):
@@ -274,7 +279,7 @@ def training(config, student, run, known):
     elif config["generators"][run.generator]["backend"] == "dataset":
         return {"trained_tokens": UNKNOWN, "gpu_hours": UNKNOWN, "source": "no training set yet"}
     else:
-        seeds = replay.seeds(run.domain, run.method)
+        seeds = replay.seeds(run.domain, run.method, known.unmade)
         means = [(share, reply(config, part, known)) for share, part in grid.parts(config, run)]
         pair = sum(share * mean.completion for share, mean in means)
         source = " or ".join(dict.fromkeys(mean.source for _, mean in means))

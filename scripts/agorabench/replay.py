@@ -40,12 +40,13 @@ class Count(NamedTuple):
     stops: str | None = None
 
 
-def look(config, due, path, runs):
+def look(config, due, unmade, path, runs):
     """What the journal at `path` holds, and what the sets that use it have and lack.
 
     Args:
         config: the whole config, checked.
         due: sets that are to be generated (grid.Run); of others only the prompts are looked at.
+        unmade: see `seeds`.
         runs: the sets that use the journal.
 
     Returns (Counter, {run: Count}). The Counter has "replies"; of those whose usage the provider
@@ -54,7 +55,7 @@ def look(config, due, path, runs):
     """
     price = config["generators"][Path(path).parts[3]].get("price", FREE)
     held, replies = read(path, price, keep=not due.isdisjoint(runs))
-    return held, {run: count(config, run, replies if run in due else {}) for run in runs}
+    return held, {run: count(config, run, replies if run in due else {}, unmade) for run in runs}
 
 
 def read(path, price, keep=False):
@@ -73,23 +74,26 @@ def read(path, price, keep=False):
 
 
 @cache
-def seeds(domain, method):
-    """Rows of a seed set; none where it is not there yet."""
+def seeds(domain, method, unmade):
+    """Rows of a seed set; none where it is not there yet, or its file is among the `unmade`, which
+    the run will write anew: it may be that of another config.
+    """
     path = Path(f"resources/seeds/{domain}/{method}.jsonl")
-    return jsonl.read(path) if path.exists() else []
+    return jsonl.read(path) if path.exists() and str(path) not in unmade else []
 
 
-def count(config, run, replies):
+def count(config, run, replies, unmade):
     """The Count of a set from the `replies` of its journal, rows by fingerprint."""
     entry, generation = config["generators"][run.generator], config["generation"]
     family = config["prompts"][run.prompt]
     path = Path(family["folder"], run.method, f"{run.domain}.md")
     template = path.read_text(encoding="utf-8")
     nothing = "nothing is journaled"
-    if not seeds(run.domain, run.method):
+    rows = seeds(run.domain, run.method, unmade)
+    if not rows:
         prompt = unseen(template, run.method, generation), "prompt file, seeds assumed"
         return Count(run.size, prompt, "seeds are not there yet" if replies else nothing)
-    writer = composer(config, run, template)
+    writer = composer(config, run, template, rows)
     first_wave = generation["first_wave"] if run.method == "instance" else FIRST_WAVE
     prompt = rendered(writer, run.size, first_wave), "prompts rendered"
     if not replies:
@@ -147,14 +151,14 @@ class Silent:
         return ()
 
 
-def composer(config, run, template):
-    """What writes a set's requests."""
+def composer(config, run, template, seeds):
+    """What writes a set's requests; `seeds`: rows of its seed set."""
     files = {key: config[key].get(run.domain) for key in ("themes", "openings")}
     lists = {key: prompts.read_lines(file) if file else [] for key, file in files.items()}
     generation = config["generation"]
     return prompts.Composer(
         domain=run.domain, method=run.method, seed=run.seed, template=template,
-        seeds=seeds(run.domain, run.method), demonstrations=generation["demonstrations"],
+        seeds=seeds, demonstrations=generation["demonstrations"],
         system=generation["system"], replies=config["prompts"][run.prompt]["replies"], **lists,
     )  # fmt: skip
 
