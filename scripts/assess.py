@@ -17,12 +17,9 @@ import json
 from pathlib import Path
 
 from agorabench import intrinsic, jsonl, judging
-from agorabench.backends import opened
 from agorabench.config import read
 from agorabench.errors import UserError, run
-from agorabench.instances import parameters
 from agorabench.intrinsic import judged
-from agorabench.progress import Progress
 
 
 def main(argv=None):
@@ -39,8 +36,6 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
 
-    config = read(args.config)
-    judge = args.judge | config["generators"][args.generator]
     pairs = generated(args.data)
     games = []
     for name, entry in args.metrics.items():
@@ -50,18 +45,11 @@ def main(argv=None):
             game | {"metric": name, "id": pair["id"]}
             for game, pair in zip(asked, chosen, strict=True)
         ]
-    label = f"{args.generator} assesses {Path(args.output).stem}"
-    with (
-        opened(
-            args.generator, judge, config, args.journal,
-            threads=args.threads, batch_size=judge.get("batch_size", 64),
-        ) as (journal, backend),
-        Progress(label, len(games), "examples") as bar,
-    ):  # fmt: skip
-        found = judging.judge(
-            backend, journal, games, lambda _, reply: judged.score(reply),
-            parameters(judge, "text"), args.seed, advance=bar.advance,
-        )  # fmt: skip
+    found = judging.judge(
+        games, lambda _, reply: judged.score(reply), args.generator, read(args.config), args.judge,
+        args.journal, args.seed, f"{args.generator} assesses {Path(args.output).stem}",
+        args.threads,
+    )  # fmt: skip
     jsonl.write(
         args.output,
         (
@@ -70,7 +58,7 @@ def main(argv=None):
                 "id": game["id"],
                 "score": one["verdict"],
                 "attempts": one["attempts"],
-                "judge": judge["model"],
+                "judge": args.judge["model"],
                 "answered_by": one["reply"].get("model"),
                 "reply": one["reply"]["reply"],
             }

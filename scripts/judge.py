@@ -20,11 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from agorabench import benchmarks, jsonl, judging
-from agorabench.backends import opened
 from agorabench.config import read
 from agorabench.errors import run
-from agorabench.instances import parameters
-from agorabench.progress import Progress
 from score import match
 
 
@@ -55,25 +52,10 @@ def main(argv=None):
         for item, row in zip(items, predictions, strict=True)
         for number, game in enumerate(protocol.games(item, row["completion"], files, args.seed))
     ]
-    config = read(args.config)
-    judge = args.judge | config["generators"][args.generator]
-    label = f"judge {args.name}, {args.model}"
-    with (
-        opened(
-            args.generator,
-            judge,
-            config,
-            args.journal,
-            threads=args.threads,
-            batch_size=judge.get("batch_size", 64),
-        ) as opening,
-        Progress(label, len(games), "games") as bar,
-    ):
-        journal, backend = opening
-        found = judging.judge(
-            backend, journal, games, partial(protocol.verdict, args.entry),
-            parameters(judge, "text"), args.seed, advance=bar.advance,
-        )  # fmt: skip
+    found = judging.judge(
+        games, partial(protocol.verdict, args.entry), args.generator, read(args.config), args.judge,
+        args.journal, args.seed, f"judge {args.name}, {args.model}", args.threads,
+    )  # fmt: skip
     rows = [
         {
             "id": game["id"],
@@ -83,7 +65,7 @@ def main(argv=None):
             "swapped": game["swapped"],
             "verdict": one["verdict"],
             "attempts": one["attempts"],
-            "judge": judge["model"],
+            "judge": args.judge["model"],
             "answered_by": one["reply"].get("model"),
             "reply": one["reply"]["reply"],
             **({"logprobs": one["reply"]["logprobs"]} if one["reply"].get("logprobs") else {}),
@@ -93,7 +75,7 @@ def main(argv=None):
     jsonl.write(args.output, rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
     told = protocol.official(
-        items, predictions, by_item, args.model, judge["model"], entry=args.entry, files=files
+        items, predictions, by_item, args.model, args.judge["model"], entry=args.entry, files=files
     )
     for name, lines in told.items():
         WRITE[Path(name).suffix](args.official / name, lines)

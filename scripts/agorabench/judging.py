@@ -6,23 +6,25 @@ guessed. Replies are journaled, so that a game is paid for once.
 """
 
 from agorabench import jsonl
-from agorabench.backends import answer
+from agorabench.backends import answer, opened
+from agorabench.instances import parameters
+from agorabench.progress import Progress
 
 ATTEMPTS = 3
 
 
-def judge(backend, journal, games, read, asked, seed, attempts=ATTEMPTS, advance=lambda n=1: None):
+def judge(games, read, name, config, entry, journal, seed, label, threads=1):
     """Verdicts on games, in their order.
 
     Args:
-        backend: a generation backend (agorabench.backends).
-        journal: an open Journal.
         games: each a dict with "messages".
         read: (game, reply row) -> a verdict, JSON-able, or None where there is none to be read.
-        asked: what decides a reply beside the messages (instances.parameters).
+        name: the judge's among the generators of the whole `config`.
+        entry: what of its config decides its replies.
+        journal: path of the journal.
         seed: of the samples.
-        attempts: replies asked for one game at most.
-        advance: called with the number of games that have just ended.
+        label: of the progress.
+        threads: of a local model.
 
     Returns:
         For each game {"verdict", "attempts", "reply": the journal row of the last reply}.
@@ -30,8 +32,18 @@ def judge(backend, journal, games, read, asked, seed, attempts=ATTEMPTS, advance
     Raises:
         UserError: some games got no reply.
     """
+    chosen = entry | config["generators"][name]
+    settings = {"threads": threads, "batch_size": chosen.get("batch_size", 64)}
+    with (
+        opened(name, chosen, config, journal, **settings) as (replies, backend),
+        Progress(label, len(games), "games") as bar,
+    ):
+        return _judge(backend, replies, games, read, parameters(chosen, "text"), seed, bar.advance)
+
+
+def _judge(backend, journal, games, read, asked, seed, advance):
     ended = {}
-    for attempt in range(attempts):
+    for attempt in range(ATTEMPTS):
         open_games = [place for place in range(len(games)) if place not in ended]
         requests = {}
         for place in open_games:
@@ -43,7 +55,7 @@ def judge(backend, journal, games, read, asked, seed, attempts=ATTEMPTS, advance
         for place in open_games:
             row = journal[games[place]["fingerprint"]]
             verdict = read(games[place], row)
-            if verdict is not None or attempt + 1 == attempts:
+            if verdict is not None or attempt + 1 == ATTEMPTS:
                 ended[place] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
                 advance()
     return [ended[place] for place in range(len(games))]
