@@ -25,6 +25,8 @@ report: "docs/captions/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/common_data.smk"
+include: "rules/common_scores.smk"
 include: "rules/resources.smk"
 include: "rules/fetch.smk"
 include: "rules/mini.smk"
