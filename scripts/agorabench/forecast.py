@@ -262,9 +262,11 @@ def putting(config, name, path, requests, otherwise, shown, known, limit=None):
         shown: tokens of a prompt then, and where that is from.
         limit: max_tokens, where it is not that of the generator.
     """
+    held, alike = known.journals.get(path, Counter()), known.kinds[Path(path).parts[1:4]]
     if requests is None:
         count, source = otherwise
-        source = f"{source}, nothing of the journal counted"
+        if held["replies"]:
+            source += ", nothing of the journal counted"
     else:
         new = known.unanswered(path, requests)
         count, source = len(new), "those that the journal has not"
@@ -272,7 +274,6 @@ def putting(config, name, path, requests, otherwise, shown, known, limit=None):
             texts = ["".join(one["content"] for one in request["messages"]) for request in new]
             shown = estimates.mean_tokens(texts), "prompts rendered"
     limit = limit or config["generators"][name]["sampling"]["max_tokens"]
-    held, alike = known.journals.get(path, Counter()), known.kinds[Path(path).parts[1:4]]
     mean = estimates.reply("response", held, alike, shown, limit)
     row = asking(config, name, count, mean)
     return row | {"source": f"requests: {source}; tokens: {mean.source}"}
