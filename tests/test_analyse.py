@@ -478,16 +478,13 @@ def test_a_mixture_without_a_sound_pgr_says_so_and_its_average_tells_its_cells(t
 
 def test_a_mixture_of_one_cell_is_not_averaged_as_all(tmp_path):
     results = mixed_results(tmp_path)
-    results.rows = [
-        one
-        for one in results.rows
-        if one["generator"] != "ab" or (one["method"], one["domain"]) == ("instance", "x")
-    ]
-    results.metrics = [
-        one
-        for one in results.metrics
-        if one["generator"] != "ab" or (one["method"], one["domain"]) == ("instance", "x")
-    ]
+
+    def kept(one):
+        return one["generator"] != "ab" or (one["method"], one["domain"]) == ("instance", "x")
+
+    results.rows, results.metrics = (
+        list(filter(kept, rows)) for rows in (results.rows, results.metrics)
+    )
     results.run("--mixtures", "ab")
     lines = [line.replace(" ", "") for line in results.text().splitlines()]
     assert any(line.startswith("|ab|1of6|mixture|") for line in lines)
@@ -562,7 +559,7 @@ def test_what_is_too_small_for_any_fit_says_what_is_left_out():
     (block,) = analysis.blocks(views(rows))
     assert findings.nothing_sheet(block).notes == [
         "1 of 2 cells are left out: they have no PGR, or one over a gap within its own noise.",
-        "1 cells are left out: they have other seeds.",
+        "1 cell is left out: it has other seeds.",
     ]
 
 

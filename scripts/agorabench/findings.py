@@ -87,7 +87,10 @@ def left_out(block):
             "a gap within its own noise."
         )
     if block.elsewhere:
-        told.append(f"{block.elsewhere} cells are left out: they have other seeds.")
+        cells = (
+            "cell is left out: it has" if block.elsewhere == 1 else "cells are left out: they have"
+        )
+        told.append(f"{block.elsewhere} {cells} other seeds.")
     return told
 
 
