@@ -23,7 +23,7 @@ WORDS = {
 PAPER = "arXiv 2412.03679v2"
 ADDRESS = "https://arxiv.org/abs/2412.03679v2"
 ROUNDED = (
-    "Differs by rounding: the difference can come from the rounding of the printed numbers that "
+    "Rounding: the difference can come from the rounding of the printed numbers that "
     "the recomputation starts from."
 )
 
@@ -77,7 +77,7 @@ STYLE = (
     "figure img{width:100%;max-width:30rem;height:auto}figcaption,li{max-width:75ch}"
     "summary{cursor:pointer;font-weight:bold;margin:1rem 0}"
     "@media(max-width:40rem){table{font-size:12px}th,td{padding:.3rem .2rem}"
-    "td.w,th.w{min-width:5rem}th,td:last-child{white-space:normal}}"
+    "td.w,th.w{min-width:4.5rem}th,td:last-child{white-space:normal}}"
 )
 
 
@@ -122,9 +122,19 @@ def wrongly_averaged(averages):
 
 
 def compared(name, title, checks, words=lambda one: one.quantity):
-    """A Sheet of checks: what it is of in `words`, printed, recomputed, verdict."""
-    lines = [[words(one), one.printed, shown(one), WORDS[one.verdict]] for one in checks]
-    return Sheet(name, title, ROUNDED, ["number", "printed", "recomputed", "verdict"], lines)
+    """A Sheet of checks: what it is of in `words`, printed, recomputed, difference, verdict."""
+    lines = [
+        [
+            words(one),
+            one.printed,
+            shown(one),
+            f"{one.difference:+.{one.digits + 1}f}",
+            one.verdict,
+        ]
+        for one in checks
+    ]
+    head = ["number", "printed", "recomputed", "difference", "verdict"]
+    return Sheet(name, title, ROUNDED, head, lines)
 
 
 def in_full(one):
