@@ -77,6 +77,7 @@ rule all:
 
 onstart:
     try:
+        hub.find(models_loaded(), config["mini"])
         session.begin(config, generators_asked(), warm=warm())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
