@@ -85,7 +85,7 @@ def generators_asked():
     """Names of the generators that the jobs of this run will ask, for instances or for classes."""
     names = set()
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name in ("generate", "predict_generator"):
+        if job.rule.name == "generate" or job.rule.name.startswith("solve_"):
             names.add(job.wildcards.generator)
         elif job.rule.name == "judge":
             names.add(judge_of(job.wildcards))

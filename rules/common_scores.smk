@@ -107,21 +107,22 @@ def abilities(names=solvers()):
     ]
 
 
-def judgement_files():
-    """All judgements, of generators' own completions too."""
+def judgement_files(judges=grid.judges(config)):
+    """All judgements of these judges, of generators' own completions too."""
     return [
         f"results/judgements/{model}/{name}.jsonl"
         for model, name in [*all_evaluations(), *abilities()]
         if config["benchmarks"][name]["protocol"] in JUDGED
+        and config["benchmarks"][name]["judge"] in judges
     ]
 
 
-def assessment_files():
-    """All assessments of generated sets by judges."""
-    judges = dict.fromkeys(config["intrinsic"][name]["judge"] for name in grid.assessments(config))
+def assessment_files(judges=grid.judges(config)):
+    """All assessments of generated sets by these judges."""
     return [
         f"results/assessments/{judge}/{cell}.jsonl"
         for judge in judges
+        if grid.assessments(config, judge)
         for cell in dict.fromkeys(run.cell for run in RUNS)
     ]
 

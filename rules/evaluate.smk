@@ -85,38 +85,44 @@ rule predict_anchor:
 
 
 # The generators' own ability, for what it says of the data that they make.
-rule predict_generator:
-    input:
-        model=lambda wildcards: generator_source(wildcards),
-        questions=questions(grid.solved(config)),
-    output:
-        expand(
-            "results/predictions/generators/{{generator}}/{benchmark}.jsonl",
-            benchmark=grid.solved(config),
-        ),
-    log:
-        "logs/predict/generators/{generator}.log",
-    conda:
-        "../envs/local.yaml"
-    threads: 1
-    resources:
-        **ask(gb=generation_gb, minutes=always(240), gpus=generation_gpus),
-        api=lambda wildcards: int(asks_provider(wildcards.generator)),
-    params:
-        version=1,
-        entry=lambda wildcards: json.dumps(
-            grid.decisive(config["generators"][wildcards.generator]), sort_keys=True
-        ),
-        benchmarks=answering(grid.solved(config)),
-        config=session.CONFIG,
-        seed=config["seed"],
-        journal=lambda wildcards: grid.abilities(wildcards.generator, config["seed"]),
-    shell:
-        "python scripts/ability.py --generator {wildcards.generator} --entry {params.entry:q}"
-        " --config {params.config} --benchmarks {params.benchmarks:q} --items resources/benchmarks"
-        " --seed {params.seed} --journal {params.journal}"
-        " --output results/predictions/generators/{wildcards.generator} --threads {threads}"
-        " 2>&1 | tee -i {log}"
+for domain in grid.DOMAINS:
+    names = grid.benchmarks(config, domain)
+    if not names:
+        continue
+
+    rule:
+        name:
+            f"solve_{domain}"
+        input:
+            model=lambda wildcards: generator_source(wildcards),
+            questions=questions(names),
+        output:
+            [f"results/predictions/generators/{{generator}}/{name}.jsonl" for name in names],
+        log:
+            f"logs/solve/{{generator}}/{domain}.log",
+        conda:
+            "../envs/local.yaml"
+        threads: 1
+        resources:
+            **ask(gb=generation_gb, minutes=always(240), gpus=generation_gpus),
+            api=lambda wildcards: int(asks_provider(wildcards.generator)),
+        params:
+            version=1,
+            entry=lambda wildcards: json.dumps(
+                grid.decisive(config["generators"][wildcards.generator]), sort_keys=True
+            ),
+            benchmarks=answering(names),
+            config=session.CONFIG,
+            seed=config["seed"],
+            journal=lambda wildcards, domain=domain: grid.abilities(
+                wildcards.generator, domain, config["seed"]
+            ),
+        shell:
+            "python scripts/ability.py --generator {wildcards.generator} --entry {params.entry:q}"
+            " --config {params.config} --benchmarks {params.benchmarks:q}"
+            " --items resources/benchmarks --seed {params.seed} --journal {params.journal}"
+            " --output results/predictions/generators/{wildcards.generator} --threads {threads}"
+            " 2>&1 | tee -i {log}"
 
 
 rule judge:

@@ -15,14 +15,11 @@ import argparse
 import json
 from pathlib import Path
 
-from agorabench import benchmarks, jsonl
+from agorabench import benchmarks, jsonl, solving
 from agorabench.backends import answer, opened
 from agorabench.config import read
 from agorabench.errors import run
-from agorabench.instances import parameters
 from agorabench.progress import Progress
-
-SAMPLING = ("max_tokens", "temperature", "top_p")
 
 
 def main(argv=None):
@@ -52,8 +49,11 @@ def main(argv=None):
         Progress(f"{args.generator} solves", sum(map(len, items.values())), "items") as bar,
     ):  # fmt: skip
         for name, benchmark in args.benchmarks.items():
-            asked = entry | {"sampling": sampling(entry["sampling"], benchmark)}
-            replies = solve(backend, journal, items[name], asked, name, args.seed)
+            asked = solving.requests(
+                backend.identity, entry, name, benchmark, items[name], args.seed
+            )
+            answer(backend, journal, {request["fingerprint"]: request for request in asked})
+            replies = [journal[request["fingerprint"]] for request in asked]
             jsonl.write(
                 Path(args.output) / f"{name}.jsonl", answers(args.generator, items[name], replies)
             )
@@ -72,28 +72,6 @@ def answers(generator, items, replies):
         }
         for item, reply in zip(items, replies, strict=True)
     ]
-
-
-def sampling(own, benchmark):
-    """The benchmark's sampling, without what the generator's config leaves out."""
-    chosen = {key: benchmark[key] for key in SAMPLING if own.get(key, 0) is not None}
-    return own | chosen | ({"stop": False} if "stop" in own else {})  # [END] is the data's own
-
-
-def solve(backend, journal, items, asked, name, seed):
-    """The journal rows of the replies to the items, in their order, as an entry `asked` says."""
-    requests, decisive = {}, parameters(asked, "text")
-    for item in items:
-        messages = [{"role": "user", "content": item["prompt"]}]
-        key = jsonl.fingerprint(backend.identity, messages, decisive, [seed, name, item["id"]])
-        requests[key] = {
-            "fingerprint": key,
-            "messages": messages,
-            "format": "text",
-            "sampling": asked["sampling"],
-        }
-    answer(backend, journal, requests)
-    return [journal[key] for key in requests]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agorabench import intrinsic, jsonl, judging
 from agorabench.config import read
-from agorabench.errors import UserError, run
+from agorabench.errors import run
 from agorabench.intrinsic import judged
 
 
@@ -36,15 +36,8 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
 
-    pairs = generated(args.data)
-    games = []
-    for name, entry in args.metrics.items():
-        chosen = intrinsic.sample(pairs, entry["sample"], args.seed)
-        asked = judged.games(chosen, entry["rubrics"], args.domain)
-        games += [
-            game | {"metric": name, "id": pair["id"]}
-            for game, pair in zip(asked, chosen, strict=True)
-        ]
+    pairs = intrinsic.generated(args.data)
+    games = judged.games(pairs, args.metrics, args.domain, args.seed)
     found = judging.judge(
         games, lambda _, reply: judged.score(reply), args.generator, read(args.config), args.judge,
         args.journal, args.seed, f"{args.generator} assesses {Path(args.output).stem}",
@@ -65,22 +58,6 @@ def main(argv=None):
             for game, one in zip(games, found, strict=True)
         ),
     )
-
-
-def generated(path):
-    """The pairs of a set that its generator wrote: {"id": line from 0, "instruction", "response"}.
-
-    Raises:
-        UserError: there are none.
-    """
-    pairs = []
-    for number, row in enumerate(jsonl.read(path)):
-        if row["origin"] == "generated":
-            asked, answered = (message["content"] for message in row["messages"])
-            pairs.append({"id": number, "instruction": asked, "response": answered})
-    if not pairs:
-        raise UserError(f"{path}: no row was generated, so there is nothing to measure")
-    return pairs
 
 
 if __name__ == "__main__":

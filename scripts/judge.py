@@ -47,11 +47,7 @@ def main(argv=None):
     files = benchmarks.files(args.entry, args.files)
     items = benchmarks.load(args.entry, args.items)
     predictions = match(items, jsonl.read(args.predictions), args.predictions)
-    games = [
-        game | {"id": item["id"], "game": number, "completion": row["completion"]}
-        for item, row in zip(items, predictions, strict=True)
-        for number, game in enumerate(protocol.games(item, row["completion"], files, args.seed))
-    ]
+    games = benchmarks.games(args.entry, items, predictions, files, args.seed)
     found = judging.judge(
         games, partial(protocol.verdict, args.entry), args.generator, read(args.config), args.judge,
         args.journal, args.seed, f"judge {args.name}, {args.model}", args.threads,

@@ -21,7 +21,6 @@ from agorabench import intrinsic, jsonl
 from agorabench.config import read
 from agorabench.errors import run
 from agorabench.progress import Progress
-from assess import generated
 
 
 def main(argv=None):
@@ -38,7 +37,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     entry = {**read(args.config)["intrinsic"][args.metric], **args.entry, "name": args.metric}
-    pairs = intrinsic.sample(generated(args.data), entry["sample"], args.seed)
+    pairs = intrinsic.sample(intrinsic.generated(args.data), entry["sample"], args.seed)
     module = intrinsic.module(entry)
     with Progress(f"measure {args.metric} of {args.cell}", len(pairs), "examples") as bar:
         told = module.measure(module.load(entry, args.threads), entry, pairs, bar.advance)

@@ -8,7 +8,7 @@ import pytest
 import score
 import servers
 import yaml
-from agorabench import budget, jsonl
+from agorabench import budget, jsonl, solving
 from agorabench.config import check
 from asking import KEY, generator
 from conftest import ROOT
@@ -63,6 +63,6 @@ def test_a_request_may_bring_its_own_sampling(protocol):
 def test_the_sampling_is_the_benchmarks_without_what_the_generator_refuses():
     benchmark = {"max_tokens": 1024, "temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03}
     own = {"max_tokens": 4096, "temperature": 1.0, "top_p": None, "stop": True, "seeded": False}
-    assert ability.sampling(own, benchmark) == {
+    assert solving.sampling(own, benchmark) == {
         "max_tokens": 1024, "temperature": 0.2, "top_p": None, "stop": False, "seeded": False,
     }  # fmt: skip

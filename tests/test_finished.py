@@ -26,7 +26,8 @@ PROMPT = "config/prompts/mini/response/math.md"
 SEEDLESS = "generation:\n  train_on_seeds: false\n"
 REPORT = {"tally", "plot", "collect", "cost", "paid", "describe", "analyse", "present"}
 COSTLY = {"fetch_seeds", "fetch_benchmark", "mini_tokenizer", "mini_base", "mini_posttrain"}
-COSTLY |= {"generate", "curate", "train", "predict_anchor", "predict_generator"}
+COSTLY |= {"generate", "curate", "train", "predict_anchor"}
+COSTLY |= {"solve_math", "solve_code", "solve_instruction"}
 COSTLY |= {"assess", "measure"}
 COSTLY |= {"predict_math", "predict_code", "predict_instruction"}
 
@@ -84,7 +85,8 @@ def test_an_added_generator_makes_only_its_cells(copy):
     jobs = copy.stale()
     assert count(jobs) == {
         "generate": 9, "curate": 9, "audit": 9, "train": 9, "predict_math": 3,
-        "predict_code": 3, "predict_instruction": 3, "predict_generator": 1, "score": 16,
+        "predict_code": 3, "predict_instruction": 3, "score": 16,
+        "solve_math": 1, "solve_code": 1, "solve_instruction": 1,
         "assess": 18, "measure": 36, "collect": 1,
         "tally": 1, "plot": 1, "cost": 1, "paid": 1, "describe": 1, "analyse": 1, "present": 1,
     }  # fmt: skip

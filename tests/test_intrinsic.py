@@ -134,7 +134,8 @@ def test_scores_of_real_judges(data):
 def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
     monkeypatch.chdir(ROOT)
     pair = {"id": 0, "instruction": "Is {rubric} a name?", "response": "No: {instruction}."}
-    (game,) = judged.games([pair], f"{RUBRICS}/{aspect}", domain)
+    metrics = {aspect: {"rubrics": f"{RUBRICS}/{aspect}", "sample": None}}
+    (game,) = judged.games([pair], metrics, domain, 1)
     (message,) = game["messages"]
     assert message["role"] == "user" and "Is {rubric} a name?" in message["content"]
     assert ("No: {instruction}." in message["content"]) == (aspect == "quality")
@@ -579,7 +580,7 @@ def test_a_machine_with_too_few_gpus_is_said(embedder, kind, more, two_gpus):
 def test_a_set_of_seeds_only_has_nothing_to_measure(tmp_path):
     jsonl.write(tmp_path / "data.jsonl", [{"messages": [], "origin": "seed"}])
     with pytest.raises(UserError, match="no row was generated"):
-        assess.generated(tmp_path / "data.jsonl")
+        intrinsic.generated(tmp_path / "data.jsonl")
 
 
 # The config, the plan and the bill
@@ -667,6 +668,8 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say():
     path = grid.assessed(forecast.run_of(jobs[0]), "hasty")
     known.journals[path] = {"replies": 350, "told": 350, "input": 35000, "output": 350}
     rows = forecast.forecast(config, jobs, known)
-    assert [row["requests"] for row in rows] == [350, 0]  # the smaller set first
-    assert rows[0]["prompt_tokens"] == 350 * 100
+    # The sets are still to be made, so nobody knows what of that the journal has.
+    assert [row["requests"] for row in rows] == [400, 300]
+    assert rows[0]["prompt_tokens"] == 400 * 100
+    assert "nothing of the journal counted" in rows[0]["source"]
     assert grid.judges(config) == ["careful", "hasty"]

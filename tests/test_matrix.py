@@ -26,6 +26,7 @@ while read -r file; do
 done < "outputs/${log%% *}"
 """
 BENCHMARKS = 2  # of each domain
+SOLVE = {"solve_math", "solve_code", "solve_instruction"}
 JUDGED = 2  # both of instruction following
 
 
@@ -121,12 +122,16 @@ def test_providers_and_judges_can_be_asked_before_and_after_what_needs_gpus(clon
     hosted = {"gpt-4o", "gpt-4o-mini", "claude-3.5-sonnet"}
     first = clone.stale("providers", *matrix)
     assert {rule for rule, _ in first} == {
-        "providers", "fetch_seeds", "fetch_benchmark", "generate", "predict_generator"
+        "providers", "fetch_seeds", "fetch_benchmark", "generate", *SOLVE
     }  # fmt: skip
-    asked = {output.split("/")[3] for rule, output in first if rule == "predict_generator"}
+    asked = {output.split("/")[3] for rule, output in first if rule in SOLVE}
     assert asked == hosted
-    judgements = count(clone.stale("judgements", *matrix))
+    jobs = clone.stale("judgements", *matrix)
+    judgements = count(jobs)
     assert judgements["judge"] == JUDGED * (IN_DOMAIN + 2 + 6)
+    # A judge of one's own wants a GPU.
+    judges = {output.split("/")[2] for rule, output in jobs if rule == "assess"}
+    assert judges == {"gpt-4o-judge"}
     # Whatever is judged is answered by then.
     before = count(clone.stale("predictions", *matrix))
     assert set(judgements) - set(before) == {"judgements", "judge", "assess", "fetch_file"}

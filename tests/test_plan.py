@@ -154,7 +154,7 @@ def test_before_anything_is_done(tmp_path, monkeypatch):
         assert float(row["usd_online"]) == pytest.approx(usd(tokens, price), rel=1e-3)
         assert float(row["usd_batch"]) == pytest.approx(float(row["usd_online"]) / 2)
         assert "assumed" in row["source"]
-    solving = [row for row in rows if row["rule"] == "predict_generator"]
+    solving = [row for row in rows if row["rule"] == "solve_math"]
     assert {row["generator"] for row in solving} == set(PRICES)
     assert all(int(row["requests"]) > 0 and float(row["usd_online"]) > 0 for row in solving)
     assert all(row["gpu_hours"] == "" for row in rows)  # of the miniature's models
@@ -283,8 +283,54 @@ def test_seeds_that_the_run_makes_anew_are_not_counted(plans):
     whole["sample_seed"] = 8
     (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
     for row in plans.sets().values():
-        assert row["requests_at_least"] == str(SIZE)
-        assert "seeds are not there yet" in row["source"]
+        assert row["requests_at_least"] == "0" and int(row["requests"]) >= SIZE
+        assert "seeds are made anew" in row["source"]
+
+
+def test_a_judge_is_asked_what_the_journal_has_no_reply_to(plans, monkeypatch):
+    metric = {"measure": "judged", "judge": "claude", "sample": 20}
+    metric["rubrics"] = "config/rubrics/mini/difficulty"
+    target = f"results/assessments/claude/math/response/gpt/mini/n{SIZE}-seed1.jsonl"
+    plans.generate(monkeypatch, target, intrinsic={"difficulty": metric})
+    path = plans.path / "journal/assess/math/claude/response--gpt--mini/seed1.jsonl"
+    journal = jsonl.read(path)
+    assert len(journal) == 3 * 20  # the server's replies have no score, so each is asked thrice
+
+    def requests(**changes):
+        plans.set(intrinsic={"difficulty": metric | changes})
+        rows = plans.plan("--target", target)[1]
+        return [int(row["requests"]) for row in rows if row["rule"] == "assess"]
+
+    assert requests() == []
+    assert requests(sample=30) == [10]
+    rubric = plans.path / metric["rubrics"] / "math.md"
+    text = rubric.read_text()
+    rubric.write_text(f"{text} in words")
+    assert requests() == [20]
+    rubric.write_text(text)
+    jsonl.write(path, journal[:5])
+    (plans.path / target).unlink()
+    assert requests() == [15]
+
+
+def test_a_generator_solves_what_the_journal_has_no_reply_to(plans, monkeypatch):
+    target = "results/predictions/generators/claude/mini-sums.jsonl"
+    plans.generate(monkeypatch, target)
+    path = plans.path / "journal/ability/math/claude/benchmarks/seed1.jsonl"
+    journal = jsonl.read(path)
+
+    def requests():
+        rows = plans.plan("--target", target)[1]
+        return [int(row["requests"]) for row in rows if row["rule"] == "solve_math"]
+
+    assert requests() == []
+    jsonl.write(path, journal[:7])
+    (plans.path / target).unlink()
+    assert requests() == [len(journal) - 7]
+    whole = settings()
+    whole["generators"]["claude"]["model"] += "-next"
+    (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
+    assert requests() == [len(journal)]
 
 
 def test_gpu_hours_are_those_of_the_formula(plans):

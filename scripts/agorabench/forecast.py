@@ -21,6 +21,7 @@ from agorabench.benchmarks import protocol
 from agorabench.budget import usd
 from agorabench.config_files import MODELS
 from agorabench.errors import UserError
+from agorabench.journal import peek
 
 UNKNOWN = "unknown"
 
@@ -74,7 +75,7 @@ class Known:
     accepted  likewise -> Counter of "valid" pairs and "replies" of the sets that were made last
     sets      grid.Run -> replay.Count of a set that is to be generated or trained on
     spent     generator -> USD
-    unmade    seed sets that the run will make, or make anew
+    remade    files that the run will make, or make anew
     """
 
     journals: dict = field(default_factory=dict)
@@ -82,7 +83,19 @@ class Known:
     accepted: dict = field(default_factory=lambda: defaultdict(Counter))
     sets: dict = field(default_factory=dict)
     spent: Counter = field(default_factory=Counter)
-    unmade: frozenset = frozenset()
+    remade: frozenset = frozenset()
+    _keys: dict = field(default_factory=dict)
+
+    def unanswered(self, path, requests):
+        """Those of the requests that neither the journal has nor a job before asks for: none is
+        told twice.
+        """
+        if path not in self._keys:
+            self._keys[path] = {row["fingerprint"] for row in peek(path) if "fault" not in row}
+        known = self._keys[path]
+        new = {key: one for one in requests if (key := one["fingerprint"]) not in known}
+        known.update(new)
+        return list(new.values())
 
 
 def survey(config, jobs, threads):
@@ -99,10 +112,9 @@ def survey(config, jobs, threads):
     for run in used:
         if config["generators"][run.generator]["backend"] != "dataset":
             using[run.journal].add(run)
-    seeds = [job["output"] for job in jobs if job["rule"] == "fetch_seeds"]
-    unmade = frozenset(chain.from_iterable(seeds))
-    known, paths = Known(unmade=unmade), sorted(using)
-    look = partial(replay.look, config, due, unmade)
+    remade = frozenset(chain.from_iterable(job["output"] for job in jobs))
+    known, paths = Known(remade=remade), sorted(using)
+    look = partial(replay.look, config, due, remade)
     with ProcessPoolExecutor(max(1, min(threads, len(paths)))) as pool:
         found = list(pool.map(look, paths, (using[path] for path in paths)))
     for path, (held, counts) in zip(paths, found, strict=True):
@@ -140,14 +152,15 @@ def forecast(config, jobs, known):
             row |= generating(config, run_of(row), known, asked)
         elif rule == "train":
             row |= training(config, student, run_of(row), known)
-        elif rule == "predict_generator":
-            row |= solving(config, row["wildcards"]["generator"], known)
+        elif rule.startswith("solve_"):
+            domain = rule.removeprefix("solve_")
+            row |= solving(config, row["wildcards"]["generator"], domain, known)
         elif rule.startswith("predict"):
             row |= predicting(config, rule, student)
         elif rule == "judge":
             row |= judging(config, row["wildcards"], known)
         elif rule == "assess":
-            row |= assessing(config, row["wildcards"]["judge"], run_of(row), known, asked)
+            row |= assessing(config, row["wildcards"]["judge"], run_of(row), known)
         elif rule == "measure":
             row |= measuring(config, row["wildcards"]["metric"], run_of(row))
         elif rule == "fetch_seeds":
@@ -173,7 +186,7 @@ def generating(config, run, known, asked):
     mean = reply(config, run, known)
     row |= asking(config, run.generator, estimates.requests(least, share), mean)
     source = f"pairs: {found.source}; valid: {told}; tokens: {mean.source}"
-    return row | {"requests_at_least": least, "source": source}
+    return row | {"requests_at_least": least if found.certain else 0, "source": source}
 
 
 def classifying(config, wildcards, known, asked):
@@ -194,7 +207,8 @@ def classifying(config, wildcards, known, asked):
     requests = max(rows - held["replies"] - asked[path], 0)
     asked[path] += requests
     row = asking(config, name, requests, mean)
-    return row | {"source": f"rows: share of the class assumed; tokens: {mean.source}"}
+    told = "rows: share of the class assumed, less what the journal has"
+    return row | {"source": f"{told}; tokens: {mean.source}"}
 
 
 def judging(config, wildcards, known):
@@ -202,25 +216,19 @@ def judging(config, wildcards, known):
     benchmark, entry = wildcards["benchmark"], config["benchmarks"][wildcards["benchmark"]]
     name = entry["judge"]
     path = grid.judgements(benchmark, name, wildcards["model"], config["seed"])
-    held = known.journals.get(path, Counter())
+    requests = replay.judging(config, benchmark, wildcards["model"], known.remade)
     count, source = items(benchmark, entry)
-    requests = max(count * protocol(entry).GAMES - held["replies"], 0)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
-    limit = config["generators"][name]["sampling"]["max_tokens"]
-    mean = estimates.reply("response", held, known.kinds["judge", benchmark, name], shown, limit)
-    row = asking(config, name, requests, mean)
-    return row | {"source": f"{source}; tokens: {mean.source}"}
+    otherwise = count * protocol(entry).GAMES, source
+    return putting(config, name, path, requests, otherwise, shown, known)
 
 
-def assessing(config, name, run, known, asked):
+def assessing(config, name, run, known):
     """Columns of a judge's scores of a generated set."""
     path = grid.assessed(run, name)
-    held = known.journals.get(path, Counter())
+    requests = replay.assessing(config, run, name, known.remade)
     metrics = [config["intrinsic"][metric] for metric in grid.assessments(config, name)]
     sizes = [min(metric["sample"] or run.size, run.size) for metric in metrics]
-    # A reply in the journal answers one of the sets that share it.
-    answered = min(max(held["replies"] - asked[path], 0), sum(sizes))
-    asked[path] += answered
     texts = [
         Path(file).read_text(encoding="utf-8")
         for metric in metrics
@@ -228,10 +236,47 @@ def assessing(config, name, run, known, asked):
     ]
     prompt = sum(map(estimates.tokens, texts)) / len(metrics)
     shown = prompt + estimates.INSTRUCTION + estimates.RESPONSE, "rubrics and assumed examples"
-    limit = config["generators"][name]["sampling"]["max_tokens"]
-    mean = estimates.reply("response", held, known.kinds["assess", run.domain, name], shown, limit)
-    row = asking(config, name, sum(sizes) - answered, mean)
-    return row | {"source": f"examples: samples of the config; tokens: {mean.source}"}
+    otherwise = sum(sizes), "samples of the config"
+    return putting(config, name, path, requests, otherwise, shown, known)
+
+
+def solving(config, generator, domain, known):
+    """Columns of a generator's own completions of a domain's benchmarks."""
+    names = grid.benchmarks(config, domain)
+    path = grid.abilities(generator, domain, config["seed"])
+    requests = replay.answering(config, generator, names, known.remade)
+    counts = [items(name, config["benchmarks"][name]) for name in names]
+    shown = estimates.INSTRUCTION, "tokens assumed"
+    otherwise = sum(count for count, _ in counts), min(source for _, source in counts)
+    limit = max(config["benchmarks"][name]["max_tokens"] for name in names)
+    return putting(config, generator, path, requests, otherwise, shown, known, limit)
+
+
+def putting(config, name, path, requests, otherwise, shown, known, limit=None):
+    """Columns of questions about what is there, put to the generator `name`.
+
+    Args:
+        path: of the journal.
+        requests: what the job asks; None where that is not known before the run.
+        otherwise: how many there are then, and where that is from.
+        shown: tokens of a prompt then, and where that is from.
+        limit: max_tokens, where it is not that of the generator.
+    """
+    held, alike = known.journals.get(path, Counter()), known.kinds[Path(path).parts[1:4]]
+    if requests is None:
+        count, source = otherwise
+        if held["replies"]:
+            source += ", nothing of the journal counted"
+    else:
+        new = known.unanswered(path, requests)
+        count, source = len(new), "those that the journal has not"
+        if new:
+            texts = ["".join(one["content"] for one in request["messages"]) for request in new]
+            shown = estimates.mean_tokens(texts), "prompts rendered"
+    limit = limit or config["generators"][name]["sampling"]["max_tokens"]
+    mean = estimates.reply("response", held, alike, shown, limit)
+    row = asking(config, name, count, mean)
+    return row | {"source": f"requests: {source}; tokens: {mean.source}"}
 
 
 def measuring(config, name, run):
@@ -279,7 +324,7 @@ def training(config, student, run, known):
     elif config["generators"][run.generator]["backend"] == "dataset":
         return {"trained_tokens": UNKNOWN, "gpu_hours": UNKNOWN, "source": "no training set yet"}
     else:
-        seeds = replay.seeds(run.domain, run.method, known.unmade)
+        seeds = replay.seeds(run.domain, run.method, known.remade)
         means = [(share, reply(config, part, known)) for share, part in grid.parts(config, run)]
         pair = sum(share * mean.completion for share, mean in means)
         source = " or ".join(dict.fromkeys(mean.source for _, mean in means))
@@ -315,19 +360,6 @@ def predicting(config, rule, student):
     row = {"prompt_tokens": prompt, "completion_tokens": completion}
     row["source"] = f"{min(sources)}, their tokens assumed"
     return row | gpu_hours(config, chosen["base"]["model"], chosen, prompt + completion)
-
-
-def solving(config, generator, known):
-    """Columns of a generator's own completions."""
-    solved = {name: config["benchmarks"][name] for name in grid.solved(config)}
-    held = known.journals.get(grid.abilities(generator, config["seed"]), Counter())
-    counts = [items(name, entry) for name, entry in solved.items()]
-    requests = max(sum(count for count, _ in counts) - held["replies"], 0)
-    limit = max(entry["max_tokens"] for entry in solved.values())
-    shown = estimates.INSTRUCTION, "tokens assumed"
-    mean = estimates.reply("response", held, Counter(), shown, limit)
-    row = asking(config, generator, requests, mean)
-    return row | {"source": f"{min(source for _, source in counts)}; tokens: {mean.source}"}
 
 
 def items(name, entry):

@@ -158,9 +158,9 @@ def judgements(benchmark, judge, model, seed):
     return f"journal/judge/{benchmark}/{judge}/{model.replace('/', '--')}/seed{seed}.jsonl"
 
 
-def abilities(generator, seed):
-    """Path of the journal of what a generator answered to the benchmarks."""
-    return f"journal/ability/all/{generator}/benchmarks/seed{seed}.jsonl"
+def abilities(generator, domain, seed):
+    """Path of the journal of what a generator answered to the benchmarks of a domain."""
+    return f"journal/ability/{domain}/{generator}/benchmarks/seed{seed}.jsonl"
 
 
 def judges(config):

@@ -20,7 +20,7 @@ def judge(games, read, name, config, entry, journal, seed, label, threads=1):
         games: each a dict with "messages".
         read: (game, reply row) -> a verdict, JSON-able, or None where there is none to be read.
         name: the judge's among the generators of the whole `config`.
-        entry: what of its config decides its replies.
+        entry: what decides its replies, in the place of what the config has.
         journal: path of the journal.
         seed: of the samples.
         label: of the progress.
@@ -32,7 +32,7 @@ def judge(games, read, name, config, entry, journal, seed, label, threads=1):
     Raises:
         UserError: some games got no reply.
     """
-    chosen = entry | config["generators"][name]
+    chosen = config["generators"][name] | entry
     settings = {"threads": threads, "batch_size": chosen.get("batch_size", 64)}
     with (
         opened(name, chosen, config, journal, **settings) as (replies, backend),
@@ -41,16 +41,28 @@ def judge(games, read, name, config, entry, journal, seed, label, threads=1):
         return _judge(backend, replies, games, read, parameters(chosen, "text"), seed, bar.advance)
 
 
+def question(identity, game, asked, seed, attempt=0):
+    """The request that puts a game to a judge.
+
+    Args:
+        identity: what names the judge, as its backend has it.
+        asked: what decides a reply beside the messages (instances.parameters).
+        attempt: 0, 1, ...: which reply is asked for.
+    """
+    messages = game["messages"]
+    key = jsonl.fingerprint(identity, messages, asked, [seed, attempt])
+    return {"fingerprint": key, "messages": messages, "format": "text"}
+
+
 def _judge(backend, journal, games, read, asked, seed, advance):
     ended = {}
     for attempt in range(ATTEMPTS):
         open_games = [place for place in range(len(games)) if place not in ended]
         requests = {}
         for place in open_games:
-            messages = games[place]["messages"]
-            key = jsonl.fingerprint(backend.identity, messages, asked, [seed, attempt])
-            games[place]["fingerprint"] = key
-            requests[key] = {"fingerprint": key, "messages": messages, "format": "text"}
+            request = question(backend.identity, games[place], asked, seed, attempt)
+            games[place]["fingerprint"] = request["fingerprint"]
+            requests[request["fingerprint"]] = request
         answer(backend, journal, requests)
         for place in open_games:
             row = journal[games[place]["fingerprint"]]

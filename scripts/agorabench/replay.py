@@ -1,8 +1,9 @@
-"""What a generated set has and what it lacks: its journal is replayed, and nobody is asked.
+"""What a job would ask, and what of that its journal has: it is replayed, and nobody is asked.
 
-The requests are composed as generate.py would compose them and looked up in the journal by their
-fingerprints, so the count is what a run would then do, up to the first request whose prompt shows
-replies that are not there yet.
+The requests are composed as the job would compose them and looked up in the journal by their
+fingerprints, so the count is what a run would then do: of a set, up to the first request whose
+prompt shows replies that are not there yet; of a judge, but for verdicts that cannot be read. What
+is asked about files that the run will write anew (`remade`, paths) cannot be known.
 """
 
 from collections import Counter
@@ -10,13 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from agorabench import estimates, grid, jsonl, prompts
+from agorabench import benchmarks, estimates, grid, intrinsic, jsonl, prompts, solving
 from agorabench.budget import spent
 from agorabench.config_files import BUILT
-from agorabench.instances import FIRST_WAVE, Instances, Shortfall, judging, parameters
+from agorabench.instances import FIRST_WAVE, Instances, Shortfall, parameters
+from agorabench.instances import judging as checking
+from agorabench.intrinsic import judged
 from agorabench.journal import peek
+from agorabench.judging import question
 from agorabench.submissions import remembered
-from agorabench.weights import identity
+from agorabench.weights import FILE, identity
 
 RENDERED = 32  # prompts that are rendered to see how long they are
 FREE = {"input": 0.0, "output": 0.0}
@@ -29,6 +33,7 @@ class Count(NamedTuple):
     source   where the count is from
     batches  requests that are under way in batches
     stops    why generate.py would end without asking, or None
+    certain  is it known that they are missing, or might the journal have them?
     """
 
     missing: int
@@ -38,15 +43,16 @@ class Count(NamedTuple):
     replies: int = 0
     batches: int = 0
     stops: str | None = None
+    certain: bool = True
 
 
-def look(config, due, unmade, path, runs):
+def look(config, due, remade, path, runs):
     """What the journal at `path` holds, and what the sets that use it have and lack.
 
     Args:
         config: the whole config, checked.
         due: sets that are to be generated (grid.Run); of others only the prompts are looked at.
-        unmade: see `seeds`.
+        remade: files that the run will write anew.
         runs: the sets that use the journal.
 
     Returns (Counter, {run: Count}). The Counter has "replies"; of those whose usage the provider
@@ -55,7 +61,7 @@ def look(config, due, unmade, path, runs):
     """
     price = config["generators"][Path(path).parts[3]].get("price", FREE)
     held, replies = read(path, price, keep=not due.isdisjoint(runs))
-    return held, {run: count(config, run, replies if run in due else {}, unmade) for run in runs}
+    return held, {run: count(config, run, replies if run in due else {}, remade) for run in runs}
 
 
 def read(path, price, keep=False):
@@ -74,42 +80,55 @@ def read(path, price, keep=False):
 
 
 @cache
-def seeds(domain, method, unmade):
-    """Rows of a seed set; none where it is not there yet, or its file is among the `unmade`, which
-    the run will write anew: it may be that of another config.
-    """
-    path = Path(f"resources/seeds/{domain}/{method}.jsonl")
-    return jsonl.read(path) if path.exists() and str(path) not in unmade else []
+def seeds(domain, method, remade):
+    """Rows of a seed set; none where it is not there, or may be that of another config."""
+    path = f"resources/seeds/{domain}/{method}.jsonl"
+    return jsonl.read(path) if there(path, remade) else []
 
 
-def count(config, run, replies, unmade):
+def there(path, remade):
+    """Is a file there, and will it stay as it is?"""
+    return path not in remade and Path(path).exists()
+
+
+def model_name(entry, remade):
+    """What a generator's backend calls its model; None for one that is still to be built."""
+    if entry["backend"] not in grid.LOCAL:
+        return entry["model"]
+    name = identity(entry["model"])
+    if name.startswith(BUILT) or f"{entry['model']}/{FILE}" in remade:
+        return None  # still a folder's name and no digest of weights, or of others than will be
+    return name
+
+
+def count(config, run, replies, remade):
     """The Count of a set from the `replies` of its journal, rows by fingerprint."""
     entry, generation = config["generators"][run.generator], config["generation"]
     family = config["prompts"][run.prompt]
     path = Path(family["folder"], run.method, f"{run.domain}.md")
     template = path.read_text(encoding="utf-8")
     nothing = "nothing is journaled"
-    rows = seeds(run.domain, run.method, unmade)
+    rows = seeds(run.domain, run.method, remade)
     if not rows:
         prompt = unseen(template, run.method, generation), "prompt file, seeds assumed"
-        return Count(run.size, prompt, "seeds are not there yet" if replies else nothing)
+        told = "seeds are made anew, what the journal has may do" if replies else nothing
+        return Count(run.size, prompt, told, certain=not replies)
     writer = composer(config, run, template, rows)
     first_wave = generation["first_wave"] if run.method == "instance" else FIRST_WAVE
     prompt = rendered(writer, run.size, first_wave), "prompts rendered"
     if not replies:
         return Count(run.size, prompt, nothing)
-    name = entry["model"]
-    if entry["backend"] in grid.LOCAL:
-        name = identity(name)
-        if name.startswith(BUILT):  # still a folder's name and no digest of weights
-            return Count(run.size, prompt, "the model is not built yet")
+    name = model_name(entry, remade)
+    if name is None:
+        told = "the model is built anew, what the journal has may do"
+        return Count(run.size, prompt, told, certain=False)
 
     items = []
     if generation["overlap"] == "drop":
         named = config["benchmarks"].items()
         files = [f"resources/benchmarks/{n}.jsonl" for n, b in named if b["domain"] == run.domain]
         items = [file for file in files if Path(file).exists()]
-    check, repeats = judging(generation, run.domain, items)
+    check, repeats = checking(generation, run.domain, items)
     asked = parameters(entry, family["replies"])
     instances = Instances(
         writer, replies, name, asked, check, run.size, generation["attempts"], repeats=repeats
@@ -129,6 +148,51 @@ def count(config, run, replies, unmade):
         run.size - valid, prompt, "journal", valid, len(instances.rows),
         len(under_way & silent.asked), stops,
     )  # fmt: skip
+
+
+def assessing(config, run, judge, remade):
+    """Requests to a judge about a generated set; None where that, or the judge, is not there."""
+    path, entry = f"results/data/{run.cell}.jsonl", config["generators"][judge]
+    name = model_name(entry, remade)
+    if name is None or not there(path, remade):
+        return None
+    metrics = {metric: config["intrinsic"][metric] for metric in grid.assessments(config, judge)}
+    games = judged.games(intrinsic.generated(path), metrics, run.domain, config["seed"])
+    return put(config, name, entry, games)
+
+
+def judging(config, benchmark, model, remade):
+    """Requests to the judge of a benchmark about the completions of a model; None likewise."""
+    chosen, folder = config["benchmarks"][benchmark], Path("resources/benchmarks")
+    entry = config["generators"][chosen["judge"]]
+    paths = [folder / f"{benchmark}.jsonl", Path(f"results/predictions/{model}/{benchmark}.jsonl")]
+    files = {name: folder / benchmark / name for name in benchmarks.protocol(chosen).FILES}
+    name = model_name(entry, remade)
+    if name is None or not all(there(str(path), remade) for path in (*paths, *files.values())):
+        return None
+    items, rows = benchmarks.load(chosen, paths[0]), jsonl.read(paths[1])
+    games = benchmarks.games(chosen, items, rows, files, config["seed"])
+    return put(config, name, entry, games)
+
+
+def put(config, name, entry, games):
+    """The first requests that put games to a judge whose backend calls it `name`."""
+    asked = parameters(entry, "text")
+    return [question(name, game, asked, config["seed"]) for game in games]
+
+
+def answering(config, generator, solved, remade):
+    """Requests to a generator for the items of benchmarks; None where one is not there."""
+    entry, requests = config["generators"][generator], []
+    name = model_name(entry, remade)
+    for benchmark in solved:
+        path = Path(f"resources/benchmarks/{benchmark}.jsonl")
+        chosen = config["benchmarks"][benchmark]
+        if name is None or not there(str(path), remade):
+            return None
+        items = benchmarks.load(chosen, path)
+        requests += solving.requests(name, entry, benchmark, chosen, items, config["seed"])
+    return requests
 
 
 class Unasked(Exception):

@@ -60,6 +60,22 @@ def files(entry, folder):
     return found
 
 
+def games(entry, items, predictions, files, seed):
+    """What a judge is asked of a model's completions, each {"id", "game", "completion", "swapped",
+    "messages"}.
+
+    Args:
+        predictions: rows in the order of the items.
+        files: as `files` gives them.
+        seed: of the order in which answers are shown.
+    """
+    return [
+        game | {"id": item["id"], "game": number, "completion": row["completion"]}
+        for item, row in zip(items, predictions, strict=True)
+        for number, game in enumerate(protocol(entry).games(item, row["completion"], files, seed))
+    ]
+
+
 def load(entry, path):
     """Items of a benchmark file; `limit` in the entry keeps the first ones.
 

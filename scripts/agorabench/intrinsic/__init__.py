@@ -16,6 +16,7 @@ import statistics
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from agorabench import jsonl
 from agorabench.errors import UserError
 
 
@@ -46,6 +47,22 @@ class Measured:
 def module(entry):
     """The module that measures a metric, from its config entry."""
     return import_module(f"agorabench.intrinsic.{entry['measure']}")
+
+
+def generated(path):
+    """The pairs of a set that its generator wrote: {"id": line from 0, "instruction", "response"}.
+
+    Raises:
+        UserError: there are none.
+    """
+    pairs = []
+    for number, row in enumerate(jsonl.read(path)):
+        if row["origin"] == "generated":
+            asked, answered = (message["content"] for message in row["messages"])
+            pairs.append({"id": number, "instruction": asked, "response": answered})
+    if not pairs:
+        raise UserError(f"{path}: no row was generated, so there is nothing to measure")
+    return pairs
 
 
 def sample(rows, size, seed):

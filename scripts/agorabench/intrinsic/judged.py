@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench import grid, prompts
-from agorabench.intrinsic import mean
+from agorabench.intrinsic import mean, sample
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -25,15 +25,26 @@ VERDICT = re.compile(
 )
 
 
-def games(pairs, rubrics, domain):
-    """What the judge is asked, for judging.judge: one game for each pair."""
-    template, rubric = (
-        Path(path).read_text(encoding="utf-8").strip() for path in grid.rubrics(rubrics, domain)
-    )
-    return [
-        {"messages": [{"role": "user", "content": prompts.render(template, values)}]}
-        for values in ({**pair, "rubric": rubric} for pair in pairs)
-    ]
+def games(pairs, metrics, domain, seed):
+    """What the judge is asked, for judging.judge: a game for each metric and example of its sample,
+    {"metric", "id", "messages"}.
+
+    Args:
+        pairs: of a generated set.
+        metrics: name -> {"rubrics": a folder, "sample"}.
+        seed: of the samples.
+    """
+    found = []
+    for name, entry in metrics.items():
+        template, rubric = (
+            Path(path).read_text(encoding="utf-8").strip()
+            for path in grid.rubrics(entry["rubrics"], domain)
+        )
+        for pair in sample(pairs, entry["sample"], seed):
+            question = prompts.render(template, {**pair, "rubric": rubric})
+            messages = [{"role": "user", "content": question}]
+            found.append({"metric": name, "id": pair["id"], "messages": messages})
+    return found
 
 
 def score(reply):
