@@ -217,7 +217,7 @@ def find(entries, **environment):
 def test_a_model_of_the_hub_or_of_its_cache(hub):
     there, lost = {"m": {"model": "acme/there"}}, {"l": {"model": "acme/lost", "engine": {}}}
     assert find(there) == (0, "") and hub.asked
-    assert find(there, HF_HUB_OFFLINE="1") == (0, "")
+    assert find(there, HF_ENDPOINT=NOBODY) == find(there, HF_HUB_OFFLINE="1") == (0, "")
     for entries in (lost, there | lost):
         code, said = find(entries, HF_HUB_OFFLINE="1")
         assert code == 1 and said.startswith("error: l: no model acme/lost: neither"), said

@@ -1,6 +1,6 @@
 """Models of the Hugging Face hub: which names mean one, can it be had, and whose code it executes.
 
-Standard library only, but for what asks the hub.
+The Snakefile reads it: what asks the hub is imported where it is asked.
 """
 
 import re
@@ -37,8 +37,8 @@ def find(entries, mini=()):
     for (model, revision, cache), names in needed.items():
         if not on_hub(Path(), model) or not (reason := missing(model, revision, cache)):
             continue
-        text = f"{', '.join(sorted(names))}: no model {model}: neither a folder here nor on the hub"
-        text += f", nor in its cache: {reason}"
+        where = "neither a folder here nor on the hub, nor in its cache"
+        text = f"{', '.join(sorted(names))}: no model {model}: {where}: {reason}"
         local = f"{MODELS}/{model.rpartition('/')[2]}"
         if Path(local).is_dir() or Path(local).name in mini:
             text += f"; did you mean {local}?"
