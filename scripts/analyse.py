@@ -59,7 +59,7 @@ def main(argv=None):
         findings.Findings.of(block, costs, args.prices, args.bootstrap, args.seed)
         for block in analysis.blocks(views(rows), intrinsic, counted, args.mixtures)
     ]
-    prompts = choices.compare_prompts(rows)
+    prompts = choices.compare_prompts(rows, args.mixtures)
     lines = choices.amounts(rows, args.gain)
 
     def every(part):

@@ -6,20 +6,20 @@ r"""What PGR to expect of generated sets on which nobody was trained yet, from t
 It is said by the regression on components of the intrinsic metrics, fitted to all sets that have a
 PGR, as results/tables/prediction.csv has it, whose error on generators that it has not seen stands
 below the table. Another finished experiment can say it too: give its files as `--table` and
-`--known`.
+`--known`. Mixtures are in no fit: without `--mixtures` those of the config of the last run in this
+folder, if there was one.
 """
 
 import argparse
 from pathlib import Path
 from statistics import fmean
 
-from agorabench import analysis, markdown
+from agorabench import analysis, grid, jsonl, markdown, session
+from agorabench.analysis import SET
 from agorabench.errors import UserError, run
 from agorabench.pgr import MEAN, views
 from agorabench.sheets import value
 from analyse import read_table
-
-SET = ("generator", "method", "domain")
 
 
 def main(argv=None):
@@ -32,14 +32,15 @@ def main(argv=None):
         help="intrinsic metrics of the new sets (CSV)",
     )  # fmt: skip
     parser.add_argument("--known", type=Path, help="those of the sets of --table, if not there too")
-    parser.add_argument("--mixtures", nargs="*", default=[], help="generators that mix others")
+    parser.add_argument("--mixtures", nargs="*", help="generators that mix others")
     args = parser.parse_args(argv)
 
     rows = read_table(args.table)
     intrinsic = []
     for path in filter(None, (args.intrinsic, args.known)):
         intrinsic += analysis.read_csv(path, analysis.INTRINSIC, ["value"])
-    found = analysis.blocks(views(rows), intrinsic, mixtures=args.mixtures)
+    mixtures = last_mixtures() if args.mixtures is None else args.mixtures
+    found = analysis.blocks(views(rows), intrinsic, mixtures=mixtures)
     new = [block for block in found if len(block.new)]
     if not new:
         raise UserError(
@@ -47,6 +48,13 @@ def main(argv=None):
             "meta-prompt, size, methods and domains that has no PGR yet"
         )
     print("\n".join(map(answer, new)), end="")
+
+
+def last_mixtures():
+    """Names of the mixtures in the config of the folder's last run; none without a run."""
+    if not Path(session.CONFIG).exists():
+        return []
+    return grid.mixtures(jsonl.read_json(session.CONFIG))
 
 
 def answer(block):
@@ -60,12 +68,11 @@ def answer(block):
     lines = [line(row) for row in rows]
     for name in dict.fromkeys(row["generator"] for row in rows):
         sets = [row for row in rows if row["generator"] == name]
-        if len(sets) > 1 and not any(row["reason"] for row in sets):
-            means = {key: fmean(row[key] for row in sets) for key in ("predicted", "others")}
+        values = {key: [row.get(key) for row in sets] for key in ("predicted", "others")}
+        means = {key: fmean(each) for key, each in values.items() if None not in each}
+        if len(sets) > 1 and "predicted" in means:
             lines.append(line({"generator": name, "method": MEAN, "domain": MEAN, **means}))
-    reasons = [
-        f"{' '.join(row[name] for name in SET)}: {row['reason']}." for row in rows if row["reason"]
-    ]
+    reasons = [f"{analysis.named(row)}: {row['reason']}." for row in rows if row["reason"]]
     head = [*SET, "predicted PGR (%)", "others' mean (%)"]
     told = [markdown.table(head, lines, "lllrr"), *(f"{reason}\n" for reason in reasons)]
     return "\n".join([title, *told, f"{sentence(fit)}\n"])
@@ -82,8 +89,6 @@ def line(row):
 def sentence(fit):
     """How far such predictions were off, in words."""
     error, standard, which = fit.errors()
-    if error is None:
-        return "How far that may be off is not known: no two generators have the same setting."
     told = f"Of generators that it had not seen, it missed a set's PGR by {error:.1f} points"
     if standard is not None:
         told += (

@@ -2,6 +2,7 @@
 something is missing."""
 
 import csv
+import itertools
 import json
 import math
 
@@ -11,7 +12,16 @@ import numpy as np
 import pandas
 import pytest
 import spend
-from agorabench import analysis, choices, figures, findings, illustrations, published
+from agorabench import (
+    analysis,
+    choices,
+    figures,
+    findings,
+    illustrations,
+    published,
+    regression,
+    session,
+)
 from agorabench.errors import UserError
 from agorabench.pgr import COLUMNS, MEAN, to_csv, views
 from agorabench.saturation import Curve
@@ -141,9 +151,9 @@ def paper(tmp_path_factory):
     return results, results.run("--prices", json.dumps(prices), figures=True)
 
 
-def told_by(figure, results, mixtures=()):
+def told_by(figure, results, mixtures=(), abilities=()):
     """The lines of a figure's title, legend and notes."""
-    (block,) = analysis.blocks(views(results.rows), results.metrics, (), mixtures)
+    (block,) = analysis.blocks(views(results.rows), results.metrics, abilities, mixtures)
     one = findings.Findings.of(block, choices.Costs(results.costs), {}, 50, 1)
     with figures.style():
         return [text.get_text() for text in figure(one).texts]
@@ -429,6 +439,130 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
     assert "ab" in told_by(illustrations.value_figure, results, ["ab"])
 
 
+def mixed_results(folder):
+    """Three generators and "ab", a mixture, of six cells each."""
+    results = Results(folder)
+    random = np.random.default_rng(7)
+    cells = {
+        (name, method, domain): random.normal(30, 9)
+        for name in ("a", "ab", "b", "c") for method in METHODS.values() for domain in "xy"
+    }  # fmt: skip
+    results.rows = complete(cells)
+    for place in cells:
+        measure(results, *place, {"reward": random.normal(), "perplexity": random.normal()})
+    return results
+
+
+def test_a_mixture_without_a_sound_pgr_says_so_and_its_average_tells_its_cells(tmp_path):
+    results = mixed_results(tmp_path)
+    for one in results.rows:
+        if (one["generator"], one["domain"]) == ("ab", "y"):
+            one.update(pgr=None, pgr_low=None, pgr_high=None, flag="gap within noise")
+    rows = of(results.run("--mixtures", "ab")["prediction"], basis="mixture")
+    assert len(rows) == 7
+    for row in rows[:6]:
+        assert row["predicted"] and row["others"]
+        lost = row["domain"] == "y"
+        assert (row["pgr"] == "", row["error"] == "") == (lost, lost)
+        assert row["reason"] == ("no sound PGR" if lost else "")
+    assert (rows[6]["method"], rows[6]["n"]) == (MEAN, "3")
+    for name in ("pgr", "predicted", "others"):
+        mean = np.mean([float(row[name]) for row in rows[:6] if row["domain"] == "x"])
+        assert float(rows[6][name]) == pytest.approx(mean, rel=1e-4)
+    lines = [line.replace(" ", "") for line in results.text().splitlines()]
+    assert any(line.startswith("|ab|3of6|mixture|") for line in lines)
+    assert any(line.startswith("|a|all|heldout|") for line in lines)
+    places = ", ".join(f"ab {method} y" for method in METHODS.values())
+    assert f"{places}: no sound PGR." in results.text()
+
+
+def test_a_mixture_of_one_cell_is_not_averaged_as_all(tmp_path):
+    results = mixed_results(tmp_path)
+
+    def kept(one):
+        return one["generator"] != "ab" or (one["method"], one["domain"]) == ("instance", "x")
+
+    results.rows, results.metrics = (
+        list(filter(kept, rows)) for rows in (results.rows, results.metrics)
+    )
+    results.run("--mixtures", "ab")
+    lines = [line.replace(" ", "") for line in results.text().splitlines()]
+    assert any(line.startswith("|ab|1of6|mixture|") for line in lines)
+
+
+def test_mixtures_do_not_decide_the_seed():
+    rows = [row(name, "response", "x", 10.0, seed=1) for name in "ab"]
+    mixed = [row(name, "response", "x", 10.0, seed=2) for name in ("ab1", "ab2", "ab3")]
+    names = ["ab1", "ab2", "ab3"]
+    (block,) = analysis.blocks(views(rows + mixed), mixtures=names)
+    assert (block.seed, block.cells["generator"].tolist(), block.elsewhere) == (1, ["a", "b"], 3)
+    (block,) = analysis.blocks(views(mixed), mixtures=names)
+    assert block.seed == 2
+
+
+def test_meta_prompts_are_compared_without_mixtures(tmp_path):
+    results = Results(tmp_path)
+    for prompt, more in (("main", 0.0), ("other", 5.0)):
+        cells = {
+            (name, "response", domain): 10.0 * i + more * (9 if name == "ab" else i)
+            for i, name in enumerate(("a", "b", "ab"), 1)
+            for domain in "xy"
+        }
+        results.rows += complete(cells, prompt=prompt)
+    (row,) = results.run("--mixtures", "ab")["prompts"]
+    assert (row["n"], float(row["difference"])) == ("4", -7.5)
+    assert "Mixtures are left out of the differences" in results.text()
+    only = [row for row in results.rows if row["prompt"] == "main" or row["generator"] == "ab"]
+    (row,) = choices.compare_prompts(only, ["ab"])
+    assert (row["n"], row["reason"]) == (0, "no cell has both prompts")
+
+
+def test_intervals_of_few_generators_say_how_little_they_say(paper, tmp_path):
+    results = mixed_results(tmp_path)
+    results.benchmarks = {"sums": "x", "code": "y"}
+    random = np.random.default_rng(9)
+    abilities = [
+        {
+            "generator": name,
+            "domain": domain,
+            "benchmark": benchmark,
+            "score": random.uniform(0, 90),
+        }
+        for name in "abc"
+        for benchmark, domain in results.benchmarks.items()
+    ]
+    results.scores = {(one["generator"], one["benchmark"]): one["score"] for one in abilities}
+    results.run("--mixtures", "ab")
+    told = "ntervals from resampled generators say little: of 3 there are 10 distinct resamples"
+    assert results.text().count(f"I{told}.") == 2  # regressions and correlations
+    paper_results, _ = paper  # six generators, and three for the other meta-prompts
+    for section in paper_results.text().split("\n## "):
+        assert "say little" not in section or "prompt main," not in section
+    for figure in (illustrations.correlations, illustrations.ability):
+        drawn = " ".join(told_by(figure, results, ["ab"], abilities))
+        assert f"i{told}" in drawn
+
+
+@pytest.mark.parametrize(("generators", "resamples"), [(3, 10), (4, 35), (5, 126), (6, None)])
+def test_how_many_resamples_there_are(generators, resamples):
+    drawn = itertools.combinations_with_replacement(range(generators), generators)
+    told = regression.caution([(regression.Interval(1.0, 2.0), generators)])
+    assert bool(told) == (generators < 6)
+    if resamples:
+        assert resamples == len(list(drawn)) and f" {resamples} distinct" in told[0]
+    assert regression.caution([(regression.Interval(reason="none"), generators)]) == []
+
+
+def test_what_is_too_small_for_any_fit_says_what_is_left_out():
+    rows = [row("a", "response", "x", 10.0), row("b", "response", "x", None, flag="no gap")]
+    rows.append(row("c", "response", "x", 10.0, seed=2))
+    (block,) = analysis.blocks(views(rows))
+    assert findings.nothing_sheet(block).notes == [
+        "1 of 2 cells are left out: they have no PGR, or one over a gap within its own noise.",
+        "1 cell is left out: it has other seeds.",
+    ]
+
+
 def test_blocks_too_small_for_any_fit_are_told_in_one_sentence(tmp_path):
     results = Results(tmp_path)
     cells = {(name, "response", "x"): pgr for name, pgr in (("a", 10.0), ("ab", 15.0), ("b", 20.0))}
@@ -562,6 +696,13 @@ def test_an_offer_is_the_best_that_the_dollars_pay_for():
     few = choices.offer(line({100: 20.0}), "g", 0.01, 0.5)
     assert few.pgr is None
     assert few.reason == "pays for 50 pairs; the fewest that were tried are 100, for $1.00"
+    assert choices.offer(line({100: 20.0}), "g", 0.01, 1.0).untried == ""  # nothing left over
+    untried = choices.offer(line({100: 20.0}), "g", 0.01, 1.01).untried
+    assert untried == "more pairs than 100 were not tried: give an experiment several sizes"
+    sizes = {100: 20.0, 200: 21.0, 400: 22.0, 800: 23.0}
+    untried = choices.offer(line(sizes, "it does not level off"), "g", 0.01, 99.0).untried
+    assert untried == "more pairs than 800 were not tried: it does not level off"
+    assert choices.offer(line({100: 20.0, 1000: 10.0}), "g", 0.01, 99.0).untried == ""
     # More pairs that did worse are not recommended, and of what is free there is no end.
     assert choices.offer(line({100: 20.0, 1000: 10.0}), "g", 0.0, 0.0).pairs == 100
 
@@ -574,6 +715,10 @@ def test_an_offer_goes_along_a_curve_as_far_as_it_pays_and_not_far_beyond():
     assert found.pgr == pytest.approx(70.0)
     far = choices.offer(line(points, curve), "g", 0.01, 1e6)
     assert (far.pairs, far.basis) == (1600, "on the curve, beyond 800")
+    assert far.untried == (
+        "more pairs than 800 were not tried, and no curve is followed beyond twice as many"
+    )
+    assert found.untried == ""
 
 
 def test_front():
@@ -605,6 +750,70 @@ def test_a_generator_that_trained_nobody_is_foreseen_as_if_it_had_been_left_out(
     }
     assert len(found) == 9 + 1 and found == held_out
     assert "it missed a set's PGR by " in text and "others' mean (%)" in text
+
+
+def foreseen(text, generator):
+    """{(method, domain): cells of its line} of what foresee.py printed of a generator."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return {tuple(line[1:3]): line[3:] for line in lines if line and line[0] == generator}
+
+
+def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, monkeypatch):
+    results = mixed_results(tmp_path)
+    for method in METHODS.values():
+        measure(results, "new", method, "x", {"reward": 0.5, "perplexity": -0.5})
+    rows = of(results.run("--mixtures", "ab")["prediction"], basis="new")
+    expected = {
+        (row["method"], row["domain"]): [
+            f"{float(row[name]):.1f}" for name in ("predicted", "others")
+        ]
+        for row in rows
+    }
+    monkeypatch.chdir(tmp_path)
+    files = ["--table", "pgr.csv", "--intrinsic", "metrics.csv"]
+    config = tmp_path / session.CONFIG
+
+    def answer(*more):
+        foresee.main([*files, *more])
+        found = foreseen(capsys.readouterr().out, "new")
+        del found[MEAN, MEAN]
+        return found
+
+    without = answer()
+    assert len(expected) == 3 and without != expected
+    config.parent.mkdir()
+    config.write_text(
+        json.dumps({"generators": {"a": {"backend": "openai"}, "ab": {"backend": "mixture"}}})
+    )
+    assert answer() == expected == answer("--mixtures", "ab")
+    assert answer("--mixtures") == without  # by hand: none
+
+
+def test_a_setting_without_another_generator_leaves_the_mean_of_what_is_foreseen(tmp_path, capsys):
+    results = Results(tmp_path)
+    random = np.random.default_rng(8)
+    settings = [("instance", "x"), ("instance", "y"), ("response", "x")]
+    cells = {(name, *setting): random.normal(20, 9) for name in "abc" for setting in settings}
+    results.rows = complete(cells)
+    for place in [*cells, ("new", "response", "x"), ("new", "response", "y")]:
+        measure(results, *place, {"reward": random.normal(), "perplexity": random.normal()})
+    results.run()
+    files = ["--table", f"{tmp_path}/pgr.csv", "--intrinsic", f"{tmp_path}/metrics.csv"]
+    foresee.main(files)
+    text = capsys.readouterr().out
+    found = foreseen(text, "new")
+    mean = np.mean([float(found["response", domain][0]) for domain in "xy"])
+    assert float(found[MEAN, MEAN][0]) == pytest.approx(mean, abs=0.11)
+    assert found["response", "x"][1] and found["response", "y"][1] == found[MEAN, MEAN][1] == ""
+    alone = "new response y: no other generator to compare with.\n"
+    assert alone in text and alone in results.text()
+    # Of a set that was not measured nothing is foreseen, so there is no mean.
+    measure(results, "new", "instance", "x", {"reward": 1.0})
+    results.run()
+    foresee.main(files)
+    text = capsys.readouterr().out
+    assert (MEAN, MEAN) not in foreseen(text, "new")
+    assert "new instance x: a metric is missing.\n" in text
 
 
 def test_nothing_new_to_foresee_is_told(paper):
@@ -657,6 +866,24 @@ def test_dollars_buy_pairs_in_every_setting(market, capsys):
     text = capsys.readouterr().out
     assert "Take cheap and 200 pairs" in text
     assert "pays for 25 pairs; the fewest that were tried are 100, for $20.00" in text
+
+
+def test_small_amounts_are_not_nothing(tmp_path, capsys):
+    results = Results(tmp_path)
+    results.rows = complete({("dear", "response", "x"): 20.0, ("cheap", "response", "x"): 19.0})
+    charge(results, "dear", "response", "x", 0.00004)
+    charge(results, "cheap", "response", "x", 0.00001)
+    costs = choices.Costs(results.costs)
+    whole = dict.fromkeys(("student", "prompt", "domain", "method"))
+    text = spend.answer(results.rows, costs, 0.005, whole)
+    assert text.startswith("## $0.0050 for response x") and "| 0.0040 |" in text
+    assert "Take dear and 100 pairs: a PGR of 20.0 % for $0.0040." in text
+    assert "cheap costs $0.0010" in text
+    assert text.endswith(
+        " Dollars are left over, but more pairs than 100 were not tried: give an experiment "
+        "several sizes.\n"
+    )
+    assert ", for $0.0040 |" in spend.answer(results.rows, costs, 0.002, whole)
 
 
 def test_dollars_for_one_setting(market, capsys):

@@ -23,7 +23,8 @@ from agorabench.regression import NoValue
 
 ABILITY = "problem-solving"
 PLACE = ("student", "prompt", "size", "seed")
-INTRINSIC = ("generator", "method", "domain", "prompt", "size", "seed", "metric", "value")
+SET = ("generator", "method", "domain")
+INTRINSIC = (*SET, "prompt", "size", "seed", "metric", "value")
 COSTS = ("domain", "method", "generator", "prompt", "size", "seed", "usd", "usd_per_pair")
 ABILITIES = ("generator", "domain", "benchmark", "score", "standard_error", "n")
 CORRELATIONS = (*PLACE, "metric", "n", "generators", "r", "r_low", "r_high", "p", "rho", "reason")
@@ -36,10 +37,10 @@ REGRESSIONS = (
     *("slope_high", "reason"),
 )
 PREDICTIONS = (
-    *(*PLACE, "generator", "method", "domain", "pgr", "predicted", "error", "others", "rmse"),
-    *("basis", "reason"),
+    *(*PLACE, *SET, "n", "pgr", "predicted", "error", "others", "rmse", "basis", "reason"),
 )
 ALONE = "no other generator to compare with"
+UNSOUND = "no sound PGR"
 
 
 @dataclass
@@ -168,11 +169,14 @@ def means(abilities):
 
 
 def _block(view, measured, solved, metrics, mixtures):
-    # The seed, or mean over seeds, that most sets have: a few with more seeds leave none out.
-    counts = Counter(key[3] for key in view.cells if MEAN not in key[1:3])
+    # The seed, or mean over seeds, that most sets have: a few with more seeds leave none out. No
+    # mixture has a say in what the others are compared at.
+    single = [key for key in view.cells if MEAN not in key[1:3]]
+    counts = Counter(key[3] for key in single if key[0] not in mixtures)
+    counts = counts or Counter(key[3] for key in single)
     seed = max(counts, key=lambda one: (counts[one], one == MEAN))
     over = view.seeds if seed == MEAN else [seed]
-    places = {key[:3] for key in view.cells if MEAN not in key[1:3]}
+    places = {key[:3] for key in single}
     known = {
         (generator, method, domain, row["prompt"], view.size)
         for (generator, method, domain, _), row in view.cells.items()
@@ -188,14 +192,12 @@ def _block(view, measured, solved, metrics, mixtures):
         if MEAN not in (method, domain):
             place = generator, method, domain, row["prompt"], view.size
             found = metrics_of(place, over, measured, solved, metrics)
-            words = {"generator": generator, "method": method, "domain": domain}
-            cells.append(words | numbers | found)
+            cells.append(dict(zip(SET, place[:3], strict=True)) | numbers | found)
         elif (method, domain) == (MEAN, MEAN):
             each = [solved.get((generator, one), math.nan) for one in view.domains]
             generators.append({"generator": generator, **numbers, ABILITY: float(np.mean(each))})
     new = [
-        dict(zip(("generator", "method", "domain"), place[:3], strict=True))
-        | metrics_of(place, over, measured, solved, metrics)
+        dict(zip(SET, place[:3], strict=True)) | metrics_of(place, over, measured, solved, metrics)
         for place in dict.fromkeys(key[:5] for key in measured)
         if place not in known
         and place[4] == view.size
@@ -204,7 +206,7 @@ def _block(view, measured, solved, metrics, mixtures):
         and place[2] in view.domains
     ]
     numbers = ["pgr", "low", "high"]
-    columns = ["generator", "method", "domain", *numbers, *metrics]
+    columns = [*SET, *numbers, *metrics]
     ability = [ABILITY] if solved else []
     return Block(
         view,
@@ -212,7 +214,7 @@ def _block(view, measured, solved, metrics, mixtures):
         pandas.DataFrame(cells, columns=columns),
         pandas.DataFrame(generators, columns=["generator", *numbers, *ability]),
         metrics,
-        pandas.DataFrame(new, columns=["generator", "method", "domain", *metrics]),
+        pandas.DataFrame(new, columns=[*SET, *metrics]),
         mixtures,
         len(places) - len(cells),
     )
@@ -267,7 +269,7 @@ class Fit:
     result: regression.Regression | str
     rows: pandas.DataFrame
 
-    def told(self):
+    def with_predictions(self):
         """Its rows with two more columns, percent: what is `predicted` of the PGR of generators
         that were left out, and the mean of the `others`; NaN where there is none.
         """
@@ -279,7 +281,7 @@ class Fit:
         """(Error of what is predicted of generators that were left out, that of the others' mean,
         which rows they are over, if not all): root mean squares, points of PGR; None without one.
         """
-        rows, which = self.told(), ""
+        rows, which = self.with_predictions(), ""
         if self.unit == "cells":
             rows, which = comparable(rows)
         held_out, standard = (rmse(rows[name] - rows["pgr"]) for name in ("predicted", "others"))
@@ -313,6 +315,12 @@ def fits(block, draws, seed):
         ),
         on("intrinsic", cells, usable(cells, block.intrinsic), "cells", regression.COMPONENTS),
     ]
+
+
+def r2_intervals(fits):
+    """(Interval of R2, number of generators) of the fits that have a result."""
+    found = [fit.result for fit in fits if not isinstance(fit.result, str)]
+    return [(one.r2_interval, one.generators) for one in found]
 
 
 def usable(cells, metrics):
@@ -357,8 +365,8 @@ def rmse(errors):
 def predictions(block, fit):
     """Rows of the table of predictions, from the fit on intrinsic metrics alone.
 
-    Every cell by a fit to the other generators, and averages of generators (named "mean"). Then, by
-    the fit to all of them, mixtures, and sets that have metrics but no PGR.
+    Every cell by a fit to the other generators, and averages of generators (named "mean") over `n`
+    cells. Then, by the fit to all of them, mixtures, and sets that have metrics but no PGR.
     """
     place = block.place
     if isinstance(fit.result, str):
@@ -366,8 +374,8 @@ def predictions(block, fit):
     if fit.result.held_out is None:
         return [place | {"basis": "held out", "reason": fit.result.held_out_reason}]
     error, *_ = fit.errors()
-    mixed = block.cells.drop(block.unmixed.index).dropna(subset="pgr")
-    found = _told(fit.told(), "held out", error)
+    mixed = block.cells.drop(block.unmixed.index)
+    found = _told(fit.with_predictions(), "held out", error)
     found += _unfitted(block, fit, mixed, "mixture")
     found += _unfitted(block, fit, block.new.assign(pgr=math.nan), "new", error)
     return [place | row for row in found]
@@ -384,29 +392,36 @@ def _unfitted(block, fit, sets, basis, error=None):
         told = told.assign(predicted=predicted, others=others(told, fit.rows))
         found = _told(told, basis, error)
     for row in sets[~known].to_dict("records"):
-        named = {name: row[name] for name in ("generator", "method", "domain")}
-        found.append(named | {"basis": basis, "reason": "a metric is missing"})
+        place = {name: row[name] for name in SET}
+        found.append(place | {"basis": basis, "reason": "a metric is missing"})
     return found
 
 
 def _told(rows, basis, error):
     """Rows of the table for cells and, where they have a PGR, for the average of a generator."""
-    found = [
-        _prediction(row, basis, error, ALONE if math.isnan(row["others"]) else "")
-        for row in rows.to_dict("records")
-    ]
+    found = []
+    for row in rows.to_dict("records"):
+        reasons = [UNSOUND] if basis != "new" and math.isnan(row["pgr"]) else []
+        reasons += [ALONE] if math.isnan(row["others"]) else []
+        found.append(_prediction(row, 1, basis, error, "; ".join(reasons)))
     for name, mine in rows.dropna(subset="pgr").groupby("generator", sort=False):
         compared, which = comparable(mine)
         row = {"generator": name, "method": MEAN, "domain": MEAN}
         row |= compared[["pgr", "predicted", "others"]].mean()
-        found.append(_prediction(row, basis, None, which))
+        found.append(_prediction(row, len(compared), basis, None, which))
     return found
 
 
-def _prediction(row, basis, error, reason):
+def named(row):
+    """In words, what a row of the table of predictions is of: a set or a generator."""
+    return " ".join(row[name] for name in SET if row[name] != MEAN)
+
+
+def _prediction(row, n, basis, error, reason):
     pgr = number(row["pgr"])
     return {
-        **{name: row[name] for name in ("generator", "method", "domain")},
+        **{name: row[name] for name in SET},
+        "n": n,
         "pgr": pgr,
         "predicted": row["predicted"],
         "error": None if pgr is None else row["predicted"] - pgr,

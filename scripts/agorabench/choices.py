@@ -3,14 +3,15 @@
 import itertools
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agorabench.analysis import ABILITY, number, sound
+from agorabench import budget
+from agorabench.analysis import ABILITY, UNSOUND, number, sound
 from agorabench.pgr import MEAN, NO_PROMPT, NUMBERS
 from agorabench.regression import NoValue
-from agorabench.saturation import Curve, saturate
+from agorabench.saturation import FEWEST, Curve, saturate
 
 LINE = ("student", "prompt", "generator", "method", "domain")
 PROMPTS = (
@@ -79,16 +80,19 @@ def mean_of_seeds(rows):
 # ---- The meta-prompt.
 
 
-def compare_prompts(rows):
+def compare_prompts(rows, mixtures=()):
     """Rows with the columns PROMPTS: mean difference in PGR between two meta-prompts, over the
     cells that both have, with a 95 % interval and p of the paired t test, which takes the cells for
-    independent (Student 1908).
+    independent (Student 1908). So cells of `mixtures`, whose pairs are those of others, are left
+    out.
     """
     found, results = whole(rows), []
     groups = defaultdict(lambda: defaultdict(dict))
     for (student, prompt, generator, method, domain, size), row in found.items():
         if MEAN not in (method, domain) and prompt != NO_PROMPT and sound(row):
-            groups[student, size][prompt][generator, method, domain] = row["pgr"]
+            cells = groups[student, size][prompt]  # none, where only mixtures have the prompt
+            if generator not in mixtures:
+                cells[generator, method, domain] = row["pgr"]
     for (student, size), prompts in groups.items():
         for one, other in itertools.combinations(prompts, 2):
             both = [cell for cell in prompts[one] if cell in prompts[other]]
@@ -239,7 +243,7 @@ def values(block, costs, prices):
         price = prices.get(one["generator"], {})
         reason = ""
         if math.isnan(one["pgr"]):
-            reason = "no sound PGR"
+            reason = UNSOUND
         elif usd is None:
             reason = "a set has no cost"
         elif not usd:
@@ -287,6 +291,7 @@ def front(points):
 class Offer:
     """What a generator gives for an amount of dollars: `pairs` in each set, their `usd`, the PGR
     (percent) with its interval, on what `basis`; or the `reason` why nothing can be said.
+    `untried`: why no more pairs are offered though the dollars pay for them, if nobody tried more.
     """
 
     generator: str
@@ -297,6 +302,7 @@ class Offer:
     high: float | None = None
     basis: str = ""
     reason: str = ""
+    untried: str = ""
 
 
 def offers(lines, costs, dollars):
@@ -321,19 +327,25 @@ def offer(line, generator, each, dollars):
     sizes = line.sizes
     if pays < sizes[0]:
         few = f"pays for {pays:,} pairs; the fewest that were tried are {sizes[0]:,}"
-        return Offer(generator, reason=f"{few}, for ${sizes[0] * each:,.2f}")
+        return Offer(generator, reason=f"{few}, for ${budget.dollars(sizes[0] * each)}")
     tried = [row for row in line.points if row["size"] <= pays]
     best = max(tried, key=lambda row: (row["pgr"], -row["size"]))
     size = best["size"]
     found = Offer(
         generator, size, size * each, best["pgr"], best["pgr_low"], best["pgr_high"], "measured"
     )
+    untried = f"more pairs than {sizes[-1]:,} were not tried"
     if isinstance(line.curve, str):
-        return found
+        if not pays > size == sizes[-1]:
+            return found
+        why = "give an experiment several sizes" if len(sizes) < FEWEST else line.curve
+        return replace(found, untried=f"{untried}: {why}")
     # As many as pay, but not far beyond what was tried: a curve is no better than its points.
     more = math.floor(min(pays, line.curve.enough, 2 * sizes[-1]))
     said = float(line.curve.at(more))
     if more <= size or said <= best["pgr"]:
         return found
     basis = "on the curve" if more <= sizes[-1] else f"on the curve, beyond {sizes[-1]:,}"
-    return Offer(generator, more, more * each, said, basis=basis)
+    bound = 2 * sizes[-1] < min(pays, line.curve.enough)
+    untried = f"{untried}, and no curve is followed beyond twice as many" if bound else ""
+    return Offer(generator, more, more * each, said, basis=basis, untried=untried)

@@ -63,7 +63,8 @@ def sheets(found, rows, abilities, means, prompts, lines, gain):
             ]
         if analysis.usable(one.block.cells, one.block.intrinsic):
             told.append(intrinsic_sheet(one))
-    told += [prompt_sheet(rows, prompts), amount_sheet(lines, rows, gain)]
+    mixtures = list(dict.fromkeys(name for one in found for name in one.block.mixtures))
+    told += [prompt_sheet(rows, prompts, mixtures), amount_sheet(lines, rows, gain)]
     told.append(ability_sheet(abilities, means))
     return told
 
@@ -86,14 +87,32 @@ def left_out(block):
             "a gap within its own noise."
         )
     if block.elsewhere:
-        told.append(f"{block.elsewhere} cells are left out: they have other seeds.")
+        cells = (
+            "cell is left out: it has" if block.elsewhere == 1 else "cells are left out: they have"
+        )
+        told.append(f"{block.elsewhere} {cells} other seeds.")
     return told
 
 
-def mixtures_left_out(block):
-    """A sentence on the block's mixtures, in a list; an empty one without any."""
-    names = ", ".join(block.mixtures)
-    return [f"Mixtures are left out, as their pairs are of other sets: {names}."] if names else []
+def mixtures_left_out(mixtures, of=""):
+    """A sentence on mixtures, in a list; an empty one without any."""
+    if not mixtures:
+        return []
+    names = ", ".join(mixtures)
+    return [f"Mixtures are left out{of}, as their pairs are of other sets: {names}."]
+
+
+def caution(found):
+    """regression.caution as a sentence."""
+    return [f"{told[:1].upper()}{told[1:]}." for told in regression.caution(found)]
+
+
+def grouped(reasons):
+    """A sentence for each reason, after all that have it. `reasons`: (name, reason)."""
+    names = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(mine)}: {reason}." for reason, mine in names.items()]
 
 
 def nothing_sheet(block):
@@ -105,6 +124,7 @@ def nothing_sheet(block):
         title("What says PGR", block),
         f"Nothing can be fitted to {cells}: components, regressions, correlations and predictions "
         f"need at least {fewest}.",
+        notes=left_out(block),
     )
 
 
@@ -171,7 +191,7 @@ def loading_sheet(one):
         lines,
         notes=[
             *(f"{metric} is left out: {why}." for metric, why in found.left_out.items()),
-            *mixtures_left_out(one.block),
+            *mixtures_left_out(one.block.mixtures),
         ],
     )
 
@@ -216,18 +236,24 @@ def regression_sheet(one):
          "error of the others' mean"],
         lines,
         2,
-        [*notes, *left_out(one.block), *mixtures_left_out(one.block)],
+        [
+            *notes,
+            *caution(analysis.r2_intervals(one.fits)),
+            *left_out(one.block),
+            *mixtures_left_out(one.block.mixtures),
+        ],
     )  # fmt: skip
 
 
 def correlation_sheet(one):
     """Correlation of each metric with PGR."""
-    lines, missing = [], {}
+    lines, missing, known = [], [], []
     for name, found in one.correlations.items():
         if isinstance(found, str):
             lines.append([name, "", "n/a", "", "", ""])
-            missing.setdefault(found, []).append(name)
+            missing.append((name, found))
             continue
+        known.append((found.interval, found.generators))
         lines.append(
             [
                 name,
@@ -239,8 +265,7 @@ def correlation_sheet(one):
             ]
         )
         if found.interval.reason:
-            missing.setdefault(f"no interval, {found.interval.reason}", []).append(name)
-    notes = [f"{', '.join(names)}: {why}." for why, names in missing.items()]
+            missing.append((name, f"no interval, {found.interval.reason}"))
     return Sheet(
         label("correlations", one.block),
         title("Correlation of each metric with PGR", one.block),
@@ -250,7 +275,12 @@ def correlation_sheet(one):
         else "There are no metrics: neither intrinsic ones nor the generators' ability.",
         ["metric", "n", "r", "interval", "rho", "p"],
         lines,
-        notes=[*notes, *left_out(one.block), *mixtures_left_out(one.block)],
+        notes=[
+            *grouped(missing),
+            *caution(known),
+            *left_out(one.block),
+            *mixtures_left_out(one.block.mixtures),
+        ],
     )
 
 
@@ -260,10 +290,17 @@ def prediction_sheet(one):
     name = title("PGR predicted from intrinsic metrics alone", one.block)
     if "predicted" not in rows[0]:
         return Sheet(label("prediction", one.block), name, f"No prediction: {rows[0]['reason']}.")
+    settings = len(one.block.cells[["method", "domain"]].drop_duplicates())
+
+    def cells(row):
+        if row["method"] != MEAN:
+            return f"{row['method']}, {row['domain']}"
+        return "all" if row["n"] == settings else f"{row['n']} of {settings}"
+
     lines = [
         [
             row["generator"],
-            "all" if row["method"] == MEAN else f"{row['method']}, {row['domain']}",
+            cells(row),
             row["basis"],
             value(row.get("pgr"), 1),
             value(row.get("predicted"), 1),
@@ -282,8 +319,8 @@ def prediction_sheet(one):
         caption += " Mixture: by the regression on all other generators, its parts among them."
     if any(row["basis"] == "new" for row in rows):
         caption += " New: not trained on yet."
-    notes = [
-        f"{row['generator']}: {row['reason']}."
+    reasons = [
+        (analysis.named(row), row["reason"])
         for row in rows
         if row["reason"] and (row["method"] == MEAN or row["basis"] != "held out")
     ]
@@ -294,7 +331,7 @@ def prediction_sheet(one):
         ["generator", "cells", "basis", "PGR", "predicted", "others' mean"],
         lines,
         3,
-        [*dict.fromkeys(notes), *left_out(one.block)],
+        [*grouped(reasons), *left_out(one.block)],
     )
 
 
@@ -321,8 +358,8 @@ def intrinsic_sheet(one):
     )
 
 
-def prompt_sheet(rows, compared):
-    """Table 5: PGR by meta-prompt."""
+def prompt_sheet(rows, compared, mixtures):
+    """Table 5: PGR by meta-prompt. `mixtures`: names of those that `compared` leaves out."""
     found = choices.whole(rows)
     prompts = list(dict.fromkeys(key[1] for key in found if key[1] != NO_PROMPT))
     name, heading = "prompts", "PGR by meta-prompt"
@@ -364,6 +401,7 @@ def prompt_sheet(rows, compared):
             f"95 % interval {ends(row['low'], row['high'], 2)}, p {equation(row['p'])}"
         )
         notes.append(f"{words}: {row['difference']:+.2f} points over {row['n']} cells; {spread}.")
+    notes += mixtures_left_out(mixtures, " of the differences")
     return Sheet(
         name,
         heading,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from agorabench import diagrams, figures, regression
-from agorabench.analysis import ABILITY
+from agorabench.analysis import ABILITY, r2_intervals
 from agorabench.findings import FITS
 from agorabench.pgr import MEAN, METHODS
 from agorabench.sheets import equation, interval
@@ -72,7 +72,7 @@ def ability(one):
             notes.append(diagrams.minus(f"{fit.unit}: {told}"))
         where = points(fit.rows, fit.rows[ABILITY])
         panels.append((heading, "problem solving (%)", where, line))
-    notes += about_mixtures(one.block)
+    notes += regression.caution(r2_intervals(one.fits[:2])) + about_mixtures(one.block)
     if not panels:
         return diagrams.nothing(one.block.title, ["PGR by problem solving:", *notes])
     notes.append("bars: 95 % intervals of PGR over benchmark items; left out: R\u00b2 on "
@@ -109,6 +109,7 @@ def correlations(one):
         groups = max(found.generators for found in known)
         notes.append(f"n = {n} cells of {groups} generators; bars: 95 % intervals, generators "
                      "resampled")  # fmt: skip
+        notes += regression.caution([(found.interval, found.generators) for found in known])
     reasons = {
         found if isinstance(found, str) else found.interval.reason
         for found in one.correlations.values()

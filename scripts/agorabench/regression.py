@@ -5,11 +5,12 @@ The cells of one generator are alike, so a p value that takes cells for independ
 Therefore every interval (95 %) is from a bootstrap that resamples generators with all their cells
 (the pairs cluster bootstrap of Cameron, Gelbach and Miller 2008, "Bootstrap-Based Improvements for
 Inference with Clustered Errors"), and every R2 has one beside it that is computed on generators
-left out of the fit. With few generators such intervals are rough: of three there are ten resamples.
+left out of the fit. With few generators such intervals are rough: see `caution`.
 
 Whatever cannot be computed raises `NoValue`, which says why; a NaN never comes out.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,8 @@ from agorabench.statistics import percentile_interval
 COMPONENTS = 5
 # Rows that anything needs: there is a line through any two.
 FEWEST = 3
+# Generators from which on nothing is said of intervals that resample them: they have 462 resamples.
+ENOUGH = 6
 
 
 class NoValue(Exception):
@@ -284,6 +287,20 @@ def interval(draws, told):
     if np.isfinite([low, high]).all():
         return Interval(low, high)
     return Interval(reason=f"{100 * np.isnan(draws).mean():.0f} % {told}")
+
+
+def caution(found):
+    """What to say of intervals that resample few generators, in a list; an empty one if there are
+    none. `found`: (Interval, number of generators).
+
+    Of n generators there are C(2n - 1, n) resamples that differ: the multisets of n out of n.
+    """
+    few = min((n for one, n in found if not one.reason), default=ENOUGH)
+    if few >= ENOUGH:
+        return []
+    resamples = math.comb(2 * few - 1, few)
+    told = "intervals from resampled generators say little"
+    return [f"{told}: of {few} there are {resamples} distinct resamples"]
 
 
 def complete(*columns):
