@@ -231,7 +231,9 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
 
 def job(rule, run):
     names = ("student", "domain", "method", "generator", "prompt", "size", "seed")
-    return {"rule": rule, "wildcards": {name: str(getattr(run, name)) for name in names}}
+    wildcards = {name: str(getattr(run, name)) for name in names}
+    made = {"generate": f"results/raw/{run.cell}.jsonl", "train": f"results/models/{run.model}"}
+    return {"rule": rule, "wildcards": wildcards, "output": [made[rule]]}
 
 
 # References
