@@ -8,7 +8,8 @@ CAPTIONS = os.path.relpath(f"{workflow.basedir}/docs/captions")
 LOOK = os.path.relpath(f"{workflow.basedir}/docs/report")
 
 # What the page shows besides the PGR table and the sets, in this order: a title, and what there is
-# of a caption, a table (CSV) and a figure (SVG or PNG).
+# of a caption, a table of regressions whose errors are told first, a table (CSV) and a figure (SVG
+# or PNG).
 EXHIBITS = [
     {
         "title": "PGR by method and domain",
@@ -49,6 +50,7 @@ EXHIBITS = [
             "figure": f"results/figures/{name}.svg",
             "width": "column",
         }
+        | ({"errors": "results/tables/regressions.csv"} if name == "prediction" else {})
         for name, table, title in (
             ("value", "value", "PGR by dollars"),
             ("ability", "regressions", "PGR and problem solving"),
@@ -65,7 +67,10 @@ rule present:
     input:
         table="results/pgr_table.csv",
         exhibits=[
-            one[key] for one in EXHIBITS for key in ("caption", "table", "figure") if key in one
+            one[key]
+            for one in EXHIBITS
+            for key in ("caption", "errors", "table", "figure")
+            if key in one
         ],
         raw=[f"results/raw/{run.cell}.jsonl" for run in RUNS],
         ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],

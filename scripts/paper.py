@@ -21,6 +21,7 @@ WORDS = {
     "differs": "differs",
 }
 PAPER = "arXiv 2412.03679v2"
+ADDRESS = "https://arxiv.org/abs/2412.03679v2"
 ROUNDED = (
     "Differs by rounding: the difference can come from the rounding of the printed numbers that "
     "the recomputation starts from."
@@ -52,15 +53,17 @@ def page(tables, analyses):
     title = "The paper's numbers, recomputed"
     parts = [
         f"<h1>{title}</h1>",
-        f"<p><i>Evaluating Language Models as Synthetic Data Generators</i>, {PAPER} (ACL 2025). "
-        "What can be recomputed from its printed tables is recomputed here, and shown beside what "
-        f"it prints. Of {len(checks)} numbers, {number['agrees']} agree in all printed digits, "
-        f"{number['rounding']} differ by no more than rounding explains, {number['differs']} "
-        "differ by more.</p>",
+        f"<p><a href='{ADDRESS}'><i>Evaluating Language Models as Synthetic Data Generators</i></a>"
+        f", {PAPER} (ACL 2025), asks how good models are at making training data. PGR, the "
+        "performance gap recovered, is its measure, in percent: how far a student trained on the "
+        "data came from its base (0) to a reference (100). What can be recomputed from its printed "
+        f"tables is recomputed here, and shown beside what it prints. Of {len(checks)} numbers, "
+        f"{number['agrees']} agree in all printed digits, {number['rounding']} differ by no more "
+        f"than rounding explains, {number['differs']} differ by more.</p>",
         disagreements(tables, claims, loadings, averages),
-        to_html(compared("claims", "Results of analyses", claims, "where")),
+        to_html(compared("claims", "Results of analyses", claims, in_full)),
         to_html(
-            compared("averages", "Averages that do not add up", wrongly_averaged(averages), "where")
+            compared("averages", "Averages that do not add up", wrongly_averaged(averages), in_full)
         ),
         *drawn(analyses),
         beyond(analyses),
@@ -73,6 +76,8 @@ STYLE = (
     "td.w,th.w{white-space:normal;min-width:7rem}figure{margin:1rem 0}"
     "figure img{width:100%;max-width:30rem;height:auto}figcaption,li{max-width:75ch}"
     "summary{cursor:pointer;font-weight:bold;margin:1rem 0}"
+    "@media(max-width:40rem){table{font-size:12px}th,td{padding:.3rem .2rem}"
+    "td.w,th.w{min-width:5rem}th,td:last-child{white-space:normal}}"
 )
 
 
@@ -83,7 +88,7 @@ def disagreements(tables, claims, loadings, averages):
     for one in claims:
         if one.verdict != "agrees":
             sentences.append(
-                f"{one.where}, {one.quantity}: printed {one.printed}, recomputed {shown(one)}; "
+                f"{in_full(one)}: printed {one.printed}, recomputed {shown(one)}; "
                 f"{WORDS[one.verdict]}. {one.remark}"
             )
     furthest = max(abs(one.difference) for one in loadings)
@@ -116,17 +121,15 @@ def wrongly_averaged(averages):
     return sorted((one for one in averages if one.verdict != "agrees"), key=lambda one: one.where)
 
 
-def compared(name, title, checks, *more):
-    """A Sheet of checks: printed, recomputed, difference, verdict."""
-    lines = []
-    for one in checks:
-        words = [one.where] if "where" in more else []
-        difference = f"{one.difference:+.{one.digits + 1}f}"
-        lines.append(
-            [*words, one.quantity, one.printed, shown(one), difference, WORDS[one.verdict]]
-        )
-    head = [*more, "number", "printed", "recomputed", "difference", "verdict"]
-    return Sheet(name, title, ROUNDED, head, lines, 1 + len(more))
+def compared(name, title, checks, words=lambda one: one.quantity):
+    """A Sheet of checks: what it is of in `words`, printed, recomputed, verdict."""
+    lines = [[words(one), one.printed, shown(one), WORDS[one.verdict]] for one in checks]
+    return Sheet(name, title, ROUNDED, ["number", "printed", "recomputed", "verdict"], lines)
+
+
+def in_full(one):
+    """What a check is of, and where it is printed."""
+    return f"{one.where}: {one.quantity}"
 
 
 def shown(one):

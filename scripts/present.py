@@ -10,10 +10,12 @@ r"""One page of all that was found: results/report.html, which needs no network 
 
 It holds the PGR table, the exhibits, and a section for every set: numbers, samples, what was
 rejected, and for every student trained on it scores, training curve and answers. An exhibit has a
-`title`, and what there is of `caption` (reStructuredText), `table` (CSV) and `figure` (SVG or PNG).
-A table that has the columns domain, method, generator, prompt, size and seed is also told set by
-set. Samples are spaced evenly over a file, and the same items of a benchmark are shown for every
-model. What models wrote is escaped, and cut after `--characters`.
+`title`, and what there is of `errors` (CSV: the table of regressions, of which the errors on
+generators that were left out are told), `caption` (reStructuredText), `figure` (SVG or PNG; its
+`width` is that of the "page" or of a "column") and `table` (CSV). A table that has the columns
+domain, method, generator, prompt, size and seed is also told set by set. Samples are spaced evenly
+over a file, and the same items of a benchmark are shown for every model. What models wrote is
+escaped, and cut after `--characters`.
 """
 
 import argparse
@@ -24,20 +26,29 @@ import io
 import json
 import math
 import os
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from agorabench import figures, grid, jsonl
+from agorabench import figures, grid, jsonl, sheets
 from agorabench.budget import usd
 from agorabench.errors import UserError, run
 from agorabench.pgr import MEAN, METHODS, from_csv, views
 
 COORDINATES = ("domain", "method", "generator", "prompt", "size", "seed")
+GROUP = ("student", "prompt", "size", "seed")  # what is analysed together
 TOLD = ("pairs", "seeds_added", "replies")  # of every set, whatever the exhibits have
 LOOK = Path(__file__).resolve().parent.parent / "docs" / "report"
+NAMED = 4  # rows of a table that lack numbers for one reason
 POINTS = 200  # of a training curve: more than its width in pixels are not seen
+PERCENT = re.compile(  # columns of tables
+    r"(exact|near)_duplicate_.+|in_.+|pgr|pgr_(low|high|smallest|largest)|predicted|others"
+    r"|problem_solving|variance|contribution|top|top_low|top_high"
+)
+SPELT = {"pgr": "PGR", "r2": "R\u00b2", "rmse": "RMSE", "usd": "USD"}
 KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -59,7 +70,7 @@ def main(argv=None):
 
     runs = grid.runs(args.matrix)
     rows = from_csv(text(args.table), args.table)
-    widest = overall(rows)
+    widest, lacking = overall(rows)
     exhibits = [exhibit(number, one) for number, one in enumerate(args.exhibits, 1)]
     book = Book(args.results, rows, exhibits, args.benchmarks, args.prices)
     page = template(args.output.parent, args.characters).generate(
@@ -67,6 +78,7 @@ def main(argv=None):
         script=inline("page.js"),
         table=args.table,
         overall=widest and comparison(widest, args.results),
+        lacking=lacking,
         all_rows=comparison(rows, args.results),
         exhibits=exhibits,
         counts=counts(runs, args.benchmarks),
@@ -136,16 +148,18 @@ def counts(runs, benchmarks):
 
 
 def overall(rows):
-    """Of the PGR table's rows, the average of each generator over all that a view compares.
-
-    A generator that has not all of it has none.
+    """(Rows, names): the PGR table's averages of each generator over all that a view compares, and
+    the generators that have none in a view where others have, as they lack some of it.
     """
-    found = []
+    found, lacking = [], {}
     for view in views(rows):
         axes = view.methods, view.domains, view.seeds
         place = [MEAN if len(values) > 1 else values[0] for values in axes]
-        found += filter(None, (view.cells.get((name, *place)) for name in view.generators))
-    return found
+        mine = {name: view.cells.get((name, *place)) for name in view.generators}
+        if there := [row for row in mine.values() if row]:
+            found += there
+            lacking |= {name: None for name, row in mine.items() if not row}
+    return found, list(lacking)
 
 
 @dataclass(frozen=True)
@@ -219,7 +233,9 @@ class Exhibit:
     """A table or a figure with its caption (HTML).
 
     `common`: column -> what all rows have there; `head`: the columns in which they differ;
-    `figure`: an address that holds the image; `width`: what it was drawn for, "page" or "column".
+    `rows`: as they are read; `reasons`: (names of rows, why they lack numbers); `errors`: what
+    the function of that name gives; `figure`: an address that holds the image; `width`: what it was
+    drawn for, "page" or "column".
     """
 
     id: str
@@ -230,6 +246,8 @@ class Exhibit:
     head: list[str]
     rows: list[dict]
     numbers: set[str]
+    reasons: list[tuple[str, str]]
+    errors: list[dict]
     figure: str | None
     file: Path | None
     width: str
@@ -247,7 +265,7 @@ class Exhibit:
 
 def exhibit(number, entry):
     """`Exhibit` of one entry of `--exhibits`. Raises UserError for one that cannot be shown."""
-    known = ("title", "caption", "table", "figure", "width")
+    known = ("title", "caption", "errors", "table", "figure", "width")
     for key in entry:
         if key not in known:
             raise UserError(f"--exhibits: unknown key {key!r}; known: {', '.join(known)}")
@@ -257,17 +275,22 @@ def exhibit(number, entry):
     if (width := entry.get("width", "page")) not in ("page", "column"):
         raise UserError(f"--exhibits: a figure's width is page or column, not {width!r}")
     columns, rows = read_table(table) if table else ([], [])
+    numbers = {name for name in columns if all(map(is_number, (row[name] for row in rows)))}
+    rows = readable(rows, numbers.difference(COORDINATES))
     common = same(columns, rows)
-    head = [name for name in columns if name not in common]
+    told = [name for name in columns if name != "reason"]
+    head = [name for name in told if name not in common]
     return Exhibit(
         f"exhibit-{number}",
         entry["title"],
         caption(entry["caption"]) if "caption" in entry else "",
         table,
-        {name: value for name, value in common.items() if value},
+        {name: common[name] for name in told if common.get(name)},
         head,
         rows,
-        {name for name in columns if all(map(is_number, (row[name] for row in rows)))},
+        numbers,
+        reasons(rows, [name for name in head if name not in numbers.difference(COORDINATES)]),
+        errors(Path(entry["errors"])) if "errors" in entry else [],
         data_address(figure) if figure else None,
         figure,
         width,
@@ -303,6 +326,80 @@ def is_number(text):
     except ValueError:
         return False
     return True
+
+
+def readable(rows, numbers):
+    """Rows of text with the numbers of a column in the same decimals.
+
+    Where rows are a metric and its value, every metric has a scale of its own.
+    """
+
+    def column(row, name):
+        return (row["metric"] if {"metric", "value"} <= row.keys() else ""), name
+
+    texts = {}
+    for row in rows:
+        for name in numbers:
+            texts.setdefault(column(row, name), []).append(row[name])
+    places = {key: decimals(key[1], found) for key, found in texts.items()}
+    return [
+        row | {name: number(name, row[name], places[column(row, name)]) for name in numbers}
+        for row in rows
+    ]
+
+
+def decimals(name, texts):
+    """Decimals of a column: three digits of its largest number, four of dollars, which differ more;
+    one at least below 1000, and never more than are written.
+    """
+    values = [value for value in map(Decimal, filter(None, texts)) if value.is_finite()]
+    largest = max(map(abs, values), default=Decimal(0))
+    places = (4 if "usd" in name else 3) - 1 - largest.adjusted()
+    least = 1 if largest < 1000 else 0
+    written = max((-value.as_tuple().exponent for value in values), default=0)
+    return max(0, min(max(places, least), written))
+
+
+def number(name, text, places):
+    """A number of a table's column as it is read."""
+    if not text:
+        return ""
+    return sheets.p_value(float(text)) if name == "p" else sheets.value(float(text), places)
+
+
+def reasons(rows, names):
+    """(Which rows, reason) for every `reason` of a table; nothing where it is that of all rows.
+
+    `names`: the columns that tell rows apart.
+    """
+    found = {}
+    for row in rows:
+        if row.get("reason"):
+            found.setdefault(row["reason"], []).append(row)
+    told = []
+    for reason, mine in found.items():
+        which = [", ".join(row[name] for name in names if row[name]) for row in mine[:NAMED]]
+        which += [f"{len(mine) - NAMED} more"] if len(mine) > NAMED else []
+        told.append(("" if len(mine) == len(rows) else "; ".join(which), reason))
+    return told
+
+
+def errors(path):
+    """What a table of regressions says of generators that a fit has not seen: a dict for each group
+    of cells, with its `place` in words, and (analysis, error, error of the others' mean) in points
+    of PGR, as numbers, for every analysis that has them.
+    """
+    columns, rows = read_table(path)
+    needed = ("analysis", "rmse_held_out", "rmse_others", *GROUP)
+    if missing := [name for name in needed if name not in columns]:
+        raise UserError(f"{path} lacks the column {missing[0]!r}: it is no table of regressions")
+    found = {}
+    for row in rows:
+        if row["rmse_held_out"] and row["rmse_others"]:
+            place = ", ".join(f"{name} {row[name]}" for name in GROUP if row[name])
+            error = row["analysis"], float(row["rmse_held_out"]), float(row["rmse_others"])
+            found.setdefault(place, []).append(error)
+    return [{"place": place, "analyses": mine} for place, mine in found.items()]
 
 
 def caption(path):
@@ -519,11 +616,10 @@ def template(home, characters):
     )
     environment.filters |= {
         "href": partial(href, home=home),
-        "number": number,
         "one": "{:.1f}".format,
         "three": "{:.3g}".format,
         "usd": "{:.2g} USD".format,
-        "words": lambda name: name.replace("_", " "),
+        "words": words,
     }
     environment.globals |= {"characters": characters, "MEAN": MEAN, "METHODS": METHODS}
     return environment.get_template("page.html")
@@ -534,12 +630,10 @@ def href(path, home):
     return quote(os.path.relpath(path, home).replace(os.sep, "/"))
 
 
-def number(text):
-    """A number of a table as it is read: four digits, or all those of its whole part."""
-    if len(text) <= 6 or text.lstrip("-").isdigit():
-        return text
-    value = float(text)
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
+def words(name):
+    """The name of a column or a setting in words, with the unit of what is in percent."""
+    spelt = " ".join(SPELT.get(part, part) for part in name.split("_"))
+    return f"{spelt},\u00a0%" if PERCENT.fullmatch(name) else spelt
 
 
 def in_letters(code):

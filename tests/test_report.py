@@ -10,10 +10,11 @@ import pytest
 from agorabench import jsonl
 from agorabench.errors import UserError
 from agorabench.pgr import from_csv
-from present import curve, evenly, main, number, overall, verdict, visible
+from present import curve, decimals, evenly, main, number, overall, verdict, visible
 from study import PRICES, Study
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
+PAPER = "https://arxiv.org/abs/2412.03679"
 HOSTILE = (
     "<script>window.hacked = 1</script></script></pre></style>\"'><img src=x onerror=hacked=1>"
     "<svg/onload=hacked=1> &lt; {{ 7 * 7 }} {% raw %} ]]> -->"
@@ -62,8 +63,9 @@ def test_every_set_and_model_has_a_section_and_every_link_a_target(tmp_path):
     links = page.all("a", "href")
     within = {link[1:] for link in links if link.startswith("#")}
     assert within <= set(names)
-    outside = {link for link in links if not link.startswith("#")}
-    assert outside and all((study.results / unquote(link)).is_file() for link in outside)
+    outside = {link for link in links if not link.startswith(("#", PAPER))}
+    assert PAPER in links and outside
+    assert all((study.results / unquote(link)).is_file() for link in outside)
 
 
 def test_links_lead_to_the_files_from_wherever_the_page_is(tmp_path):
@@ -71,7 +73,8 @@ def test_links_lead_to_the_files_from_wherever_the_page_is(tmp_path):
     output = tmp_path / "elsewhere" / "deep" / "page.html"
     links = Page(shown(study, output=output)).all("a", "href")
     assert "../../results/pgr_table.csv" in links
-    assert all((output.parent / link).is_file() for link in links if not link.startswith("#"))
+    files = [link for link in links if not link.startswith(("#", PAPER))]
+    assert all((output.parent / link).is_file() for link in files)
 
 
 def test_numbers_of_the_page_are_those_of_the_files(tmp_path):
@@ -94,10 +97,29 @@ def test_the_overall_table_is_the_widest_average(tmp_path):
     rows = from_csv(
         (Study(tmp_path, domains=("math", "code")).results / "pgr_table.csv").read_text()
     )
-    assert [(row["generator"], row["domain"], row["method"]) for row in overall(rows)] == [
+    found, lacking = overall(rows)
+    assert [(row["generator"], row["domain"], row["method"]) for row in found] == [
         ("strong", "mean", "response"),
         ("weak", "mean", "response"),
     ]
+    assert lacking == []
+
+
+def test_a_generator_that_is_not_in_the_overall_table_is_named_there(tmp_path):
+    study = Study(tmp_path, domains=("math", "code"))
+    main = study.matrix["experiments"]["main"]
+    part = main | {"generators": ["weak"], "domains": ["math"]}
+    study.matrix["experiments"] = {"main": main | {"generators": ["strong"]}, "part": part}
+    study.write_tables()
+    told = " ".join(Page(shown(study)).text.split())
+    assert "Not here, for want of some of what is averaged: weak." in told
+
+
+def test_pgrs_are_told_with_their_items_and_what_their_intervals_are_over(tmp_path):
+    source = shown(Study(tmp_path, domains=("math", "code"), items=12))
+    told = " ".join(Page(source).text.split())
+    assert told.count("The 95 % interval is over benchmark items") == 2
+    assert source.count('<td class="number">24</td>') == 4 + 2  # the averages, in both tables
 
 
 def test_same_inputs_same_bytes(tmp_path):
@@ -241,7 +263,62 @@ def test_a_table_with_several_rows_for_a_set_is_a_table_there(tmp_path):
     ))  # fmt: skip
     source = shown(study, [{"title": "Metrics", "table": str(table)}])
     assert source.count("<td>perplexity</td>") == 2 + 2
-    assert ">0.1235</td>" in source
+    assert ">0.123</td>" in source
+
+
+def regressions(path, rows):
+    """A table of regressions with an error on left-out generators, and that of the others' mean."""
+    head = "student,prompt,size,seed,analysis,p,rmse_held_out,rmse_others,reason\n"
+    path.write_text(head + "".join(f"mini,main,20,1,{row}\n" for row in rows))
+    return str(path)
+
+
+def test_errors_on_generators_that_were_left_out_are_told_above_all(tmp_path):
+    study = Study(tmp_path)
+    rows = ["ability,0.1,,,too few", "components,0.01,19.41,36.97,", "intrinsic,0.1,52.3,36.97,"]
+    table = regressions(tmp_path / "regressions.csv", rows)
+    (tmp_path / "one.rst").write_text("A caption.")
+    entry = {"title": "One", "errors": table, "table": table, "caption": str(tmp_path / "one.rst")}
+    told = " ".join(Page(shown(study, [entry])).text.split())
+    better = told.index(
+        "from all metrics, these scores among them: 19.4, better than the mean's 37.0"
+    )
+    worse = told.index(
+        "from the intrinsic metrics of the sets alone: 52.3, no better than the mean's"
+    )
+    assert better < worse < told.index("A caption.")
+    assert "own scores on the benchmarks:" not in told
+    entry["errors"] = str(study.results / "tables/cost.csv")
+    with pytest.raises(UserError, match=r"cost.csv lacks the column 'analysis'"):
+        shown(study, [entry])
+
+
+def test_reasons_stand_below_the_table(tmp_path):
+    rows = ["ability,0.1,1.5,2,too few rows", "components,,,,too few rows", "intrinsic,,,,none"]
+    table = regressions(tmp_path / "regressions.csv", rows)
+    source = shown(Study(tmp_path), [{"title": "One", "table": table}])
+    section = source[source.index(">One</h2>") :]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
+    assert heads[:5] == ["analysis", "p", "RMSE held out", "RMSE others", "generator"]
+    assert "<li>ability; components: too few rows</li>" in section
+    assert "<li>intrinsic: none</li>" in section
+
+
+def test_a_table_of_nothing_but_a_reason_is_a_sentence(tmp_path):
+    (tmp_path / "one.csv").write_text("student,top,reason\n,,no two sizes\n")
+    source = shown(Study(tmp_path), [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    assert "<li>no two sizes</li>" in source and "Table of" not in source
+
+
+def test_what_is_in_percent_says_so(tmp_path):
+    study = Study(tmp_path)
+    (tmp_path / "one.csv").write_text(
+        "domain,method,generator,prompt,size,seed,exact_duplicate_pairs,rejected\n"
+        "math,response,strong,main,20,1,1.0,10\nmath,response,weak,main,20,1,45.83,11\n"
+    )
+    source = shown(study, [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    assert source.count("exact duplicate pairs,\u00a0%") == 1 + 2  # the table, and both sets
+    assert "<dt>rejected</dt>" in source and ">1.0</td>" in source and ">45.8</td>" in source
 
 
 FAULTS = {
@@ -309,10 +386,26 @@ def test_samples_are_spread_over_the_file():
     assert evenly([], 4) == []
 
 
-def test_numbers_of_tables_are_as_long_as_they_are_read():
-    written = {"0.123456789": "0.1235", "8.832e-06": "8.832e-06", "1234567": "1234567", "": ""}
-    written |= {"-353079.0": "-353079", "12.345678": "12.35", "nan": "nan", "-inf": "-inf"}
-    assert {text: number(text) for text in written} == written
+COLUMNS = {  # name and numbers as they are written -> as they are read
+    "one scale": ("predicted", "29.108, 2.94322, -62.9586", "29.1, 2.9, -63.0"),
+    "hundreds": ("pgr", "104.23, 16.767", "104.2, 16.8"),
+    "thousands": ("median", "5101.2507, 454.3", "5101, 454"),
+    "below one": ("r", "0.257743, -0.0115995", "0.258, -0.012"),
+    "whole numbers": ("replies", "1234567, 20", "1234567, 20"),
+    "dollars": ("usd_per_pair", "6.584e-05, 8.832e-06", "0.00006584, 0.00000883"),
+    "no more than is written": ("price_input", "0.35, 0.5", "0.35, 0.50"),
+    "p": ("p", "5.907e-12, 0.194541", "< 0.0001, 0.1945"),
+    "nothing left of a sign": ("error", "-0.001, 12.5", "0.0, 12.5"),
+    "what is no finite number": ("r", "nan, -inf, 0.5", ", -inf, 0.5"),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_numbers_of_a_column_have_the_same_decimals(column):
+    name, written, read = COLUMNS[column]
+    texts = written.split(", ")
+    shown = [number(name, one, decimals(name, texts)) for one in texts]
+    assert ", ".join(shown) == read
 
 
 def test_the_main_matrix_stays_under_20_mb_whatever_models_wrote(tmp_path):
@@ -374,6 +467,18 @@ def test_tables_are_sorted_by_their_heads(page):
     head.click()
     assert [float(text) for text in rows.evaluate_all(column)] == sorted(falling)
     assert page.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_a_bound_is_sorted_as_a_number(browser, tmp_path):
+    table = regressions(tmp_path / "one.csv", ["a,0.5,1,2,", "b,5e-12,1.5,3,", "c,,2,2,"])
+    study = Study(tmp_path)
+    shown(study, [{"title": "One", "table": table}])
+    page = browser.new_page()
+    page.goto((study.results / "report.html").as_uri())
+    page.locator("table[data-name='One'] th button").nth(1).click(click_count=2)
+    cells = page.locator("table[data-name='One'] tbody td:nth-child(2)")
+    assert cells.all_inner_texts() == ["< 0.0001", "0.5000", ""]
+    page.close()
 
 
 def test_tables_and_sets_are_filtered(page):

@@ -4,7 +4,7 @@
 
 const order = new Intl.Collator("en", { numeric: true });
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
-const number = (cell) => Number.parseFloat(cell.textContent.replaceAll(",", ""));
+const number = (cell) => Number.parseFloat(cell.textContent.replaceAll(/[<,]/g, ""));
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
