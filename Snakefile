@@ -82,6 +82,7 @@ onstart:
     if limiter and limiter.max_jobs >= 100 * limiter.timespan:
         workflow.scheduler.job_rate_limiter = None
     try:
+        hub.find(models_loaded(), config["mini"])
         session.begin(config, generators_asked(), warm=warm())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

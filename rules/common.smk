@@ -4,7 +4,7 @@ import json
 import os
 from functools import cache
 
-from agorabench import grid, session
+from agorabench import grid, hub, session
 from agorabench.config import check
 from agorabench.errors import UserError
 
@@ -94,6 +94,23 @@ def generators_asked():
         elif job.rule.name == "fetch_seeds" and (chosen := classification(job.wildcards)):
             names.add(chosen["generator"])
     return sorted(names)
+
+
+def models_loaded():
+    """What the jobs of this run load models for -> the entry of the config that names the model."""
+    asked = {name: config["generators"][name] for name in generators_asked()}
+    found = {
+        f"generator {name}": one for name, one in asked.items() if one["backend"] in grid.LOCAL
+    }
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "measure":
+            found[f"metric {job.wildcards.metric}"] = config["intrinsic"][job.wildcards.metric]
+        elif job.rule.name == "train":
+            student = job.wildcards.student
+            found[f"base of {student}"] = config["students"][student]["base"]
+        elif job.rule.name == "predict_anchor":
+            found[f"{job.wildcards.anchor} of {job.wildcards.student}"] = anchor(job.wildcards)
+    return found
 
 
 def plans_only():

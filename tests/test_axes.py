@@ -139,7 +139,7 @@ def test_a_mixture_that_cannot_be_filled_says_why():
     )
 
 
-def test_a_mixture_is_a_set_like_others(tmp_path):
+def test_a_mixture_is_a_set_like_others(tmp_path, capsys):
     """As files; and it costs what its parts' sets do, which are made whole."""
     made = sets(4, "a", "b", a={1: ("truncated", "valid")}, b={0: ("truncated", "valid")})
     files = {name: str(tmp_path / f"{name}.jsonl") for name in made}
@@ -197,6 +197,7 @@ def test_a_mixture_is_a_set_like_others(tmp_path):
     assert float(paid["a"]["usd"]) == pytest.approx(5 * (100 * 2 + 10 * 10) / 1e6)
     with pytest.raises(SystemExit):
         cost.main(["--matrix", json.dumps(matrix), "--prices", "{}", "--data", "", "--output", "x"])
+    assert "--output needs the parts of ab in --mixtures" in capsys.readouterr().err
 
 
 def experiment(**axes):
@@ -230,7 +231,9 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
 
 def job(rule, run):
     names = ("student", "domain", "method", "generator", "prompt", "size", "seed")
-    return {"rule": rule, "wildcards": {name: str(getattr(run, name)) for name in names}}
+    wildcards = {name: str(getattr(run, name)) for name in names}
+    made = {"generate": f"results/raw/{run.cell}.jsonl", "train": f"results/models/{run.model}"}
+    return {"rule": rule, "wildcards": wildcards, "output": [made[rule]]}
 
 
 # References

@@ -77,6 +77,8 @@ FILES = {
     "models/tiny/config.json": "{}\n",
 }
 
+ALIKE = {"measure": "similarity", "of": "response", "model": "./models/tiny"}
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -449,13 +451,11 @@ REFERENCE_FAULTS = {
     ),
     "mixture with a data set": (
         {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "people": 0.5}}},
-        "generators.mixed.of: 'people' is a data set; a mixture is of generators that are asked: "
-        "strong, noisy",
+        "generators.mixed.of: 'people' is a data set, which cannot be asked; known: strong, noisy",
     ),
     "mixture with a mixture": (
         {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "mixed": 0.5}}},
-        "generators.mixed.of: 'mixed' is a mixture; a mixture is of generators that are asked: "
-        "strong, noisy",
+        "generators.mixed.of: 'mixed' is a mixture, which cannot be asked; known: strong, noisy",
     ),
     "shares of less than a whole": (
         {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "noisy": 0.4}}},
@@ -466,7 +466,30 @@ REFERENCE_FAULTS = {
             "generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "noisy": 0.5}},
             "seeds/math/response/classify": {"generator": "mixed", "prompt": "p", "class": "1"},
         },
-        "seeds.math.response.classify.generator: unknown generator 'mixed'; known: strong, noisy",
+        "seeds.math.response.classify.generator: 'mixed' is a mixture, which cannot be asked; "
+        "known: strong, noisy",
+    ),
+    "data set that judges": (
+        {"intrinsic/quality": {"measure": "judged", "judge": "people", "rubrics": "r"}},
+        "intrinsic.quality.judge: 'people' is a data set, which cannot be asked; "
+        "known: strong, noisy",
+    ),
+    "more active parameters than there are": (
+        {"generators/moe": {"backend": "vllm", "model": "m", "parameters": 8, "active": 13}},
+        "generators.moe.active: must be at most parameters, 8, not 13",
+    ),
+    "active parameters of nobody knows how many": (
+        {"generators/moe": {"backend": "vllm", "model": "m", "active": 13}},
+        "generators.moe: active needs parameters, all that the model has",
+    ),
+    "two GPUs for an embedder that takes one": (
+        {"intrinsic/alike": {**ALIKE, "gpus": 2}},
+        "intrinsic.alike.gpus: pooling: model uses one GPU: must be at most 1, not 2",
+    ),
+    "no prompt for a model": (
+        {"experiments/main/prompts": ["none"]},
+        "experiments.main.prompts: prompt 'none' is for experiments of data sets alone; "
+        "known: main",
     ),
     "shots from nowhere": (
         {"benchmarks/mini-sums/shots": 2},
@@ -618,8 +641,36 @@ def test_data_sets_alone_need_no_prompt(project):
     assert check(edited(experiment), (), project)["experiments"]["main"]["prompts"] == ["none"]
     experiment["experiments/main/generators"] = ["people", "strong"]
     (project / FILE).write_text(yaml.safe_dump(edited(experiment)))
-    told = f"{FILE}: experiments.main.prompts: unknown prompt 'none'; known: main"
-    assert fault(project, edited(experiment)) == told
+    told = f"{FILE}: experiments.main.prompts: prompt 'none' is for experiments of data sets alone"
+    assert fault(project, edited(experiment)) == f"{told}; known: main"
+
+
+def test_a_metric_may_have_the_name_of_a_column_that_is_in_no_table_with_it(project):
+    config = edited({"intrinsic/id": {**ALIKE, "pooling": "mean"}})
+    assert list(check(config, (), project)["intrinsic"]) == ["id"]
+
+
+def test_how_to_pool_is_asked_of_models_that_say_it(project):
+    config = edited({"intrinsic/alike": ALIKE})
+    told = "intrinsic.alike.pooling: ./models/tiny is no model of sentence-transformers"
+    assert fault(project, config, ()) == f"{told} (no modules.json): say pooling: mean"
+    (project / "models/tiny/modules.json").write_text("[]")
+    check(config, (), project)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "0_New/config.json"])
+def test_code_of_another_repository_is_not_executed(project, file):
+    config = edited({"intrinsic/alike": {**ALIKE, "pooling": "mean", "trust_remote_code": True}})
+    place = project / "models/tiny" / file
+    place.parent.mkdir(exist_ok=True)
+    place.write_text('{"auto_map": {"AutoModel": "modeling.Model"}, "a": "b--c"}')
+    check(config, (), project)
+    place.write_text('{"auto_map": {"AutoModel": ["acme/code--modeling.Model", null]}}')
+    assert fault(project, config, ()).startswith(
+        "intrinsic.alike.trust_remote_code: the classes of ./models/tiny come from acme/code, where"
+    )
+    config["intrinsic"]["alike"]["trust_remote_code"] = False
+    check(config, (), project)
 
 
 def test_too_few_seeds_to_show(project):
@@ -683,6 +734,20 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
 )
 def test_a_value_of_the_command_line_is_named_so(project, edits, sentence):
     assert fault(project, edited(edits)) == f"--config: {sentence}"
+
+
+def test_a_default_is_of_the_file_that_left_it_open(project):
+    """Whoever wrote the data set without the names of its columns did it in that file."""
+    mine = {"generators": {"people": {"backend": "dataset", "data": {"math": {"path": "q.json"}}}}}
+    (project / "mine.yaml").write_text(yaml.safe_dump(mine))
+    (project / "q.json").write_text('[{"question": "1+1?", "answer": "2"}]')
+    config = edited({"generators/people": None})
+    (project / FILE).write_text(yaml.safe_dump(config))
+    update_config(config, mine)
+    assert fault(project, config, ["mine.yaml", FILE]) == (
+        "mine.yaml: generators.people.data.math.instruction: no text in 'instruction' of q.json, "
+        "row 1; known: question, answer"
+    )
 
 
 def test_a_file_outside_the_folder_is_named_as_given(project, tmp_path_factory):

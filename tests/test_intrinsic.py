@@ -323,6 +323,24 @@ def test_a_model_that_is_not_there_is_said(tmp_path):
             loaded(entry(kind, tmp_path))
 
 
+def test_classes_of_another_repository_are_not_executed(model, tmp_path, monkeypatch):
+    def snapshot(name, revision, allow_patterns):
+        assert (name, revision) == ("acme/own", "0" * 40) and "*config*.json" in allow_patterns
+        return tmp_path
+
+    monkeypatch.setattr(loading, "snapshot_download", snapshot)
+    config = tmp_path / "config.json"
+    pinned = {"trust_remote_code": True, "revision": "0" * 40}
+    chosen = entry("similarity", model) | pinned | {"model": "acme/own"}
+    config.write_text('{"auto_map": {"AutoModel": "acme/code--modeling.Model"}}')
+    for pooling in ("mean", "model"):
+        with pytest.raises(UserError, match=r"^the classes of acme/own come from acme/code,"):
+            loaded(chosen | {"pooling": pooling})
+    config.write_text('{"auto_map": {"AutoModel": "acme/own--modeling.Model"}}')
+    with loading.opening(chosen, 1):
+        pass
+
+
 # Reward
 
 
@@ -457,6 +475,11 @@ def test_texts_are_embedded_as_the_config_says(model, embedder, of, pooling):
     value, error = all_pairs(np.array(rows))
     assert (told.value, told.standard_error) == pytest.approx((value, error), rel=1e-4)
     assert told.also["diversity"] == 1 - told.value and told.n == 25
+
+
+def test_a_model_that_does_not_say_how_to_pool_is_refused(model):
+    with pytest.raises(UserError, match=r"no model of sentence-transformers \(no modules\.json\)"):
+        loaded(entry("similarity", model) | {"pooling": "model"})
 
 
 # The whole

@@ -1,8 +1,10 @@
 """Before any job: can every generator that will be asked be asked? Through the real workflow."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import anthropic
@@ -12,6 +14,8 @@ import yaml
 from agorabench import jsonl, session
 from agorabench.errors import UserError
 from asking import KEY, config, generator
+from conftest import ROOT
+from test_fetch import Server, body, status
 from test_online import leaks
 from workflow import Folder
 
@@ -155,6 +159,73 @@ def test_ctrl_c_lets_what_is_under_way_come_in(clone, server):
     assert "error: stopped by SIGINT; what was answered is kept" in log
     clone.make("one", size=100)
     assert server.books()["billed"]["online"] == 100
+
+
+# Models of the hub
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub with the model acme/there, and with acme/gated for whoever has accepted its terms."""
+    with Server() as running:
+        found = body(b"{}", ETag='"1"', X_Repo_Commit="0" * 40)
+        running.answers["/acme/there/resolve/main/config.json"] = found
+        gated = status(403, X_Error_Code="GatedRepo")
+        running.answers["/acme/gated/resolve/main/config.json"] = gated
+        for name in ("/models/reference", "/acme/lost"):
+            lost = status(401, X_Error_Code="RepoNotFound")
+            running.answers[f"{name}/resolve/main/config.json"] = lost
+        for name in [name for name in os.environ if name.startswith("HF_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("no_proxy", "*")
+        yield running
+
+
+def test_a_folder_that_was_forgotten(clone, server, hub):
+    """What looks like an id is looked for once, and not by every job for minutes."""
+    reward = {"measure": "reward", "model": "models/reference"}
+    one = generator(server, "openai", model="one")
+    clone.configure({"one": one}, intrinsic={"reward": reward, "again": reward})
+    place = cell("one").removeprefix("results/data/").removesuffix("l")
+    targets = [f"results/intrinsic/{name}/{place}" for name in ("reward", "again")]
+    outcome, text = clone.snakemake("--configfile", CONFIG, "--", *targets, check=False)
+    told = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert outcome == 1 and "rule " not in text, text
+    assert told == [
+        "error: metric again, metric reward: no model models/reference: neither a folder here nor "
+        "on the hub, nor in its cache: not there, or private and HF_TOKEN does not open it (HTTP "
+        "status 401); did you mean resources/models/reference?"
+    ]
+    assert hub.asked.count("HEAD /models/reference/resolve/main/config.json") == 1
+    clone.make("one")  # which needs no metric
+
+
+def find(entries, **environment):
+    """What `hub.find` says, in a process of its own."""
+    program = "import json, sys; from agorabench import errors, hub; "
+    program += "errors.run(lambda: hub.find(json.loads(sys.argv[1])))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(entries)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), **environment},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return ended.returncode, ended.stderr
+
+
+def test_a_model_of_the_hub_or_of_its_cache(hub):
+    there, lost = {"m": {"model": "acme/there"}}, {"l": {"model": "acme/lost", "engine": {}}}
+    assert find(there) == (0, "") and hub.asked
+    assert find(there, HF_ENDPOINT=NOBODY) == find(there, HF_HUB_OFFLINE="1") == (0, "")
+    for entries in (lost, there | lost):
+        code, said = find(entries, HF_HUB_OFFLINE="1")
+        assert code == 1 and said.startswith("error: l: no model acme/lost: neither"), said
+    assert find({"g": {"model": "acme/gated"}})[1] == (
+        "error: g: no model acme/gated: neither a folder here nor on the hub, nor in its cache: "
+        "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment\n"
+    )
+    assert find({"s": {"model": "resources/models/none/built/yet"}}) == (0, "")
 
 
 # Without the workflow

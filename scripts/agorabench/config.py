@@ -59,14 +59,14 @@ def check(config, files=(), root=".", files_too=True):
     try:
         if files_too:
             _refuse_repeated_keys(files, root)
-        config = conform(config, schema())
-        _check_references(config)
+        filled = conform(config, schema())
+        _check_references(filled)
         if files_too:
-            check_files(config, root)
+            check_files(filled, root)
     except Fault as fault:
         parts = [_holders(fault.at, config, files, root), ".".join(map(str, fault.path))]
         raise UserError(": ".join([*filter(None, parts), fault.text])) from None
-    return config
+    return filled
 
 
 def read(file):
@@ -86,7 +86,7 @@ RESERVED = {
     "generators": "students",  # a folder of results
     "problem-solving": "intrinsic",  # a feature beside them
     # Columns beside theirs.
-    **dict.fromkeys(("pgr", "low", "high", "generator", "method", "domain", "id"), "intrinsic"),
+    **dict.fromkeys(("pgr", "low", "high", "generator", "method", "domain"), "intrinsic"),
     grid.NO_PROMPT: "prompts",
 }
 
@@ -110,6 +110,7 @@ def _check_references(config):
                 raise Fault(("generators", name, "extra"), text, ("generators", name, "extra", key))
         if "of" in generator:
             _check_mixture(config, ("generators", name, "of"), generator["of"])
+        _check_active(("generators", name), generator)
     protocols = [*sorted(file.stem for file in PROTOCOLS.glob("[!_]*.py")), "unscored"]
     for name, benchmark in config["benchmarks"].items():
         path = ("benchmarks", name)
@@ -160,31 +161,43 @@ def _check_judge(config, path, benchmark):
             raise Fault(path, text)
 
 
-def _check_asked(config, path, name):
+def _check_asked(config, path, name, at=None):
     """Is this a generator that can be asked, and no data set or mixture?"""
-    if name not in (asked := grid.asked(config)):
-        raise Fault(path, unknown("generator", name, asked))
+    asked = grid.asked(config)
+    if name in asked:
+        return
+    if name not in config["generators"]:
+        raise Fault(path, unknown("generator", name, asked), at)
+    kind = "a mixture" if "of" in config["generators"][name] else "a data set"
+    raise Fault(path, f"'{name}' is {kind}, which cannot be asked; known: {', '.join(asked)}", at)
+
+
+def _check_active(path, generator):
+    """The parameters that work on a token are some of all."""
+    if (active := generator.get("active")) is None:
+        return
+    if (parameters := generator["parameters"]) is None:
+        raise Fault(path, "active needs parameters, all that the model has")
+    if active > parameters:
+        text = f"must be at most parameters, {parameters:g}, not {active:g}"
+        raise Fault((*path, "active"), text)
 
 
 def _check_metric(config, path, metric):
-    """Whether a metric's judge can be asked, and its GPUs can be seen."""
+    """Whether a metric's judge can be asked, and its GPUs can be seen and used."""
     if metric["measure"] == "judged":
         _check_asked(config, (*path, "judge"), metric["judge"])
     elif config["warm"] and metric["gpus"]:
         raise Fault((*path, "gpus"), HIDDEN)
+    elif metric.get("pooling") == "model" and metric["gpus"] > 1:
+        text = f"pooling: model uses one GPU: must be at most 1, not {metric['gpus']}"
+        raise Fault((*path, "gpus"), text)
 
 
 def _check_mixture(config, path, shares):
     """Its parts are generators that are asked, and its shares make up one whole."""
-    asked = grid.asked(config)
     for part in shares:
-        if part in asked:
-            continue
-        if part not in config["generators"]:
-            raise Fault(path, unknown("generator", part, asked), (*path, part))
-        kind = "a mixture" if "of" in config["generators"][part] else "a data set"
-        text = f"'{part}' is {kind}; a mixture is of generators that are asked: {', '.join(asked)}"
-        raise Fault(path, text, (*path, part))
+        _check_asked(config, path, part, (*path, part))
     if abs(sum(shares.values()) - 1) > WHOLE:
         raise Fault(path, f"the shares must add up to 1, not to {sum(shares.values()):g}")
 
@@ -240,6 +253,9 @@ def _check_experiment(config, path, experiment):
         for name in experiment[axis]:
             if name not in config[axis]:
                 text = unknown(axis.removesuffix("s"), name, config[axis])
+                if axis == "prompts" and name == grid.NO_PROMPT:
+                    known = ", ".join(config[axis])
+                    text = f"prompt '{name}' is for experiments of data sets alone; known: {known}"
                 raise Fault((*path, axis), text)
     for name in experiment["prompts"]:
         replies = config["prompts"].get(name, {}).get("replies")
@@ -314,10 +330,14 @@ def _repeated(node, path=()):
 
 
 def _holders(at, config, files, root):
-    """The files whose value at key path `at` is the one in force, or "--config"."""
+    """The files whose value at key path `at` is the one in force, or "--config".
+
+    A default is in no file: what holds it is the nearest mapping above that is in the config.
+    """
     if not files:
         return ""
-    wanted = _at(config, at)
+    while (wanted := _at(config, at)) is ABSENT:
+        at = at[:-1]
     found = {}
     for file in files:
         held = _at(load(root / file), at)

@@ -6,10 +6,10 @@ from pathlib import Path
 from agorabench import grid, prompts
 from agorabench.backends import dataset
 from agorabench.errors import UserError
+from agorabench.hub import MODELS, borrowed, no_pooling, on_hub, other_code
 from agorabench.schema import Fault, unknown
 
 BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
-MODELS = "resources/models"
 READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
 
 
@@ -64,6 +64,7 @@ def check_files(config, root):
             continue
         _check_model(config, root, metric["model"], (*path, "model"))
         _check_code(root, metric, path)
+        _check_pooling(root, metric, path)
         if metric.get("template"):
             _check_there(root, metric["template"], (*path, "template"))
     for section in ("themes", "openings"):
@@ -132,28 +133,34 @@ def _check_there(root, file, path):
         raise Fault(path, f"no file {file}")
 
 
-def _on_hub(root, model):
-    """Is this an id on the hub, which has one slash at most, and no local folder?"""
-    return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
-
-
 def _check_code(root, metric, path):
     """Code that a model brings along is executed only where it cannot change."""
-    if (
-        metric.get("trust_remote_code")
-        and not metric["revision"]
-        and _on_hub(root, metric["model"])
-    ):
+    if not metric.get("trust_remote_code"):
+        return
+    model = metric["model"]
+    if not on_hub(root, model):
+        if others := other_code(root / model):
+            raise Fault((*path, "trust_remote_code"), borrowed(model, others))
+    elif not metric["revision"]:
         text = (
-            f"would execute what {metric['model']} on the hub may become: name the revision, a "
-            "commit hash (40 hexadecimal digits), or a local folder as the model"
+            f"would execute what {model} on the hub may become: name the revision, a commit hash "
+            "(40 hexadecimal digits), or a local folder as the model"
         )
         raise Fault((*path, "trust_remote_code"), text)
 
 
+def _check_pooling(root, metric, path):
+    """A folder says how to pool only if it is a model of sentence-transformers."""
+    model = metric["model"]
+    if metric.get("pooling") != "model" or on_hub(root, model):
+        return
+    if not (root / model / "modules.json").is_file():
+        raise Fault((*path, "pooling"), no_pooling(model))
+
+
 def _check_model(config, root, model, path):
-    """Check a local folder; an id on the hub cannot be checked."""
-    if _on_hub(root, model):
+    """Check a local folder; an id on the hub is looked for where a run begins."""
+    if on_hub(root, model):
         return
     if (root / model / "config.json").is_file():
         return

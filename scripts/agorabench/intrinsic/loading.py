@@ -1,10 +1,13 @@
 """Loading what measures with transformers, and giving it token ids in padded batches."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer
 
+from agorabench import hub
 from agorabench.errors import UserError
 from agorabench.progress import hush
 
@@ -15,17 +18,31 @@ def opening(entry, threads):
 
     Raises:
         UserError: this machine has fewer GPUs than the entry asks for, or the model (a folder or
-            hub id) cannot be loaded.
+            hub id) cannot be loaded, or would execute code that may change.
     """
     hush()
     torch.set_num_threads(threads)
     if entry["gpus"] > (found := torch.cuda.device_count()):
         raise UserError(f"{entry['name']}: gpus is {entry['gpus']}, and this machine has {found}")
     try:
+        if entry.get("trust_remote_code"):
+            refuse_other_code(entry["model"], entry["revision"])
         yield
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot load the model {entry['model']}: {reason}") from None
+
+
+def refuse_other_code(model, revision):
+    """Refuse a model (a folder or hub id) whose classes are in another repository.
+
+    Of that transformers takes the newest, whatever the revision of the model.
+    """
+    folder = model
+    if hub.on_hub(Path(), model):
+        folder = snapshot_download(model, revision=revision, allow_patterns=hub.NAMING)
+    if others := [name for name in hub.other_code(folder) if name != model]:
+        raise UserError(hub.borrowed(model, others))
 
 
 def load(kind, entry, threads, **settings):

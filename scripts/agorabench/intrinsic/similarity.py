@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
+from agorabench import hub
 from agorabench.errors import UserError
 from agorabench.intrinsic import Measured, loading
 
@@ -33,12 +34,18 @@ def load(entry, threads):
     By the entry's `pooling`, "model" takes a model of sentence-transformers, as that says itself;
     "mean" takes a plain model of transformers, and the mean of its last layer over the tokens. Its
     `options` replace settings in the model's own config.json.
+
+    Raises:
+        UserError: "model", and it is no model of sentence-transformers; see also loading.opening.
     """
     if entry["pooling"] == "mean":
         return partial(mean_pooled, *loading.load(AutoModel, entry, threads, **entry["options"]))
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import is_sentence_transformer_model
 
     with loading.opening(entry, threads):
+        if not is_sentence_transformer_model(entry["model"], revision=entry["revision"]):
+            raise UserError(hub.no_pooling(entry["model"]))
         loaded = SentenceTransformer(
             entry["model"],
             device="cuda" if entry["gpus"] else "cpu",
