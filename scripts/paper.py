@@ -76,7 +76,7 @@ STYLE = (
     "td.w,th.w{white-space:normal;min-width:7rem}figure{margin:1rem 0}"
     "figure img{width:100%;max-width:30rem;height:auto}figcaption,li{max-width:75ch}"
     "summary{cursor:pointer;font-weight:bold;margin:1rem 0}"
-    "@media(max-width:40rem){table{font-size:12px}th,td{padding:.3rem .2rem}"
+    "@media(max-width:40rem){table{font-size:11px}th,td{padding:.3rem .15rem}"
     "td.w,th.w{min-width:4.5rem}th,td:last-child{white-space:normal}}"
 )
 
