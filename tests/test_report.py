@@ -9,8 +9,9 @@ from urllib.parse import unquote
 import pytest
 from agorabench import jsonl
 from agorabench.errors import UserError
+from agorabench.exhibits import decimals, number
 from agorabench.pgr import from_csv
-from present import curve, decimals, evenly, main, number, overall, verdict, visible
+from present import curve, evenly, main, overall, verdict, visible
 from study import PRICES, Study
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
