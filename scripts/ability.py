@@ -4,7 +4,7 @@ r"""Have a generator solve the benchmarks itself, as Table 7 of arXiv 2412.03679
         --entry '{"backend": "openai", "model": "gpt-4o"}' --items resources/benchmarks \
         --benchmarks '{"gsm8k": {"protocol": "gsm8k", "max_tokens": 1024, "temperature": 0.2,
                        "top_p": 0.95, "limit": null}}' \
-        --journal journal/ability/all/gpt-4o/benchmarks/seed1.jsonl --output /tmp/predictions
+        --journal journal/ability/math/gpt-4o/benchmarks/seed1.jsonl --output /tmp/predictions
 
 The generator is asked as it is for data, through its backend and a journal, but with the sampling
 of the benchmarks (those parts of it that its own config leaves out as refused stay out; there is no

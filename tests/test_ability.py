@@ -31,7 +31,7 @@ def test_a_generator_solves_a_benchmark_once(tmp_path, monkeypatch, protocol):
         flags = {"generator": "g", "entry": "{}", "config": tmp_path / "config.json", "seed": 1}
         asked = {name: benchmark | {"max_tokens": most} for name, most in lengths.items()}
         flags |= {"benchmarks": json.dumps(asked), "items": tmp_path / "items"}
-        flags |= {"journal": tmp_path / "journal/ability/all/g/benchmarks/seed1.jsonl"}
+        flags |= {"journal": tmp_path / "journal/ability/math/g/benchmarks/seed1.jsonl"}
         flags |= {"output": tmp_path / "out"}
         command = [str(text) for key, value in flags.items() for text in (f"--{key}", value)]
         ability.main(command)
