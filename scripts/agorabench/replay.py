@@ -171,6 +171,8 @@ def judging(config, benchmark, model, remade):
     if name is None or not all(there(str(path), remade) for path in (*paths, *files.values())):
         return None
     items, rows = benchmarks.load(chosen, paths[0]), jsonl.read(paths[1])
+    if [item["id"] for item in items] != [row["id"] for row in rows]:
+        return None  # of other items; the job says so
     games = benchmarks.games(chosen, items, rows, files, config["seed"])
     return put(config, name, entry, games)
 
