@@ -4,14 +4,16 @@ import ast
 import csv
 import json
 import statistics
+from pathlib import Path
 
 import judge
 import pytest
 import score
 import servers
 import yaml
-from agorabench import jsonl
+from agorabench import jsonl, replay
 from agorabench.benchmarks import alpaca_eval, arena_hard
+from agorabench.config import read
 from agorabench.errors import UserError
 from asking import KEY, generator
 from conftest import ROOT
@@ -274,6 +276,25 @@ def test_from_real_items_and_a_judge_to_a_score(data, tmp_path, protocol):
         official(tmp_path / "official", protocol, rows, told)
         bench.output.unlink()
         assert bench.run() == rows and server.books()["answered"] == asked  # nothing paid twice
+
+
+@pytest.mark.parametrize("protocol", ["alpaca_eval", "arena_hard"])
+def test_the_plan_looks_up_what_the_judge_was_asked(data, tmp_path, monkeypatch, protocol):
+    with servers.start(write={"alpaca_eval": "name", "arena_hard": "label"}[protocol]) as server:
+        bench = Judged(data, tmp_path, server, protocol)
+        rows = bench.run()
+    items, answers = Path("resources/benchmarks"), Path("results/predictions/m")
+    for folder in (items, answers):
+        (tmp_path / folder).mkdir(parents=True)
+    copy(bench.items, tmp_path / items / "b.jsonl")
+    copy(tmp_path / "predictions.jsonl", tmp_path / answers / "b.jsonl")
+    bench.files.rename(tmp_path / items / "b")
+    monkeypatch.chdir(tmp_path)
+    config = read("config.json") | {"benchmarks": {"b": bench.entry | {"judge": "judge"}}}
+    asked = replay.judging(config, "b", "m", frozenset())
+    keys = {row["fingerprint"] for row in jsonl.read(bench.journal)}
+    assert len(asked) == len(rows) and {one["fingerprint"] for one in asked} == keys
+    assert replay.judging(config, "b", "m", {str(answers / "b.jsonl")}) is None
 
 
 def official(folder, protocol, rows, told):
