@@ -99,6 +99,8 @@ def read_table(path):
     """Rows of the PGR table."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"no PGR table {path}: snakemake {path} makes it") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from agorabench import diagrams, figures, jsonl, published, sheets, views
 from agorabench.errors import run
 from agorabench.regression import COMPONENTS
-from agorabench.sheets import Sheet, interval, p_value, to_html
+from agorabench.sheets import Sheet, interval, p_value, to_html, value
 
 WORDS = {
     "agrees": "agrees",
@@ -128,13 +128,18 @@ def compared(name, title, checks, words=lambda one: one.quantity):
             words(one),
             one.printed,
             shown(one),
-            f"{one.difference:+.{one.digits + 1}f}",
+            signed(one.difference, one.digits + 1),
             one.verdict,
         ]
         for one in checks
     ]
     head = ["number", "printed", "recomputed", "difference", "verdict"]
     return Sheet(name, title, ROUNDED, head, lines)
+
+
+def signed(number, digits):
+    """A difference as text; what rounds to 0 has no sign."""
+    return f"{number:+.{digits}f}" if value(number, digits).strip("0.") else value(0, digits)
 
 
 def in_full(one):

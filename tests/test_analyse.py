@@ -823,6 +823,12 @@ def test_nothing_new_to_foresee_is_told(paper):
         foresee.main(["--table", *files])
 
 
+def test_without_a_table_there_is_a_word_on_how_to_get_one(tmp_path):
+    path = tmp_path / "pgr_table.csv"
+    with pytest.raises(UserError, match=f"no PGR table {path}: snakemake {path} makes it"):
+        foresee.main(["--table", str(path)])
+
+
 def test_what_cannot_be_foreseen_says_why(tmp_path, capsys):
     results = Results(tmp_path)
     places = [("a", method, "x") for method in METHODS.values()]

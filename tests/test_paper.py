@@ -149,6 +149,7 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path):
     assert page.open == [] and len(page.ids) == len(set(page.ids))
     assert page.loads and all(one.startswith("data:image/svg+xml") for one in page.loads)
     assert len(text) < 1_500_000
+    assert "-0.0000<" not in text
     assert "<script" not in text and "url(" not in text and "@import" not in text
     assert "width=device-width" in text
     assert "nan" not in text.partition("data:")[0].lower()
