@@ -24,22 +24,22 @@ test-slow: $(VENV)/ready  ## the slow tests: they use the finished miniature, or
 	pytest -m slow
 
 bench-generate: $(VENV)/ready  ## how fast generation goes, beside others' tools; installs them; ten minutes
-	python benchmarks/generate.py
+	python perf/generate.py
 
 bench-train: $(VENV)/ready  ## how fast training goes, beside TRL's defaults and a plain loop
-	python benchmarks/train.py
+	python perf/train.py
 
 bench-grade: $(VENV)/ready  ## how fast answers are graded, beside a plain loop over Math-Verify
-	python benchmarks/grade.py
+	python perf/grade.py
 
 bench-execute: $(VENV)/ready  ## how long HumanEval+ and MBPP+ take, beside EvalPlus's own command
-	python benchmarks/execute.py
+	python perf/execute.py
 
 bench-report: $(VENV)/ready  ## how large the report of the paper's main matrix is, and how fast it loads
-	python benchmarks/report.py
+	python perf/report.py
 
 bench-dag: $(VENV)/ready  ## how long the whole matrix is thought about, beside a bare workflow; a minute
-	python benchmarks/dag.py
+	python perf/dag.py
 
 $(VENV)/ready: envs/requirements.txt envs/lock.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -83,6 +83,6 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
     try:
         hub.find(models_loaded(), config["mini"])
-        session.begin(config, generators_asked(), warm=warm())
+        locks.begin(config, generators_asked(), warm=warm())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

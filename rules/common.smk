@@ -4,9 +4,11 @@ import json
 import os
 from functools import cache
 
-from agorabench import grid, hub, session
-from agorabench.config import check
+from agorabench import matrix
+from agorabench.cluster import locks
+from agorabench.config.references import check
 from agorabench.errors import UserError
+from agorabench.models import hub
 
 try:
     config.update(check(config, workflow.configfiles, files_too=workflow.is_main_process))
@@ -15,10 +17,10 @@ except UserError as error:
 
 
 CELL = "{domain}/{method}/{generator}/{prompt}/n{size}-seed{seed}"
-RUNS = grid.runs(config)
-SETS = dict.fromkeys([*RUNS, *(part for run in RUNS for _, part in grid.parts(config, run))])
-MIXTURES = grid.mixtures(config)
-REFERENCES = grid.references(config)
+RUNS = matrix.runs(config)
+SETS = dict.fromkeys([*RUNS, *(part for run in RUNS for _, part in matrix.parts(config, run))])
+MIXTURES = matrix.mixtures(config)
+REFERENCES = matrix.references(config)
 
 
 def one_of(names):
@@ -27,18 +29,18 @@ def one_of(names):
 
 
 wildcard_constraints:
-    domain=one_of(grid.DOMAINS),
-    method=one_of(grid.METHODS),
+    domain=one_of(matrix.DOMAINS),
+    method=one_of(matrix.METHODS),
     generator=one_of(config["generators"]),
-    prompt=one_of([*config["prompts"], grid.NO_PROMPT]),
+    prompt=one_of([*config["prompts"], matrix.NO_PROMPT]),
     size=r"[1-9]\d*",
     seed=r"\d+",
     student=one_of(config["students"]),
-    anchor=one_of([*grid.ANCHORS, *map(grid.further, REFERENCES)]),
+    anchor=one_of([*matrix.ANCHORS, *map(matrix.further, REFERENCES)]),
     reference=one_of(REFERENCES),
     benchmark=one_of(config["benchmarks"]),
-    judge=one_of(grid.judges(config)),
-    metric=one_of(grid.measurements(config)),
+    judge=one_of(matrix.judges(config)),
+    metric=one_of(matrix.measurements(config)),
     mini=one_of(name for name in config["mini"] if name not in ("tokenizer", "base")),
 
 
@@ -68,7 +70,7 @@ def local(source):
 def code(program, *more):
     """The sources of a cheap stage's script: an edit there makes the stage run again."""
     # Relative, so that a copy of the folder is as fresh as the folder.
-    return grid.sources(program, *more, root=os.path.relpath(f"{workflow.basedir}/scripts"))
+    return matrix.sources(program, *more, root=os.path.relpath(f"{workflow.basedir}/scripts"))
 
 
 def recipe(name):
@@ -100,7 +102,7 @@ def models_loaded():
     """What the jobs of this run load models for -> the entry of the config that names the model."""
     asked = {name: config["generators"][name] for name in generators_asked()}
     found = {
-        f"generator {name}": one for name, one in asked.items() if one["backend"] in grid.LOCAL
+        f"generator {name}": one for name, one in asked.items() if one["backend"] in matrix.LOCAL
     }
     for job in workflow.dag.needrun_jobs():
         if job.rule.name == "measure":
@@ -139,7 +141,7 @@ def questions(names):
     return expand("resources/benchmarks/{benchmark}.jsonl", benchmark=names)
 
 
-def matrix(students=None):
+def experiments(students=None):
     """The experiments, and what it takes to expand them into runs, as JSON.
 
     Of `students` only, where they are given.
@@ -147,13 +149,13 @@ def matrix(students=None):
     backends = {
         name: {"backend": chosen["backend"]} for name, chosen in config["generators"].items()
     }
-    experiments = config["experiments"]
+    axes = config["experiments"]
     if students:
-        experiments = {
+        axes = {
             name: chosen | {"students": [s for s in chosen["students"] if s in students]}
-            for name, chosen in experiments.items()
+            for name, chosen in axes.items()
         }
-    return json.dumps({"experiments": experiments, "generators": backends})
+    return json.dumps({"experiments": axes, "generators": backends})
 
 
 def about():
@@ -186,4 +188,4 @@ def prices():
 
 def classified():
     """Journals of classifications -> the generators that were asked, as JSON."""
-    return json.dumps(grid.classifications(config))
+    return json.dumps(matrix.classifications(config))

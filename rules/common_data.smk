@@ -18,10 +18,10 @@ def seed_sampling(wildcards):
     if any(part.get("longest") for part in seed_sources(wildcards)):
         arguments += ["--tokenizer", json.dumps(config["tokenizer"], sort_keys=True)]
     if chosen := classification(wildcards):
-        kept = grid.decisive(config["generators"][chosen["generator"]])
-        arguments += ["--entry", json.dumps(kept, sort_keys=True), "--config", session.CONFIG]
+        kept = matrix.decisive(config["generators"][chosen["generator"]])
+        arguments += ["--entry", json.dumps(kept, sort_keys=True), "--config", locks.CONFIG]
         arguments += ["--generator", chosen["generator"]]
-        arguments += ["--journal", grid.verdicts(chosen["prompt"])]
+        arguments += ["--journal", matrix.verdicts(chosen["prompt"])]
     return [str(argument) for argument in arguments]
 
 
@@ -35,13 +35,13 @@ def generator_source(wildcards):
 def own_weights(name):
     """The weights of a generator that is asked, where they are local files."""
     chosen = config["generators"][name]
-    return model_file(chosen["model"]) if chosen["backend"] in grid.LOCAL else []
+    return model_file(chosen["model"]) if chosen["backend"] in matrix.LOCAL else []
 
 
 def generator_entry(wildcards):
     """What of a generator's config decides its replies, as JSON."""
     chosen = config["generators"][wildcards.generator]
-    kept = grid.decisive(chosen, reply_form(wildcards))
+    kept = matrix.decisive(chosen, reply_form(wildcards))
     if not asked(wildcards):
         kept["data"] = {wildcards.domain: chosen["data"][wildcards.domain]}
     return json.dumps(kept, sort_keys=True)

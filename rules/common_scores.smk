@@ -1,6 +1,6 @@
 """What the rules that score models and measure sets share: inputs and parameters by coordinate."""
 
-from agorabench.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import JUDGED
 
 
 def answering(names, few_shot=False):
@@ -14,7 +14,7 @@ def answering(names, few_shot=False):
 def anchor(wildcards):
     """The base or a reference of a student."""
     student = config["students"][wildcards.student]
-    further = {grid.further(name): entry for name, entry in student["references"].items()}
+    further = {matrix.further(name): entry for name, entry in student["references"].items()}
     return (student | further)[wildcards.anchor]
 
 
@@ -24,7 +24,7 @@ def shots(wildcards):
         return []
     return [
         config["benchmarks"][name]["shots_from"]
-        for name in grid.benchmarks(config)
+        for name in matrix.benchmarks(config)
         if config["benchmarks"][name]["shots"]
     ]
 
@@ -57,7 +57,9 @@ def judgement_arguments(wildcards, input):
 def scoring_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", f"agorabench/benchmarks/{protocol}.py", "agorabench/sandbox_child.py")
+    return code(
+        "score", f"agorabench/evaluation/benchmarks/{protocol}.py", "agorabench/sandbox/child.py"
+    )
 
 
 def scoring_threads(wildcards):
@@ -66,7 +68,7 @@ def scoring_threads(wildcards):
     return 4 if config["benchmarks"][wildcards.benchmark]["protocol"] in many else 1
 
 
-def evaluations(anchors=grid.ANCHORS, students=tuple(config["students"])):
+def evaluations(anchors=matrix.ANCHORS, students=tuple(config["students"])):
     """(model, benchmark) of these students on their domains' benchmarks, and of their anchors."""
     runs = [run for run in RUNS if run.student in students]
     models = [(run.model, run.domain) for run in runs]
@@ -75,12 +77,12 @@ def evaluations(anchors=grid.ANCHORS, students=tuple(config["students"])):
         for student, domain in dict.fromkeys((run.student, run.domain) for run in runs)
         for anchor in anchors
     ]
-    return [(model, name) for model, domain in models for name in grid.benchmarks(config, domain)]
+    return [(model, name) for model, domain in models for name in matrix.benchmarks(config, domain)]
 
 
 def compared_with(reference):
     """`evaluations` for the table of a further reference."""
-    return evaluations((grid.ANCHORS[0], grid.further(reference)), REFERENCES[reference])
+    return evaluations((matrix.ANCHORS[0], matrix.further(reference)), REFERENCES[reference])
 
 
 def all_evaluations():
@@ -97,17 +99,17 @@ def score_files(evaluated=evaluations()):
 def solvers():
     """Names of the generators that are models: those that can solve a benchmark."""
     names = dict.fromkeys(run.generator for run in RUNS)
-    return [name for name in names if name in grid.asked(config)]
+    return [name for name in names if name in matrix.asked(config)]
 
 
 def abilities(names=solvers()):
     """(model, benchmark) of generators on the benchmarks of all experiments' domains."""
     return [
-        (f"generators/{name}", benchmark) for name in names for benchmark in grid.solved(config)
+        (f"generators/{name}", benchmark) for name in names for benchmark in matrix.solved(config)
     ]
 
 
-def judgement_files(judges=grid.judges(config)):
+def judgement_files(judges=matrix.judges(config)):
     """All judgements of these judges, of generators' own completions too."""
     return [
         f"results/judgements/{model}/{name}.jsonl"
@@ -117,19 +119,19 @@ def judgement_files(judges=grid.judges(config)):
     ]
 
 
-def assessment_files(judges=grid.judges(config)):
+def assessment_files(judges=matrix.judges(config)):
     """All assessments of generated sets by these judges."""
     return [
         f"results/assessments/{judge}/{cell}.jsonl"
         for judge in judges
-        if grid.assessments(config, judge)
+        if matrix.assessments(config, judge)
         for cell in dict.fromkeys(run.cell for run in RUNS)
     ]
 
 
 def assessed(wildcards):
     """The metrics that a judge scores, as far as they matter to its verdicts, as JSON."""
-    names = grid.assessments(config, wildcards.judge)
+    names = matrix.assessments(config, wildcards.judge)
     return json.dumps(
         {name: json.loads(entry("intrinsic", name, ("rubrics", "sample"))) for name in names}
     )
@@ -139,8 +141,8 @@ def rubrics(wildcards):
     """Files that the questions to a judge are made of."""
     return [
         file
-        for name in grid.assessments(config, wildcards.judge)
-        for file in grid.rubrics(config["intrinsic"][name]["rubrics"], wildcards.domain)
+        for name in matrix.assessments(config, wildcards.judge)
+        for file in matrix.rubrics(config["intrinsic"][name]["rubrics"], wildcards.domain)
     ]
 
 
@@ -166,5 +168,5 @@ def metric_files(wildcards):
 def measured_files():
     """All metrics of generated sets that models measure."""
     cells = dict.fromkeys(run.cell for run in RUNS)
-    names = grid.measurements(config)
+    names = matrix.measurements(config)
     return [f"results/intrinsic/{name}/{cell}.json" for name in names for cell in cells]

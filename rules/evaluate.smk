@@ -8,8 +8,8 @@ Makes: results/predictions/{model}/{benchmark}.jsonl; where a judge decides,
 
 # One rule for each domain: a rule's outputs are fixed, and one load of a student answers all the
 # benchmarks of its domain.
-for domain in grid.DOMAINS:
-    names = grid.benchmarks(config, domain)
+for domain in matrix.DOMAINS:
+    names = matrix.benchmarks(config, domain)
     if not names:
         continue
 
@@ -36,7 +36,7 @@ for domain in grid.DOMAINS:
             benchmarks=answering(names),
             system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
             folder=f"{{student}}/{CELL}",
-            config=session.CONFIG,
+            config=locks.CONFIG,
         shell:
             "python scripts/warm.py scripts/predict.py --model results/models/{params.folder}"
             " --name {params.folder}"
@@ -50,12 +50,12 @@ for domain in grid.DOMAINS:
 rule predict_anchor:
     input:
         model=lambda wildcards: model_file(anchor(wildcards)["model"]),
-        questions=questions(grid.benchmarks(config)),
+        questions=questions(matrix.benchmarks(config)),
         shots=shots,
     output:
         expand(
             "results/predictions/{{student}}/{{anchor}}/{benchmark}.jsonl",
-            benchmark=grid.benchmarks(config),
+            benchmark=matrix.benchmarks(config),
         ),
     log:
         "logs/predict/{student}/{anchor}.log",
@@ -69,11 +69,11 @@ rule predict_anchor:
         model=lambda wildcards: anchor(wildcards)["model"],
         plain=lambda wildcards: "" if anchor(wildcards)["chat"] else "--plain",
         benchmarks=lambda wildcards: answering(
-            grid.benchmarks(config), few_shot=not anchor(wildcards)["chat"]
+            matrix.benchmarks(config), few_shot=not anchor(wildcards)["chat"]
         ),
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         seed=config["seed"],
-        config=session.CONFIG,
+        config=locks.CONFIG,
     shell:
         "python scripts/warm.py scripts/predict.py --model {params.model:q} {params.plain}"
         " --config {params.config} --student {wildcards.student}"
@@ -85,8 +85,8 @@ rule predict_anchor:
 
 
 # The generators' own ability, for what it says of the data that they make.
-for domain in grid.DOMAINS:
-    names = grid.benchmarks(config, domain)
+for domain in matrix.DOMAINS:
+    names = matrix.benchmarks(config, domain)
     if not names:
         continue
 
@@ -109,12 +109,12 @@ for domain in grid.DOMAINS:
         params:
             version=1,
             entry=lambda wildcards: json.dumps(
-                grid.decisive(config["generators"][wildcards.generator]), sort_keys=True
+                matrix.decisive(config["generators"][wildcards.generator]), sort_keys=True
             ),
             benchmarks=answering(names),
-            config=session.CONFIG,
+            config=locks.CONFIG,
             seed=config["seed"],
-            journal=lambda wildcards, domain=domain: grid.abilities(
+            journal=lambda wildcards, domain=domain: matrix.abilities(
                 wildcards.generator, domain, config["seed"]
             ),
         shell:
@@ -149,12 +149,12 @@ rule judge:
             "benchmarks", wildcards.benchmark, ("protocol", "limit", "labels", "style")
         ),
         judge=lambda wildcards: json.dumps(
-            grid.decisive(config["generators"][judge_of(wildcards)]), sort_keys=True
+            matrix.decisive(config["generators"][judge_of(wildcards)]), sort_keys=True
         ),
         name=judge_of,
-        config=session.CONFIG,
+        config=locks.CONFIG,
         seed=config["seed"],
-        journal=lambda wildcards: grid.judgements(
+        journal=lambda wildcards: matrix.judgements(
             wildcards.benchmark, judge_of(wildcards), wildcards.model, config["seed"]
         ),
     shell:

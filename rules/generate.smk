@@ -40,7 +40,7 @@ rule generate:
         generation=generation,
         replies=reply_form,
         start=lambda wildcards: start(wildcards.generator),
-        config=session.CONFIG,
+        config=locks.CONFIG,
         files=lambda wildcards, input: [
             *optional("seeds", input.seeds),
             *optional("prompt", input.prompt),

@@ -28,12 +28,12 @@ rule assess:
         version=1,
         metrics=assessed,
         judge=lambda wildcards: json.dumps(
-            grid.decisive(config["generators"][wildcards.judge]), sort_keys=True
+            matrix.decisive(config["generators"][wildcards.judge]), sort_keys=True
         ),
         start=lambda wildcards: start(wildcards.judge),
-        config=session.CONFIG,
+        config=locks.CONFIG,
         sample_seed=config["seed"],
-        journal=lambda wildcards: grid.assessed(wildcards, wildcards.judge),
+        journal=lambda wildcards: matrix.assessed(wildcards, wildcards.judge),
     shell:
         "python {params.start} scripts/assess.py --data {input.data} --domain {wildcards.domain}"
         " --metrics {params.metrics:q} --judge {params.judge:q} --generator {wildcards.judge}"
@@ -59,7 +59,7 @@ rule measure:
         version=1,
         entry=metric_entry,
         cell=CELL,
-        config=session.CONFIG,
+        config=locks.CONFIG,
         sample_seed=config["seed"],
     shell:
         "python scripts/warm.py scripts/measure.py --data {input.data} --cell {params.cell}"
@@ -84,7 +84,7 @@ rule collect:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         metrics=metrics(),
     shell:
         "python scripts/collect.py --matrix {params.matrix:q} --metrics {params.metrics:q}"

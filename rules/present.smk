@@ -87,7 +87,7 @@ rule present:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         benchmarks=rules.tally.params.benchmarks,
         prices=prices(),
         exhibits=json.dumps(EXHIBITS),

@@ -23,12 +23,12 @@ rule tally:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         benchmarks=json.dumps(
-            {name: config["benchmarks"][name]["domain"] for name in grid.benchmarks(config)}
+            {name: config["benchmarks"][name]["domain"] for name in matrix.benchmarks(config)}
         ),
         apart=[
-            name for name in grid.benchmarks(config) if not config["benchmarks"][name]["in_mean"]
+            name for name in matrix.benchmarks(config) if not config["benchmarks"][name]["in_mean"]
         ],
         bootstrap=config["bootstrap"],
         seed=config["seed"],
@@ -52,7 +52,7 @@ rule tally_reference:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=lambda wildcards: matrix(REFERENCES[wildcards.reference]),
+        matrix=lambda wildcards: experiments(REFERENCES[wildcards.reference]),
         benchmarks=rules.tally.params.benchmarks,
         apart=rules.tally.params.apart,
         bootstrap=rules.tally.params.bootstrap,
@@ -93,7 +93,7 @@ rule cost:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         mixtures=json.dumps({name: sorted(config["generators"][name]["of"]) for name in MIXTURES}),
         prices=prices(),
     shell:
@@ -116,10 +116,10 @@ rule paid:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         prices=prices(),
         classified=classified(),
-        judges=grid.judges(config),
+        judges=matrix.judges(config),
     shell:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
         " --data results/data --journals journal --classified {params.classified:q}"
@@ -134,7 +134,7 @@ rule plan:
         "../envs/local.yaml"
     threads: 8
     params:
-        config=session.CONFIG,
+        config=locks.CONFIG,
         snakefile=os.path.relpath(workflow.main_snakefile),
     shell:
         "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"
@@ -153,7 +153,7 @@ rule describe:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
     shell:
         "python scripts/describe.py --matrix {params.matrix:q} --data results/data"
         " --output {output} 2>&1 | tee {log}"
@@ -174,7 +174,7 @@ rule pack:
     conda:
         "../envs/local.yaml"
     params:
-        matrix=matrix(),
+        matrix=experiments(),
         about=about(),
     shell:
         "python scripts/pack.py --matrix {params.matrix:q} --about {params.about:q}"

@@ -7,7 +7,7 @@ Makes: `ask`, the resources of a rule; no rules.
 import math
 import signal
 
-from agorabench.cluster import mend, relay, site
+from agorabench.cluster.slurm import mend, relay, site
 
 try:
     SITE = site(f"{workflow.basedir}/profiles/slurm/cluster.yaml")

@@ -41,8 +41,8 @@ rule judgements:
     """What judges behind APIs say of them, and of the generated sets: on a machine with a network,
     where nodes have none."""
     input:
-        judgement_files(list(filter(asks_provider, grid.judges(config)))),
-        assessment_files(list(filter(asks_provider, grid.judges(config)))),
+        judgement_files(list(filter(asks_provider, matrix.judges(config)))),
+        assessment_files(list(filter(asks_provider, matrix.judges(config)))),
 
 
 rule scores:

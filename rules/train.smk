@@ -31,7 +31,7 @@ rule train:
         ),
         system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
         template=lambda wildcards, input: optional("template", input.template),
-        config=session.CONFIG,
+        config=locks.CONFIG,
         folder=f"results/models/{{student}}/{CELL}",
     shell:
         "python scripts/warm.py scripts/train.py --model {params.base:q}"

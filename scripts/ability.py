@@ -15,10 +15,11 @@ import argparse
 import json
 from pathlib import Path
 
-from agorabench import benchmarks, jsonl, solving
-from agorabench.backends import answer, opened
-from agorabench.config import read
+from agorabench.config.references import read
 from agorabench.errors import run
+from agorabench.evaluation import benchmarks, solving
+from agorabench.files import write_jsonl
+from agorabench.llm import answer, opened
 from agorabench.progress import Progress
 
 
@@ -54,7 +55,7 @@ def main(argv=None):
             )
             answer(backend, journal, {request["fingerprint"]: request for request in asked})
             replies = [journal[request["fingerprint"]] for request in asked]
-            jsonl.write(
+            write_jsonl(
                 Path(args.output) / f"{name}.jsonl", answers(args.generator, items[name], replies)
             )
             bar.advance(len(replies))

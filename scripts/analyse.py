@@ -21,9 +21,11 @@ import csv
 import json
 from pathlib import Path
 
-from agorabench import analysis, choices, findings, illustrations, jsonl, sheets
+from agorabench.analysis import choices, findings, illustrations, study
 from agorabench.errors import UserError, run
-from agorabench.pgr import from_csv, views
+from agorabench.files import atomic_file
+from agorabench.report.table import to_latex, to_markdown, to_page
+from agorabench.stats.pgr import from_csv, views
 
 
 def main(argv=None):
@@ -51,13 +53,13 @@ def main(argv=None):
     rows, costs = read_table(args.table), read_costs(args.cost)
     intrinsic, abilities = [], []
     if args.intrinsic:
-        intrinsic = analysis.read_csv(args.intrinsic, analysis.INTRINSIC, ["value"])
+        intrinsic = study.read_csv(args.intrinsic, study.INTRINSIC, ["value"])
     if args.scores:
-        abilities = analysis.read_abilities(args.scores, args.generators, args.benchmarks)
+        abilities = study.read_abilities(args.scores, args.generators, args.benchmarks)
     counted = [row for row in abilities if row["benchmark"] not in args.apart]
     found = [
         findings.Findings.of(block, costs, args.prices, args.bootstrap, args.seed)
-        for block in analysis.blocks(views(rows), intrinsic, counted, args.mixtures)
+        for block in study.blocks(views(rows), intrinsic, counted, args.mixtures)
     ]
     prompts = choices.compare_prompts(rows, args.mixtures)
     lines = choices.amounts(rows, args.gain)
@@ -66,25 +68,23 @@ def main(argv=None):
         return [row for one in found for row in getattr(one, part)]
 
     for name, columns, table in (
-        ("abilities", analysis.ABILITIES, abilities),
-        ("correlations", analysis.CORRELATIONS, every("correlation_rows")),
-        ("components", analysis.COMPONENTS, every("component_rows")),
-        ("regressions", analysis.REGRESSIONS, every("regression_rows")),
-        ("prediction", analysis.PREDICTIONS, every("prediction_rows")),
+        ("abilities", study.ABILITIES, abilities),
+        ("correlations", study.CORRELATIONS, every("correlation_rows")),
+        ("components", study.COMPONENTS, every("component_rows")),
+        ("regressions", study.REGRESSIONS, every("regression_rows")),
+        ("prediction", study.PREDICTIONS, every("prediction_rows")),
         ("prompts", choices.PROMPTS, prompts or [missing("meta-prompts")]),
         ("amount", choices.AMOUNTS, choices.amount_rows(lines) or [missing("sizes")]),
         ("value", choices.VALUES, every("values")),
     ):
         write_csv(args.tables / f"{name}.csv", columns, table)
-    told = findings.sheets(
-        found, rows, abilities, analysis.means(counted), prompts, lines, args.gain
-    )
+    told = findings.sheets(found, rows, abilities, study.means(counted), prompts, lines, args.gain)
     for ending, form in (
-        ("md", sheets.to_markdown),
-        ("tex", sheets.to_latex),
-        ("html", sheets.to_page),
+        ("md", to_markdown),
+        ("tex", to_latex),
+        ("html", to_page),
     ):
-        with jsonl.whole(args.tables / f"analysis.{ending}") as file:
+        with atomic_file(args.tables / f"analysis.{ending}") as file:
             file.write(form(told))
     if args.figures:
         illustrations.draw(found, lines, args.figures)
@@ -111,12 +111,12 @@ def read_table(path):
 def read_costs(path):
     """choices.Costs of tables/cost.csv."""
     numbers = ["usd", "usd_per_pair"]
-    return choices.Costs(analysis.read_csv(path, analysis.COSTS, numbers))
+    return choices.Costs(study.read_csv(path, study.COSTS, numbers))
 
 
 def write_csv(path, columns, rows):
     """A tidy table: six digits that matter, nothing for what has no value."""
-    with jsonl.whole(path) as file:
+    with atomic_file(path) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
         writer.writeheader()
         for row in rows:

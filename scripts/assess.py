@@ -16,9 +16,11 @@ import argparse
 import json
 from pathlib import Path
 
-from agorabench import intrinsic, jsonl, judging
-from agorabench.config import read
+from agorabench import intrinsic
+from agorabench.config.references import read
 from agorabench.errors import run
+from agorabench.evaluation import judge
+from agorabench.files import write_jsonl
 from agorabench.intrinsic import judged
 
 
@@ -38,12 +40,12 @@ def main(argv=None):
 
     pairs = intrinsic.generated(args.data)
     games = judged.games(pairs, args.metrics, args.domain, args.seed)
-    found = judging.judge(
+    found = judge.judge(
         games, lambda _, reply: judged.score(reply), args.generator, read(args.config), args.judge,
         args.journal, args.seed, f"{args.generator} assesses {Path(args.output).stem}",
         args.threads,
     )  # fmt: skip
-    jsonl.write(
+    write_jsonl(
         args.output,
         (
             {

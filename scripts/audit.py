@@ -5,14 +5,15 @@ r"""Say how far a training set repeats itself and the benchmarks' test items.
 
 Counts pairs: "duplicates" of an earlier pair, or of its instruction, exact and near ones (exact
 ones included), and "overlap" with each benchmark; "overlap_any" with at least one. What is counted
-says agorabench/overlap.py. Seed data that is trained on too is not looked at.
+says agorabench/generation/duplicates.py. Seed data that is trained on too is not looked at.
 """
 
 import argparse
 from collections import Counter
 
-from agorabench import jsonl, overlap
 from agorabench.errors import run
+from agorabench.files import read_jsonl, write_json
+from agorabench.generation import duplicates
 
 
 def main(argv=None):
@@ -24,18 +25,18 @@ def main(argv=None):
 
     pairs = [
         tuple(turn["content"] for turn in row["messages"])
-        for row in jsonl.read(args.data)
+        for row in read_jsonl(args.data)
         if row["origin"] == "generated"
     ]
-    told = {"pairs": len(pairs), "duplicates": duplicates(pairs)}
-    jsonl.write_json(args.output, told | overlaps(pairs, overlap.load(args.benchmarks)))
+    told = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
+    write_json(args.output, told | overlaps(pairs, duplicates.load(args.benchmarks)))
 
 
-def duplicates(pairs):
+def count_duplicates(pairs):
     """Numbers of repeated instructions and of repeated (instruction, response) pairs."""
     texts = {"instruction": [pair[0] for pair in pairs], "pair": list(map("\n".join, pairs))}
     return {
-        part: {name: sum(repeats(whole)) for name, repeats in overlap.REPEATS.items()}
+        part: {name: sum(repeats(whole)) for name, repeats in duplicates.REPEATS.items()}
         for part, whole in texts.items()
     }
 

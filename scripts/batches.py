@@ -12,9 +12,10 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from agorabench import config, faults
+from agorabench.config import references
 from agorabench.errors import UserError, run
-from agorabench.submissions import remembered
+from agorabench.llm import errors
+from agorabench.llm.batch_log import remembered
 
 
 def main(argv=None):
@@ -23,7 +24,7 @@ def main(argv=None):
     parser.add_argument("--journals", default="journal", help="folder of the journals")
     parser.add_argument("--cancel", action="store_true", help="have them end now")
     args = parser.parse_args(argv)
-    generators = config.read(args.config)["generators"]
+    generators = references.read(args.config)["generators"]
     clients = {}
     for path in sorted(Path(args.journals).rglob("*.batches")):
         name = path.parent.parent.name  # {domain}/{method}/{generator}/{prompt}/seed1.batches
@@ -49,7 +50,7 @@ def opened(name, generators, path):
         known = ", ".join(generators)
         raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
     entry = generators[name]
-    provider = import_module(f"agorabench.backends.{entry['backend']}").provider(entry)
+    provider = import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
     return provider, provider.connect()
 
 
@@ -61,7 +62,7 @@ def look(provider, client, id, cancel):
             provider.cancel(client, id)
             return f"{id}: being cancelled, {seen.done:,} done"
         return f"{id}: {seen.state}, {seen.done:,} done"
-    except faults.Fault as fault:
+    except errors.Fault as fault:
         return f"{id}: {fault}"
 
 

@@ -16,8 +16,9 @@ import csv
 import json
 from pathlib import Path
 
-from agorabench import grid, jsonl
+from agorabench import matrix
 from agorabench.errors import run
+from agorabench.files import atomic_file, read_json, read_jsonl
 from agorabench.intrinsic import judged
 
 PLACE = ("generator", "method", "domain", "prompt", "size", "seed")
@@ -36,10 +37,10 @@ def main(argv=None):
     parser.add_argument("--output", required=True)
     args = parser.parse_args(argv)
 
-    with jsonl.whole(args.output) as file:
+    with atomic_file(args.output) as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        for cell, found in {found.cell: found for found in grid.runs(args.matrix)}.items():
+        for cell, found in {found.cell: found for found in matrix.runs(args.matrix)}.items():
             place = {column: getattr(found, column) for column in PLACE}
             told = measured(args.measured, args.metrics, cell)
             told |= assessed(args.assessments, args.metrics, cell)
@@ -50,7 +51,7 @@ def main(argv=None):
 def measured(folder, metrics, cell):
     """{metric: its columns} of a set's metrics that models measured."""
     names = [name for name, judge in metrics.items() if not judge]
-    return {name: jsonl.read_json(folder / name / f"{cell}.json") for name in names}
+    return {name: read_json(folder / name / f"{cell}.json") for name in names}
 
 
 def assessed(folder, metrics, cell):
@@ -58,7 +59,7 @@ def assessed(folder, metrics, cell):
     told = {}
     for judge in filter(None, dict.fromkeys(metrics.values())):
         path = folder / judge / f"{cell}.jsonl"
-        rows = jsonl.read(path)
+        rows = read_jsonl(path)
         for name, asked in metrics.items():
             if asked == judge:
                 columns = judged.measure(path, rows, name).summary()

@@ -21,10 +21,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from agorabench import grid, jsonl
-from agorabench.budget import usd
+from agorabench import matrix
 from agorabench.errors import run
-from agorabench.journal import peek
+from agorabench.files import atomic_file, read_json
+from agorabench.llm.budget import usd
+from agorabench.llm.journal import peek
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 
@@ -43,16 +44,16 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.paid and not args.journals:
         parser.error("--paid needs --journals")
-    for name in grid.mixtures(args.matrix) if args.output else ():
+    for name in matrix.mixtures(args.matrix) if args.output else ():
         if name not in args.mixtures:
             parser.error(f"--output needs the parts of {name} in --mixtures")
 
     import pandas
 
     def ledger(found):
-        return jsonl.read_json(Path(args.data) / f"{found.cell}.ledger.json")
+        return read_json(Path(args.data) / f"{found.cell}.ledger.json")
 
-    cells = list({found.cell: found for found in grid.runs(args.matrix)}.values())
+    cells = list({found.cell: found for found in matrix.runs(args.matrix)}.values())
     if args.output:
         rows = []
         for found in cells:
@@ -60,7 +61,7 @@ def main(argv=None):
             made = {name: ledger(replace(found, generator=name)) for name in names}
             row = {column: getattr(found, column) for column in COLUMNS}
             rows.append(row | taken(found.size, made, args.prices))
-        with jsonl.whole(args.output) as file:
+        with atomic_file(args.output) as file:
             pandas.DataFrame(rows).to_csv(file, index=False)
     if not args.paid:
         return
@@ -79,7 +80,7 @@ def main(argv=None):
     billed = [
         {"generator": name} | paid(books[name], kept[name], args.prices[name]) for name in books
     ]
-    with jsonl.whole(args.paid) as file:
+    with atomic_file(args.paid) as file:
         pandas.DataFrame(billed).to_csv(file, index=False)
 
 

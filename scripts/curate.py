@@ -10,8 +10,8 @@ Rows hold "messages" as TRL and `datasets` read them, and "origin": "generated" 
 import argparse
 from collections import Counter
 
-from agorabench import jsonl
 from agorabench.errors import UserError, run
+from agorabench.files import read_jsonl, write_json, write_jsonl
 
 
 def main(argv=None):
@@ -23,16 +23,16 @@ def main(argv=None):
     parser.add_argument("--ledger", required=True)
     args = parser.parse_args(argv)
 
-    raw = jsonl.read(args.raw)
-    seeds = [row for path in args.seeds for row in jsonl.read(path)]
+    raw = read_jsonl(args.raw)
+    seeds = [row for path in args.seeds for row in read_jsonl(path)]
     pairs = curate(raw, args.size)
     rows = [training_row(pair, "generated") for pair in pairs]
     rows += [training_row(row, "seed") for row in seeds]
-    jsonl.write(args.output, rows)
+    write_jsonl(args.output, rows)
     told = ledger(raw, pairs, len(seeds))
     if mixed := parts(raw, pairs):
         told["parts"] = mixed
-    jsonl.write_json(args.ledger, told)
+    write_json(args.ledger, told)
 
 
 def curate(raw, size):

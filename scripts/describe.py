@@ -13,8 +13,9 @@ import csv
 import json
 from pathlib import Path
 
-from agorabench import grid, jsonl
+from agorabench import matrix
 from agorabench.errors import run
+from agorabench.files import atomic_file, read_json
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 
@@ -27,14 +28,14 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     rows = []
-    for cell, found in {found.cell: found for found in grid.runs(args.matrix)}.items():
+    for cell, found in {found.cell: found for found in matrix.runs(args.matrix)}.items():
         ledger, audit = (
-            jsonl.read_json(Path(args.data) / f"{cell}.{kind}.json") for kind in ("ledger", "audit")
+            read_json(Path(args.data) / f"{cell}.{kind}.json") for kind in ("ledger", "audit")
         )
         place = {column: getattr(found, column) for column in COLUMNS}
         rows.append(place | describe(ledger, audit))
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with jsonl.whole(args.output) as file:
+    with atomic_file(args.output) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -20,8 +20,9 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from agorabench import jsonl, seeding, sources
 from agorabench.errors import UserError, run
+from agorabench.files import file_digest, json_fingerprint, write_json, write_jsonl
+from agorabench.seeds import sampling, sources
 
 VERSION = 1  # raise it where a change of this code is meant to change the rows
 
@@ -48,10 +49,10 @@ def main(argv=None):
     lock = sources.Lock(args.lock)
     if args.kind == "file":
         setting = f"benchmarks.{args.name}.files.{args.file}"
-        jsonl.write_json(args.manifest, sources.whole(args.source, lock, setting, args.output))
+        write_json(args.manifest, sources.whole(args.source, lock, setting, args.output))
         return
     if "source" in args.source:
-        from agorabench.mini import world
+        from miniature import world
 
         if args.kind == "seeds":
             rows, manifest = world.seeds(args.domain, args.method), {}
@@ -67,9 +68,9 @@ def main(argv=None):
         with ExitStack() as stack:
             rows, manifest = seeds(args, lock, setting, stack)
         verify(lock, setting, args.source, manifest, rows)
-    jsonl.write(args.output, rows)
-    told = {"source": args.source, "rows": len(rows), "sha256": jsonl.digest(args.output)}
-    jsonl.write_json(args.manifest, told | manifest)
+    write_jsonl(args.output, rows)
+    told = {"source": args.source, "rows": len(rows), "sha256": file_digest(args.output)}
+    write_json(args.manifest, told | manifest)
 
 
 def seeds(args, lock, setting, stack):
@@ -87,11 +88,11 @@ def seeds(args, lock, setting, stack):
         part = parts[name]
         raw, origin = sources.read(part, lock, setting)
         try:
-            taken, left_out = seeding.pick(
+            taken, left_out = sampling.pick(
                 raw, part, name, seed=args.sample_seed, answered=args.method != "response",
                 tokens=tokens, classify=classify,
                 # A batch may take hours: few large ones, about as many as half of the rows need.
-                wave=max(seeding.WAVE, 2 * (part.get("size") or 0) if batch else 0),
+                wave=max(sampling.WAVE, 2 * (part.get("size") or 0) if batch else 0),
             )  # fmt: skip
         except UserError as error:
             raise UserError(f"{setting}: {name}: {error}") from None
@@ -108,7 +109,7 @@ def tokenizer(chosen, lock, setting):
     model, revision = chosen["model"], chosen.get("revision")
     if not revision and not Path(model).is_dir():
         revision = sources.hub_revision(model, lock)
-    return {"model": model, "revision": revision}, seeding.counter(model, revision)
+    return {"model": model, "revision": revision}, sampling.counter(model, revision)
 
 
 def stem(part):
@@ -119,17 +120,17 @@ def stem(part):
 
 def classification(args, prompt, stack):
     """(What the manifest says of the classifier, function that classifies until `stack` closes)."""
-    from agorabench.backends import opened
-    from agorabench.instances import parameters
+    from agorabench.generation.slots import parameters
+    from agorabench.llm import opened
     from generate import settings
 
     entry, config = settings(args)
     journal, backend = stack.enter_context(opened(args.generator, entry, config, args.journal))
     asked = parameters(entry, "text")
     told = {"identity": backend.identity, "sampling": asked, "mode": entry.get("mode")}
-    told["prompt_sha256"] = jsonl.digest(prompt)
+    told["prompt_sha256"] = file_digest(prompt)
     template = Path(prompt).read_text(encoding="utf-8")
-    return told, seeding.classifier(backend, asked, template, journal)
+    return told, sampling.classifier(backend, asked, template, journal)
 
 
 def verify(lock, setting, source, manifest, rows):
@@ -147,7 +148,7 @@ def verify(lock, setting, source, manifest, rows):
         origin.get("revision") or origin["sha256"] for origin in manifest["origins"].values()
     ]
     settings = [manifest.get(key) for key in ("sample_seed", "tokenizer", "classifier")]
-    recipe, found = jsonl.fingerprint(VERSION, source, versions, settings), sources.digest(rows)
+    recipe, found = json_fingerprint(VERSION, source, versions, settings), sources.digest(rows)
     known = lock.pin("sets", setting, lambda: {"recipe": recipe, "sha256": found})
     if known["recipe"] != recipe:  # another config, or another version of a source: a new set
         lock.put("sets", setting, {"recipe": recipe, "sha256": found})

@@ -14,11 +14,15 @@ import argparse
 from pathlib import Path
 from statistics import fmean
 
-from agorabench import analysis, grid, jsonl, markdown, session
-from agorabench.analysis import SET
+from agorabench import matrix
+from agorabench.analysis import study
+from agorabench.analysis.study import SET
+from agorabench.cluster import locks
 from agorabench.errors import UserError, run
-from agorabench.pgr import MEAN, views
-from agorabench.sheets import value
+from agorabench.files import read_json
+from agorabench.report import markdown
+from agorabench.report.table import value
+from agorabench.stats.pgr import MEAN, views
 from analyse import read_table
 
 
@@ -38,9 +42,9 @@ def main(argv=None):
     rows = read_table(args.table)
     intrinsic = []
     for path in filter(None, (args.intrinsic, args.known)):
-        intrinsic += analysis.read_csv(path, analysis.INTRINSIC, ["value"])
+        intrinsic += study.read_csv(path, study.INTRINSIC, ["value"])
     mixtures = last_mixtures() if args.mixtures is None else args.mixtures
-    found = analysis.blocks(views(rows), intrinsic, mixtures=mixtures)
+    found = study.blocks(views(rows), intrinsic, mixtures=mixtures)
     new = [block for block in found if len(block.new)]
     if not new:
         raise UserError(
@@ -52,16 +56,16 @@ def main(argv=None):
 
 def last_mixtures():
     """Names of the mixtures in the config of the folder's last run; none without a run."""
-    if not Path(session.CONFIG).exists():
+    if not Path(locks.CONFIG).exists():
         return []
-    return grid.mixtures(jsonl.read_json(session.CONFIG))
+    return matrix.mixtures(read_json(locks.CONFIG))
 
 
 def answer(block):
     """The answer on the new sets of a block, in Markdown."""
     title = f"## {block.title[:1].upper()}{block.title[1:]}\n"
-    fit = analysis.fits(block, draws=2, seed=1)[-1]  # no interval of it is shown
-    rows = [row for row in analysis.predictions(block, fit) if row["basis"] == "new"]
+    fit = study.fits(block, draws=2, seed=1)[-1]  # no interval of it is shown
+    rows = [row for row in study.predictions(block, fit) if row["basis"] == "new"]
     if not rows:
         why = fit.result if isinstance(fit.result, str) else fit.result.held_out_reason
         return f"{title}\nNothing can be foreseen: {why}.\n"
@@ -72,7 +76,7 @@ def answer(block):
         means = {key: fmean(each) for key, each in values.items() if None not in each}
         if len(sets) > 1 and "predicted" in means:
             lines.append(line({"generator": name, "method": MEAN, "domain": MEAN, **means}))
-    reasons = [f"{analysis.named(row)}: {row['reason']}." for row in rows if row["reason"]]
+    reasons = [f"{study.named(row)}: {row['reason']}." for row in rows if row["reason"]]
     head = [*SET, "predicted PGR (%)", "others' mean (%)"]
     told = [markdown.table(head, lines, "lllrr"), *(f"{reason}\n" for reason in reasons)]
     return "\n".join([title, *told, f"{sentence(fit)}\n"])

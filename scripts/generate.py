@@ -26,11 +26,19 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from agorabench import jsonl, prompts
-from agorabench.backends import dataset, opened
-from agorabench.budget import spent
 from agorabench.errors import run
-from agorabench.instances import FIRST_WAVE, Instances, Shortfall, judging, parameters, rejections
+from agorabench.files import read_jsonl, write_json, write_jsonl
+from agorabench.generation import prompts
+from agorabench.generation.slots import (
+    FIRST_WAVE,
+    Instances,
+    Shortfall,
+    judging,
+    parameters,
+    rejections,
+)
+from agorabench.llm import dataset, opened
+from agorabench.llm.budget import spent
 from agorabench.progress import Progress
 
 
@@ -61,7 +69,7 @@ def main(argv=None):
     check, repeats = judging(args.generation, args.domain, args.benchmarks)
     if args.entry["backend"] == "dataset":
         pairs = dataset.load(args.entry["data"][args.domain])
-        jsonl.write(args.output, adopt(pairs, check, args.size, args.seed, repeats))
+        write_jsonl(args.output, adopt(pairs, check, args.size, args.seed, repeats))
         return
     entry, config = settings(args)
     writer = prompts.Composer(
@@ -69,7 +77,7 @@ def main(argv=None):
         method=args.method,
         seed=args.seed,
         template=Path(args.prompt).read_text(encoding="utf-8"),
-        seeds=jsonl.read(args.seeds),
+        seeds=read_jsonl(args.seeds),
         themes=[line for path in args.themes for line in prompts.read_lines(path)],
         openings=[line for path in args.openings for line in prompts.read_lines(path)],
         demonstrations=args.generation.get("demonstrations"),
@@ -93,15 +101,15 @@ def main(argv=None):
         finally:
             rows = instances.rows
             told = account(journal, rows, entry.get("price"))
-            jsonl.write_json(place.with_suffix(".ledger.json"), told)
-    jsonl.write(args.output, rows)
+            write_json(place.with_suffix(".ledger.json"), told)
+    write_jsonl(args.output, rows)
 
 
 def settings(args):
     """The generator's whole entry, and the config it is from, or {} where none was given."""
     if not args.config:
         return args.entry, {}
-    from agorabench.config import read
+    from agorabench.config.references import read
 
     config = read(args.config)
     return args.entry | config["generators"][args.generator], config

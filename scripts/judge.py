@@ -19,9 +19,10 @@ import json
 from functools import partial
 from pathlib import Path
 
-from agorabench import benchmarks, jsonl, judging
-from agorabench.config import read
+from agorabench.config.references import read
 from agorabench.errors import run
+from agorabench.evaluation import benchmarks, judge
+from agorabench.files import atomic_file, json_fingerprint, read_jsonl, write_json, write_jsonl
 from score import match
 
 
@@ -46,9 +47,9 @@ def main(argv=None):
     protocol = benchmarks.protocol(args.entry)
     files = benchmarks.files(args.entry, args.files)
     items = benchmarks.load(args.entry, args.items)
-    predictions = match(items, jsonl.read(args.predictions), args.predictions)
+    predictions = match(items, read_jsonl(args.predictions), args.predictions)
     games = benchmarks.games(args.entry, items, predictions, files, args.seed)
-    found = judging.judge(
+    found = judge.judge(
         games, partial(protocol.verdict, args.entry), args.generator, read(args.config), args.judge,
         args.journal, args.seed, f"judge {args.name}, {args.model}", args.threads,
     )  # fmt: skip
@@ -56,7 +57,7 @@ def main(argv=None):
         {
             "id": game["id"],
             "model": args.model,
-            "answer": jsonl.fingerprint(game["completion"]),
+            "answer": json_fingerprint(game["completion"]),
             "game": game["game"],
             "swapped": game["swapped"],
             "verdict": one["verdict"],
@@ -68,7 +69,7 @@ def main(argv=None):
         }
         for game, one in zip(games, found, strict=True)
     ]
-    jsonl.write(args.output, rows)
+    write_jsonl(args.output, rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
     told = protocol.official(
         items, predictions, by_item, args.model, args.judge["model"], entry=args.entry, files=files
@@ -79,13 +80,13 @@ def main(argv=None):
 
 def write_csv(path, rows):
     """Write rows (dicts of the same keys, or none at all) as CSV."""
-    with jsonl.whole(path) as file:
+    with atomic_file(path) as file:
         table = csv.DictWriter(file, rows[0] if rows else [], lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 
 
-WRITE = {".jsonl": jsonl.write, ".json": jsonl.write_json, ".csv": write_csv}
+WRITE = {".jsonl": write_jsonl, ".json": write_json, ".csv": write_csv}
 
 
 if __name__ == "__main__":

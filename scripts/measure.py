@@ -17,9 +17,10 @@ measured. What judges said is measured by collect.py.
 import argparse
 import json
 
-from agorabench import intrinsic, jsonl
-from agorabench.config import read
+from agorabench import intrinsic
+from agorabench.config.references import read
 from agorabench.errors import run
+from agorabench.files import atomic_file, write_json
 from agorabench.progress import Progress
 
 
@@ -43,7 +44,7 @@ def main(argv=None):
         told = module.measure(module.load(entry, args.threads), entry, pairs, bar.advance)
     about = {"cell": args.cell, "metric": args.metric}
     about |= {"by": entry["model"], "measure": entry["measure"]}
-    jsonl.write_json(args.output, about | told.summary())
+    write_json(args.output, about | told.summary())
     write(args.examples, [pair["id"] for pair in pairs], told.values)
 
 
@@ -54,7 +55,7 @@ def write(path, ids, values):
     table = pandas.DataFrame({"id": pandas.array(ids, dtype="int64")})
     if values is not None:
         table["value"] = pandas.array(values, dtype="Float64")
-    with jsonl.whole(path, "wb") as file:
+    with atomic_file(path, "wb") as file:
         table.to_parquet(file, index=False)
 
 

@@ -30,7 +30,7 @@ def main(argv=None):
     posttrain.add_argument("--base", type=Path, required=True)
     args = parser.parse_args(argv)
 
-    from agorabench.mini import models
+    from miniature import models
 
     recipe = recipe_from(args.recipe)
     if args.command == "tokenizer":

@@ -12,9 +12,10 @@ import json
 from collections import Counter
 from itertools import count, groupby, islice
 
-from agorabench import jsonl, overlap
 from agorabench.errors import run
-from agorabench.instances import Shortfall, rejections
+from agorabench.files import read_jsonl, write_jsonl
+from agorabench.generation import duplicates
+from agorabench.generation.slots import Shortfall, rejections
 
 
 def main(argv=None):
@@ -26,9 +27,9 @@ def main(argv=None):
     parser.add_argument("--output", required=True)
     args = parser.parse_args(argv)
 
-    sets = {name: jsonl.read(path) for name, path in zip(args.of, args.raw, strict=True)}
-    rows = mix(sets, args.of, args.size, overlap.sifter(args.duplicates))
-    jsonl.write(args.output, rows)
+    sets = {name: read_jsonl(path) for name, path in zip(args.of, args.raw, strict=True)}
+    rows = mix(sets, args.of, args.size, duplicates.sifter(args.duplicates))
+    write_jsonl(args.output, rows)
 
 
 def mix(sets, shares, size, repeats=None):

@@ -20,8 +20,10 @@ import json
 from pathlib import Path
 from string import Template
 
-from agorabench import grid, jsonl, markdown
+from agorabench import matrix
 from agorabench.errors import UserError, run
+from agorabench.files import atomic_file, file_digest, read_json, read_jsonl
+from agorabench.report import markdown
 
 PLACE = ("domain", "method", "generator", "prompt", "size", "seed")
 # The hub's classes of size: the first one that is larger.
@@ -44,19 +46,19 @@ def main(argv=None):
     output = Path(args.output)
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty; remove it or name another folder")
-    cells = list({found.cell: found for found in grid.runs(args.matrix)}.values())
+    cells = list({found.cell: found for found in matrix.runs(args.matrix)}.values())
     names = configurations(cells)
     counts = {}
     for name, cell in names.items():
         counts[name] = convert(f"{args.data}/{cell.cell}.jsonl", output / name / "train.parquet")
     told = {
-        "ledgers": {c.cell: jsonl.read_json(f"{args.data}/{c.cell}.ledger.json") for c in cells},
+        "ledgers": {c.cell: read_json(f"{args.data}/{c.cell}.ledger.json") for c in cells},
         "sets": by_place(args.table),
         "costs": by_place(args.costs),
         "manifests": manifests(cells, args.seeds),
     }
     template = Template(Path(args.card).read_text(encoding="utf-8"))
-    with jsonl.whole(output / "README.md") as file:
+    with atomic_file(output / "README.md") as file:
         file.write(template.substitute(card(names, counts, args.about, **told)))
 
 
@@ -80,7 +82,7 @@ def convert(source, target):
     text = pyarrow.string()
     turns = pyarrow.list_(pyarrow.struct({"role": text, "content": text}))
     schema = pyarrow.schema({"messages": turns, "origin": text})
-    rows = pyarrow.Table.from_pylist(jsonl.read(source), schema)
+    rows = pyarrow.Table.from_pylist(read_jsonl(source), schema)
     target.parent.mkdir(parents=True, exist_ok=True)
     pyarrow.parquet.write_table(rows, target)
     return len(rows)
@@ -94,9 +96,9 @@ def by_place(path):
 
 def manifests(cells, folder):
     """(domain, method) -> manifest of its seed data, where generators were asked."""
-    asked = {(c.domain, c.method): None for c in cells if c.prompt != grid.NO_PROMPT}
+    asked = {(c.domain, c.method): None for c in cells if c.prompt != matrix.NO_PROMPT}
     return {
-        place: jsonl.read_json(Path(folder).joinpath(*place).with_suffix(".manifest.json"))
+        place: read_json(Path(folder).joinpath(*place).with_suffix(".manifest.json"))
         for place in asked
     }
 
@@ -194,13 +196,13 @@ def generators(cells, entries, ledgers):
 
 def prompts(cells, entries):
     """A row for each meta-prompt's file, with its hash."""
-    files = {(c.prompt, c.method, c.domain): None for c in cells if c.prompt != grid.NO_PROMPT}
+    files = {(c.prompt, c.method, c.domain): None for c in cells if c.prompt != matrix.NO_PROMPT}
     return [
         {
             "meta-prompt": prompt,
             "method": method,
             "domain": domain,
-            "sha256": jsonl.digest(f"{entries[prompt]['folder']}/{method}/{domain}.md"),
+            "sha256": file_digest(f"{entries[prompt]['folder']}/{method}/{domain}.md"),
         }
         for prompt, method, domain in files
     ]

@@ -10,10 +10,13 @@ import base64
 import io
 from pathlib import Path
 
-from agorabench import diagrams, figures, jsonl, published, sheets, views
+from agorabench.analysis import published
 from agorabench.errors import run
-from agorabench.regression import COMPONENTS
-from agorabench.sheets import Sheet, interval, p_value, to_html, value
+from agorabench.files import atomic_file
+from agorabench.report import diagrams, figures, views
+from agorabench.report.table import Sheet, interval, p_value, to_html, value
+from agorabench.report.table import page as html_page
+from agorabench.stats.regression import COMPONENTS
 
 WORDS = {
     "agrees": "agrees",
@@ -40,7 +43,7 @@ def main(argv=None):
 
     tables = published.read(args.tables)
     analyses = published.analyse(tables, args.bootstrap, args.seed)
-    with jsonl.whole(args.output) as file:
+    with atomic_file(args.output) as file:
         file.write(page(tables, analyses))
 
 
@@ -69,7 +72,7 @@ def page(tables, analyses):
         beyond(analyses),
         *printed(tables, averages, loadings),
     ]
-    return sheets.page(title, parts, STYLE)
+    return html_page(title, parts, STYLE)
 
 
 STYLE = (

@@ -6,8 +6,8 @@ r"""Say what a run would do, and what it would take, before anything is spent.
 
 The jobs and the reasons for them are those of a dry run of Snakemake with the same config. How many
 requests a set still takes is counted in its journal, by composing them as generate.py would; what
-else is estimated says where it is from (agorabench.estimates). No request is made, no key needed,
-and nothing is written but the two files: .md as printed, .csv with a row for each job.
+else is estimated says where it is from (agorabench.planning.estimates). No request is made, no key
+needed, and nothing is written but the two files: .md as printed, .csv with a row for each job.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import os
 import re
 from collections import Counter, defaultdict
 
-from agorabench import config as configs
-from agorabench import estimates, jsonl
-from agorabench.budget import dollars
+from agorabench.config import references as configs
 from agorabench.errors import run
-from agorabench.forecast import UNKNOWN, forecast, run_of, stale, survey
-from agorabench.markdown import table
+from agorabench.files import atomic_file
+from agorabench.llm.budget import dollars
+from agorabench.planning import estimates
+from agorabench.planning.forecast import UNKNOWN, forecast, run_of, stale, survey
+from agorabench.report.markdown import table
 
 COLUMNS = (
     "rule", "model", "benchmark", "student", "anchor", "metric", "domain", "method", "generator",
@@ -46,9 +47,9 @@ def main(argv=None):
     known = survey(config, jobs, args.threads)
     rows = forecast(config, jobs, known)
     text = render(config, rows, known.spent)
-    with jsonl.whole(args.output) as file:
+    with atomic_file(args.output) as file:
         file.write(text)
-    with jsonl.whole(args.table) as file:
+    with atomic_file(args.table) as file:
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         table.writerows({**row, **row["wildcards"]} for row in rows)

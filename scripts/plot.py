@@ -13,9 +13,9 @@ compares; without them everything is drawn, one block below the other.
 import argparse
 from pathlib import Path
 
-from agorabench import figures
 from agorabench.errors import UserError, run
-from agorabench.pgr import MEAN, METHODS, NOISE, from_csv, views
+from agorabench.report import figures
+from agorabench.stats.pgr import MEAN, METHODS, NOISE, from_csv, views
 
 # Inches: one generator's row, what a panel needs besides, and the narrowest legible panel.
 ROW, PANEL, NARROWEST = 0.155, 0.1, 0.8

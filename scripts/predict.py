@@ -16,9 +16,12 @@ import sys
 from functools import cache, partial
 from pathlib import Path
 
-from agorabench import backends, benchmarks, jsonl, weights
-from agorabench.config import read
+from agorabench import llm
+from agorabench.config.references import read
 from agorabench.errors import UserError, run
+from agorabench.evaluation import benchmarks
+from agorabench.files import json_fingerprint, read_appended, read_jsonl, to_json, write_jsonl
+from agorabench.models import weights
 from agorabench.progress import Progress
 
 BATCH = 64
@@ -47,7 +50,7 @@ def main(argv=None):
     for name, entry in args.benchmarks.items():
         items = benchmarks.load(entry, Path(args.items) / f"{name}.jsonl")
         if args.plain:
-            shown = jsonl.read(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
+            shown = read_jsonl(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
             plain, stop = plain_prompt(benchmarks.protocol(entry), shown)
             prompts = [plain(item) for item in items]
         else:
@@ -56,10 +59,10 @@ def main(argv=None):
             prompts = [[*system, {"role": "user", "content": item["prompt"]}] for item in items]
         label = "predict " + "/".join((*output.parts[2:], name))
         made_from = [weights.identity(args.model), args.name, entry, prompts, args.seed]
-        with Kept(output / f".{name}.partial.jsonl", jsonl.fingerprint(*made_from)) as part:
+        with Kept(output / f".{name}.partial.jsonl", json_fingerprint(*made_from)) as part:
             complete(engine, name, entry, items, prompts, args.seed, stop, label, part)
         rows = [{"id": row["id"], "model": args.name} | row for row in part.rows]
-        jsonl.write(output / f"{name}.jsonl", rows)
+        write_jsonl(output / f"{name}.jsonl", rows)
         kept.append(part.path)
         unfinished = sum(row["finish_reason"] != "stop" for row in rows) / len(rows)
         if unfinished > MANY:
@@ -87,11 +90,11 @@ def load(model, config, student, threads):
         )
     hardware = config["students"][student]["hardware"] if student else {}
     if hardware.get("predict_gpus") and hardware["python"]:
-        backends.elsewhere(hardware["python"])
-        from agorabench.backends.vllm import Answers
+        llm.elsewhere(hardware["python"])
+        from agorabench.llm.vllm import Answers
 
         return Answers(model, hardware["predict_gpus"])
-    from agorabench.backends.transformers import Engine
+    from agorabench.llm.transformers import Engine
 
     return Engine(model, threads)
 
@@ -109,7 +112,7 @@ class Kept:
         with open(path, "a+b") as file:
             file.seek(0)
             told = f"{path}, line {{}}: not a row of predictions; delete the file"
-            for row, end in jsonl.appended(file, "asked", told):
+            for row, end in read_appended(file, "asked", told):
                 if row["asked"] != asked:
                     break
                 good = end
@@ -126,7 +129,7 @@ class Kept:
 
     def add(self, rows):
         """Write rows before they count."""
-        lines = (jsonl.dumps({"asked": self.asked} | row) + "\n" for row in rows)
+        lines = (to_json({"asked": self.asked} | row) + "\n" for row in rows)
         self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -146,7 +149,7 @@ def complete(engine, name, entry, items, prompts, seed, stop, label, kept):
     with Progress(label, len(items), "items", done=len(kept.rows)) as bar:
         for start in range(len(kept.rows), len(items), size):
             batch = items[start : start + size]
-            seeds = [int(jsonl.fingerprint(seed, name, item["id"])[:16], 16) for item in batch]
+            seeds = [int(json_fingerprint(seed, name, item["id"])[:16], 16) for item in batch]
             replies = model.generate(
                 [tokens(prompt) for prompt in prompts[start : start + size]],
                 seeds,

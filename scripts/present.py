@@ -29,11 +29,13 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from agorabench import figures, grid, jsonl
-from agorabench.budget import usd
+from agorabench import matrix
 from agorabench.errors import UserError, run
-from agorabench.exhibits import COORDINATES, exhibit, text, words
-from agorabench.pgr import MEAN, METHODS, from_csv, views
+from agorabench.files import atomic_file, read_jsonl
+from agorabench.llm.budget import usd
+from agorabench.report import figures
+from agorabench.report.page import COORDINATES, exhibit, text, words
+from agorabench.stats.pgr import MEAN, METHODS, from_csv, views
 
 LOOK = Path(__file__).resolve().parent.parent / "docs" / "report"
 POINTS = 200  # of a training curve: more than its width in pixels are not seen
@@ -55,7 +57,7 @@ def main(argv=None):
     parser.add_argument("--characters", type=int, default=2000, help="of a text of a model")
     args = parser.parse_args(argv)
 
-    runs = grid.runs(args.matrix)
+    runs = matrix.runs(args.matrix)
     rows = from_csv(text(args.table), args.table)
     widest, lacking = overall(rows)
     exhibits = [exhibit(number, one) for number, one in enumerate(args.exhibits, 1)]
@@ -73,7 +75,7 @@ def main(argv=None):
         cells=(book.cell(found, args.samples, args.answers) for found in by_cell(runs)),
         anchors=(book.model(name, args.answers, domains) for name, domains in anchors(runs)),
     )
-    with jsonl.whole(args.output) as file:
+    with atomic_file(args.output) as file:
         file.writelines(page)
 
 
@@ -104,7 +106,7 @@ def anchors(runs):
     return [
         (f"{student}/{anchor}", mine)
         for student, mine in domains.items()
-        for anchor in grid.ANCHORS
+        for anchor in matrix.ANCHORS
     ]
 
 
@@ -168,8 +170,8 @@ def comparison(rows, results):
         models = {}
         if row["benchmark"] != MEAN and row["seed"] != MEAN:
             models = {
-                "student": grid.Run(row["student"], *(row[name] for name in COORDINATES)).model,
-                **{anchor: f"{row['student']}/{anchor}" for anchor in grid.ANCHORS},
+                "student": matrix.Run(row["student"], *(row[name] for name in COORDINATES)).model,
+                **{anchor: f"{row['student']}/{anchor}" for anchor in matrix.ANCHORS},
             }
         lines.append(
             row
@@ -191,7 +193,7 @@ def comparison(rows, results):
 def section_of(row):
     """Where the page tells of the set of a row; None for an average over sets."""
     place = [row[name] for name in COORDINATES]
-    return None if MEAN in place else identifier(grid.Run("", *place).cell)
+    return None if MEAN in place else identifier(matrix.Run("", *place).cell)
 
 
 def identifier(path):
@@ -217,7 +219,7 @@ class Book:
         path = self.results / "raw" / f"{first.cell}.jsonl"
         data = self.results / "data" / f"{first.cell}.jsonl"
         ledger = data.with_suffix(".ledger.json")
-        raw = jsonl.read(path)
+        raw = read_jsonl(path)
         valid = [row for row in raw if row["verdict"] == "valid"][: first.size]
         written = {name: str(value) for name, value in place.items()}
         return {
@@ -269,7 +271,7 @@ class Book:
         judgements = self.results / "judgements" / model / f"{benchmark}.jsonl"
         summary = record(score)
         verdicts = read_verdicts(score.with_suffix(".parquet"))
-        said = {row["id"]: row for row in jsonl.read(predictions)}
+        said = {row["id"]: row for row in read_jsonl(predictions)}
         missing = [row["id"] for row in verdicts if row["id"] not in said]
         if missing:
             raise UserError(f"{predictions}: no prediction of {missing[0]}, which has a verdict")

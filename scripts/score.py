@@ -10,8 +10,11 @@ import argparse
 import json
 from pathlib import Path
 
-from agorabench import benchmarks, jsonl, sandbox, statistics
+from agorabench import sandbox
 from agorabench.errors import UserError, run
+from agorabench.evaluation import benchmarks
+from agorabench.files import atomic_file, json_fingerprint, read_jsonl, write_json
+from agorabench.stats import bootstrap
 
 # The processor's time decides, so that a busy machine changes no verdict; the wall's ends sleepers.
 LIMITS = sandbox.Limits(wall_seconds=60, cpu_seconds=10)
@@ -34,14 +37,14 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     items = benchmarks.load(args.entry, args.items)
-    predictions = jsonl.read(args.predictions)
+    predictions = read_jsonl(args.predictions)
     check(predictions, args.model, args.predictions)
     predictions = match(items, predictions, args.predictions)
     protocol = benchmarks.protocol(args.entry)
     completions = [row["completion"] for row in predictions]
     more = {}
     if args.judgements:
-        rows = jsonl.read(args.judgements)
+        rows = read_jsonl(args.judgements)
         more["judgements"] = judged(
             predictions, rows, args.model, args.judge, protocol.GAMES, args.judgements
         )
@@ -105,7 +108,7 @@ def judged(predictions, rows, model, judge, games, path):
             about other completions.
     """
     found = {row["id"]: {} for row in predictions}
-    answers = {row["id"]: jsonl.fingerprint(row["completion"]) for row in predictions}
+    answers = {row["id"]: json_fingerprint(row["completion"]) for row in predictions}
     for row in rows:
         if row["judge"] != judge:
             raise UserError(f"{path}: judged by {row['judge']}, and the config names {judge}")
@@ -180,10 +183,10 @@ def write(args, items, predictions, verdicts, means):
     silent = sum(verdict["score"] is None for verdict in verdicts)
     table = pandas.DataFrame(verdicts)
     table.insert(0, "id", [item["id"] for item in items])
-    with jsonl.whole(args.verdicts, "wb") as file:
+    with atomic_file(args.verdicts, "wb") as file:
         table.to_parquet(file, index=False)
     n = len(predictions)
-    jsonl.write_json(
+    write_json(
         args.output,
         {
             "model": args.model,
@@ -213,7 +216,7 @@ def mean(verdicts, name, weight=None):
     whole = sum(w * x for w, x in zip(weights, scores, strict=True))
     return {
         "score": 100 * whole / sum(weights),
-        "standard_error": 100 * statistics.standard_error(scores, weights if weight else None),
+        "standard_error": 100 * bootstrap.standard_error(scores, weights if weight else None),
     }
 
 

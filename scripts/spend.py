@@ -16,10 +16,12 @@ import itertools
 import math
 from pathlib import Path
 
-from agorabench import budget, choices, markdown
+from agorabench.analysis import choices
 from agorabench.errors import UserError, run
-from agorabench.pgr import MEAN, NO_PROMPT
-from agorabench.sheets import value
+from agorabench.llm import budget
+from agorabench.report import markdown
+from agorabench.report.table import value
+from agorabench.stats.pgr import MEAN, NO_PROMPT
 from analyse import read_costs, read_table
 
 

@@ -2,7 +2,7 @@ r"""Turn the scores of bases, references and students into the PGR table and its
 
 The table (CSV) has one row per run and benchmark, and rows called "mean" for domains and averages;
 the views (Markdown, LaTeX, HTML) are shaped like Table 2 of arXiv 2412.03679. The numbers and
-their intervals are as agorabench/pgr.py says.
+their intervals are as agorabench/stats/pgr.py says.
 
     python scripts/tally.py --benchmarks '{"mini-sums": "math"}' --scores results/scores \
         --runs '[{"student": "mini", "domain": "math", "method": "response", "prompt": "mini",
@@ -21,11 +21,12 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from agorabench import grid, jsonl
-from agorabench.benchmarks import JUDGED
+from agorabench import matrix
 from agorabench.errors import UserError, run
-from agorabench.pgr import MEAN, SPREAD, Scores, needed, spread, table, to_csv, views
-from agorabench.views import Html, Latex, Markdown, block
+from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.files import atomic_file
+from agorabench.report.views import Html, Latex, Markdown, block
+from agorabench.stats.pgr import MEAN, SPREAD, Scores, needed, spread, table, to_csv, views
 
 # Scores are written with a few decimals; a larger difference means files of two evaluations.
 TOLERANCE = 0.01  # percent points
@@ -54,7 +55,7 @@ def main(argv=None):
     if args.bootstrap < 2 or args.seed < 0:
         raise UserError("--bootstrap needs at least 2 draws and --seed a number from 0 on")
     if args.matrix:
-        runs = grid.runs(given(args.matrix, "--matrix"))
+        runs = matrix.runs(given(args.matrix, "--matrix"))
     else:
         runs = parse_runs(given(args.runs, "--runs"))
     benchmarks = parse_benchmarks(given(args.benchmarks, "--benchmarks"))
@@ -81,7 +82,7 @@ def main(argv=None):
             ]
             outputs[path] = form.document([one for one in blocks if one])
     for path, text in outputs.items():
-        with jsonl.whole(path) as file:
+        with atomic_file(path) as file:
             file.write(text)
 
 
@@ -101,7 +102,7 @@ def given(argument, option):
 
 def parse_runs(value):
     """Runs of a JSON list of objects. Raises UserError where one is not a run."""
-    names = [field.name for field in fields(grid.Run)]
+    names = [field.name for field in fields(matrix.Run)]
     if not isinstance(value, list) or not value:
         raise UserError("--runs must be a list of at least one run")
     runs = []
@@ -110,7 +111,7 @@ def parse_runs(value):
             raise UserError(f"a run has {', '.join(names)}, not more nor less: {entry}")
         if not all(isinstance(entry[name], int) for name in ("size", "seed")):
             raise UserError(f"a run's size and seed are whole numbers: {entry}")
-        runs.append(grid.Run(**entry))
+        runs.append(matrix.Run(**entry))
     return runs
 
 
@@ -124,8 +125,8 @@ def parse_benchmarks(value):
 def scored(model, reference):
     """The model whose scores stand for `model`: of a reference, the further one of that name."""
     student, _, anchor = model.rpartition("/")
-    if reference and anchor == grid.ANCHORS[1]:
-        return f"{student}/{grid.further(reference)}"
+    if reference and anchor == matrix.ANCHORS[1]:
+        return f"{student}/{matrix.further(reference)}"
     return model
 
 

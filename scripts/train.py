@@ -26,11 +26,12 @@ import sys
 import time
 from pathlib import Path
 
-from agorabench import jsonl, weights
+from agorabench.config.schema import conform, schema
 from agorabench.errors import UserError, run
-from agorabench.schema import conform, schema
+from agorabench.files import file_digest, read_json, read_jsonl, write_json
+from agorabench.models import weights
 
-WARNING = "warning"  # the file in which agorabench.checkpoints, which imports torch, looks for it
+WARNING = "warning"  # agorabench.training.checkpoints, which imports torch, looks for it
 
 
 def main(argv=None):
@@ -54,14 +55,14 @@ def main(argv=None):
     hardware, max_truncated, trackers = settings(args)
     made_from = {
         "version": args.version,
-        "data": jsonl.digest(args.data),
+        "data": file_digest(args.data),
         "base": weights.identity(args.model),
         "recipe": args.recipe,
         "system": args.system,
         "seed": args.seed,
     }
     if args.template:
-        made_from["template"] = jsonl.digest(args.template)
+        made_from["template"] = file_digest(args.template)
     if finished(output, made_from):
         print(f"{output} was trained from the same data and recipe", file=sys.stderr)
         shutil.rmtree(output / "checkpoints", ignore_errors=True)
@@ -82,22 +83,22 @@ def main(argv=None):
             0
         ]
 
-    from agorabench import training
+    from agorabench.training import sft
 
     label = "train " + "/".join(output.parts[-6:])
     started = time.monotonic()
-    record = training.train(
-        args.model, conversations(jsonl.read(args.data), args.system), args.recipe, hardware,
+    record = sft.train(
+        args.model, conversations(read_jsonl(args.data), args.system), args.recipe, hardware,
         args.seed, output, template=args.template, threads=args.threads, label=label,
         max_truncated=max_truncated, trackers=trackers,
     )  # fmt: skip
-    training.part()
+    sft.part()
     if not first:
         return
-    record |= training.examine(output, args.threads)
+    record |= sft.examine(output, args.threads)
     record |= {"made_from": made_from, "weights": weights.digest(output)}
     record["seconds"] = round(time.monotonic() - started, 1)
-    jsonl.write_json(output / "train.json", record)
+    write_json(output / "train.json", record)
     shutil.rmtree(output / "checkpoints")
     weights.record(output)
 
@@ -105,7 +106,7 @@ def main(argv=None):
 def settings(args):
     """(hardware, max_truncated, trackers) of the student's entry, or what they are without one."""
     if args.config:
-        from agorabench.config import read
+        from agorabench.config.references import read
 
         entry = read(args.config)["students"][args.student]
     else:
@@ -122,7 +123,7 @@ def defaults():
 def finished(output, made_from):
     """Does the folder hold a whole student that was made from just this?"""
     try:
-        record = jsonl.read_json(output / "train.json")
+        record = read_json(output / "train.json")
     except (FileNotFoundError, ValueError):
         return False
     same = record.get("made_from") == made_from
@@ -139,11 +140,11 @@ def prepare(output, made_from):
     if left and not left & {"checkpoints", "config.json", "train.json"}:
         raise UserError(f"{output} holds other files; name a new folder for the student")
     begun = output / "checkpoints" / "made_from.json"
-    keep = begun.exists() and jsonl.read_json(begun) == made_from
+    keep = begun.exists() and read_json(begun) == made_from
     for path in list(output.iterdir()) if left else []:
         if not (keep and path.name == "checkpoints"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    jsonl.write_json(begun, made_from)
+    write_json(begun, made_from)
 
 
 def launcher(gpus, threads):

@@ -1,18 +1,11 @@
-"""What the tests share: scripts/ on the path, as every script has it, and the real data."""
+"""What the tests share: the real data, a model, a browser."""
 
 import json
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-# Real benchmark data and model outputs, kept apart from this project for their licences.
-DATA = Path(os.environ.get("AGORABENCH_DATA", ROOT.parent / "shared" / "data"))
+from helpers import DATA
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ class UserError(Exception):
 
 def run(main):
     """Call `main()` as a program: a `UserError` becomes one line on stderr and exit status 1."""
-    from agorabench import session
+    from agorabench.cluster import locks
 
-    session.job()
+    locks.job()
     try:
         sys.exit(main())
     except UserError as error:

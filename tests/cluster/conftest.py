@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from workflow import Folder
-
-from cluster.lab import Lab, unfit, wait
-from cluster.runs import processes, running, started
+from helpers.lab import Lab, unfit, wait
+from helpers.runs import processes, running, started
+from helpers.workflow import Folder
 
 HERE = Path(__file__).parent
 

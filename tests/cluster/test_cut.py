@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
-from workflow import Folder
-
-from cluster.lab import GPU_MODEL, wait
-from cluster.runs import processes, rows, started, text_of
+from helpers import ROOT
+from helpers.lab import GPU_MODEL, wait
+from helpers.runs import processes, rows, started, text_of
+from helpers.workflow import Folder
 
 pytestmark = pytest.mark.slow
 

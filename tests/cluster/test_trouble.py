@@ -1,8 +1,7 @@
 """What becomes of jobs that are killed, by whatever, on a real SLURM under profiles/slurm."""
 
 import pytest
-
-from cluster.runs import rows, text_of
+from helpers.runs import rows, text_of
 
 pytestmark = pytest.mark.slow
 

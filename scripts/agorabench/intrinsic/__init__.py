@@ -16,8 +16,8 @@ import statistics
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from agorabench import jsonl
 from agorabench.errors import UserError
+from agorabench.files import read_jsonl
 
 
 @dataclass
@@ -56,7 +56,7 @@ def generated(path):
         UserError: there are none.
     """
     pairs = []
-    for number, row in enumerate(jsonl.read(path)):
+    for number, row in enumerate(read_jsonl(path)):
         if row["origin"] == "generated":
             asked, answered = (message["content"] for message in row["messages"])
             pairs.append({"id": number, "instruction": asked, "response": answered})

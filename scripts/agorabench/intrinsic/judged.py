@@ -13,7 +13,8 @@ A score elsewhere is none, because feedback may quote the example, and in mathem
 import re
 from pathlib import Path
 
-from agorabench import grid, prompts
+from agorabench import matrix
+from agorabench.generation import prompts
 from agorabench.intrinsic import mean, sample
 
 # What the prompts of judges and their replies set a score off with.
@@ -38,7 +39,7 @@ def games(pairs, metrics, domain, seed):
     for name, entry in metrics.items():
         template, rubric = (
             Path(path).read_text(encoding="utf-8").strip()
-            for path in grid.rubrics(entry["rubrics"], domain)
+            for path in matrix.rubrics(entry["rubrics"], domain)
         )
         for pair in sample(pairs, entry["sample"], seed):
             question = prompts.render(template, {**pair, "rubric": rubric})

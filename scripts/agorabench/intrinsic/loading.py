@@ -7,8 +7,8 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer
 
-from agorabench import hub
 from agorabench.errors import UserError
+from agorabench.models import hub
 from agorabench.progress import hush
 
 

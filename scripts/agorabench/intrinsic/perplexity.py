@@ -17,15 +17,15 @@ import statistics
 import torch
 from transformers import AutoModelForCausalLM
 
-from agorabench import conversations
 from agorabench.errors import UserError
 from agorabench.intrinsic import loading, mean
+from agorabench.models import chat
 
 
 def load(entry, threads):
     """(tokenizer, model)."""
     tokenizer, model = loading.load(AutoModelForCausalLM, entry, threads)
-    conversations.use_template(tokenizer, entry["template"])
+    chat.use_template(tokenizer, entry["template"])
     return tokenizer, model
 
 
@@ -62,7 +62,7 @@ def tokens(tokenizer, system, pair):
         "prompt": [*system, {"role": "user", "content": pair["instruction"]}],
         "completion": [{"role": "assistant", "content": pair["response"]}],
     }
-    prompt, answer = conversations.halves(tokenizer, row)
+    prompt, answer = chat.halves(tokenizer, row)
     response = pair["response"].strip()
     if response not in answer:
         raise UserError(

@@ -8,9 +8,9 @@ beside others of the same model. Examples longer than max_length have no value.
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from agorabench.conversations import use_template
 from agorabench.errors import UserError
 from agorabench.intrinsic import loading, mean
+from agorabench.models.chat import use_template
 
 
 def load(entry, threads):

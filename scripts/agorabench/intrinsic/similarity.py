@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from agorabench import hub
 from agorabench.errors import UserError
 from agorabench.intrinsic import Measured, loading
+from agorabench.models import hub
 
 CHUNK = 4096  # texts that are embedded before their embeddings are added up and forgotten
 

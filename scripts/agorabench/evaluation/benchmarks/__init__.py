@@ -1,0 +1,112 @@
+"""Benchmarks: one module per protocol, found by the name in the config.
+
+A protocol module reads top to bottom and offers
+
+    read(rows)     the benchmark file's own rows -> items with "id", "prompt" and what grading needs
+    grade(items, completions, sandbox)  -> one verdict per item:
+                   {"score": 0.0 to 1.0, "extracted": str, "reason": str}
+
+and, where worked examples in plain text are not how a base model is asked,
+
+    plain(item), STOP     the text to continue, and the strings that end a continuation
+
+and, where the field reports more than one score,
+
+    ALSO                  names of further scores (0.0 to 1.0), which every verdict has too
+    WEIGHTS               {one of them: what of a verdict says how often the item counts in it}
+
+where `sandbox(programs, limits=..., workers=N)` runs [(code, tests)] as untrusted code, see
+`agorabench.sandbox`, and `sandbox.workers` is how many processes may work at a time.
+docs/benchmarks.md shows a whole one.
+
+A verdict may have a "weight", that of its item in the mean, and a score of None where there is no
+verdict. A protocol with a judge (JUDGED) has FILES, further files that it needs -> what they are,
+GAMES, how often the judge is asked about an item, and
+
+    games(item, completion, files, seed)  -> what the judge is asked: [{"messages", "swapped"}]
+    verdict(entry, game, reply)           -> what a reply row says, or None; entry: the config's
+
+    official(items, predictions, judgements, model, judge, entry=, files=)
+                                          -> the same in its own tool's formats: file name -> rows
+
+and its `grade` takes judgements=[[{"verdict", "swapped"} of each game] of each item], files= and
+entry=.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import file_digest, read_json, read_jsonl
+
+JUDGED = ("alpaca_eval", "arena_hard")  # protocols
+
+
+def protocol(entry):
+    """The module of a benchmark's config entry."""
+    return import_module(f"agorabench.evaluation.benchmarks.{entry['protocol']}")
+
+
+def files(entry, folder):
+    """Paths of the protocol's further files, in a folder, by their names.
+
+    Raises:
+        UserError: one is not there.
+    """
+    found = {name: folder / name for name in protocol(entry).FILES}
+    for name, path in found.items():
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; {entry['protocol']} needs files.{name}")
+    return found
+
+
+def games(entry, items, predictions, files, seed):
+    """What a judge is asked of a model's completions, each {"id", "game", "completion", "swapped",
+    "messages"}.
+
+    Args:
+        predictions: rows in the order of the items.
+        files: as `files` gives them.
+        seed: of the order in which answers are shown.
+    """
+    return [
+        game | {"id": item["id"], "game": number, "completion": row["completion"]}
+        for item, row in zip(items, predictions, strict=True)
+        for number, game in enumerate(protocol(entry).games(item, row["completion"], files, seed))
+    ]
+
+
+def load(entry, path):
+    """Items of a benchmark file; `limit` in the entry keeps the first ones.
+
+    Raises:
+        UserError: the file has no items, an item appears twice, a row lacks a field, or the file is
+            not the one that the manifest beside it describes.
+    """
+    verify(path)
+    try:
+        items = protocol(entry).read(read_jsonl(path))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
+        raise UserError(f"{path}: {what}; is it a {entry['protocol']} file?") from None
+    items = items[: entry.get("limit")]
+    if not items:
+        raise UserError(f"{path}: the benchmark has no items")
+    seen = set()
+    for item in items:
+        if item["id"] in seen:
+            raise UserError(f"{path}: the item {item['id']} appears twice")
+        seen.add(item["id"])
+    return items
+
+
+def verify(path):
+    """Is a benchmark file what its manifest, if it has one, says it is?"""
+    manifest = Path(path).with_suffix(".manifest.json")
+    if manifest.is_file() and Path(path).is_file():
+        expected, found = read_json(manifest).get("sha256"), file_digest(path)
+        if expected != found:
+            raise UserError(
+                f"{path}: this is another version than {manifest} describes (sha256 {found}, not "
+                f"{expected}); delete both and fetch the benchmark again"
+            )

@@ -1,0 +1,38 @@
+"""MBPP: write a Python function from a sentence; three assertions decide (Austin et al. 2021).
+
+    text             Write a python function to remove first and last occurrence of a given ...
+    code             the right solution
+    test_list        assert remove_Occ("hello","l") == "heo" ...
+    test_setup_code  what the assertions need
+
+The prompt shows the first assertion, which tells the function's name. The setup runs after the
+code: before it, it would break two of the tasks' own solutions.
+"""
+
+from agorabench.evaluation.benchmarks.humaneval import FENCE, verdicts, without_tail
+
+
+def read(rows):
+    """Items from the published rows."""
+    return [
+        {
+            "id": f"mbpp/{row['task_id']}",
+            "prompt": f"{row['text']}\nYour code has to pass: {row['test_list'][0]}",
+            "tests": "\n".join([row.get("test_setup_code") or "", *row["test_list"]]),
+        }
+        for row in rows
+    ]
+
+
+def grade(items, completions, sandbox):
+    """Run every completion against its assertions in the sandbox."""
+    programs = [
+        (program(text), item["tests"]) for item, text in zip(items, completions, strict=True)
+    ]
+    return verdicts(programs, sandbox)
+
+
+def program(completion):
+    """The module in a completion: its fenced block, or all of it that is Python."""
+    fenced = FENCE.search(completion)
+    return without_tail(fenced.group(1) if fenced else completion)

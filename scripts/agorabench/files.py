@@ -1,0 +1,123 @@
+"""Files that are either whole or absent, and rows one JSON object a line."""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agorabench.errors import UserError
+
+
+@contextmanager
+def atomic_file(path, mode="w"):
+    """Open a temporary sibling of `path` and rename it into place if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with open(partial, mode, 1 << 20, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def write_jsonl(path, rows):
+    """Write `rows` (an iterable of objects) to `path`, one JSON object a line."""
+    with atomic_file(path, "wb") as file:
+        for row in rows:
+            file.write(to_json(row).encode() + b"\n")
+
+
+def write_json(path, value):
+    """Write one indented JSON value with sorted keys."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def read_jsonl(path):
+    """Rows of a JSON Lines file, or of a JSON file that holds one list.
+
+    Raises:
+        UserError: the file is absent or a line of it is not JSON.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}: not JSON ({error})") from None
+    rows = []
+    # Not splitlines(): it also breaks at U+2028 and friends, which JSON leaves unescaped.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from None
+    return rows
+
+
+def read_appended(lines, key, told):
+    """Rows of a file that is only appended to: (row, bytes up to its end); a torn last line, which
+    its writer died in or is still writing, is left out.
+
+    Args:
+        lines: the file, open for reading bytes.
+        key: what every row has.
+        told: the sentence about a line that is no such row, with {} for its number.
+
+    Raises:
+        UserError: there is such a line.
+    """
+    end = 0
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            return
+        end += len(line)
+        try:
+            row = json.loads(line)
+            row[key]
+        except (ValueError, TypeError, KeyError):
+            raise UserError(told.replace("{}", str(number))) from None
+        yield row, end
+
+
+def read_json(path):
+    """The value of a JSON file."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+# Made once: json.dumps makes a new one for every call that has options.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def to_json(value):
+    """Compact JSON with the keys in the order given."""
+    return _encode(value)
+
+
+def json_fingerprint(*parts):
+    """SHA-256 (hexadecimal) of JSON-able `parts`, independent of the order of keys."""
+    return hashlib.sha256(_encode_sorted(parts).encode()).hexdigest()
+
+
+def file_digest(*paths):
+    """SHA-256 (hexadecimal) over the contents of files, in the order given."""
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()

@@ -1,0 +1,138 @@
+"""Named predicates that decide whether a pair of instruction and response may be trained on.
+
+A validator takes the pair and the limits and returns None, or the reason against it: short and
+stable, because reasons are counted. Which ones hold for a domain is configuration. Source: the
+checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv 2412.03679.
+"""
+
+import re
+
+from agorabench.generation.formats import END, MARKERS
+from agorabench.generation.prompts import PLACEHOLDERS
+
+OURS = (END, *(marker for group in MARKERS.values() for marker in group))
+OPEN, CLOSE = "[RESULT]", "[/RESULT]"
+# As in Markdown, where four spaces make code of it: a fence in an indented docstring is none.
+FENCE = re.compile(r" {0,3}```")
+ASSERTION = re.compile(r"^[ \t]*assert\b", re.MULTILINE)
+# After "$" or a letter it is a template string of JavaScript or an argument of a LaTeX command.
+PLACEHOLDER = re.compile(rf"(?<![\w$])\{{(?:{'|'.join(PLACEHOLDERS['instance'])})\}}")
+SLOT = re.compile(
+    r"[.\u2026\s]+"
+    r"|[<\[{](?:your|the|insert)\b[^<>\[\]{}\n]*[>\]}]"
+    r"|\{(?:instruction|response)\}",
+    re.IGNORECASE,
+)
+
+
+def length(pair, limits):
+    """Both texts have something in them and at most `max_characters` characters."""
+    for part, text in zip(("instruction", "response"), pair, strict=True):
+        if not text.strip():
+            return f"empty {part}"
+        if len(text) > limits["max_characters"]:
+            return f"{part} too long"
+    return None
+
+
+def one_result(pair, limits):
+    """The response ends with its only [RESULT] ... [/RESULT], which is not empty."""
+    _, response = pair
+    if OPEN not in response or CLOSE not in response:
+        return f"no {OPEN if OPEN not in response else CLOSE}"
+    if response.count(OPEN) > 1 or response.count(CLOSE) > 1:
+        return f"more than one {OPEN if response.count(OPEN) > 1 else CLOSE}"
+    before, _, rest = response.partition(OPEN)
+    if CLOSE in before:
+        return f"{CLOSE} before {OPEN}"
+    answer, _, after = rest.partition(CLOSE)
+    if after.strip():
+        return f"text after {CLOSE}"
+    return None if answer.strip() else f"empty {OPEN}"
+
+
+def only_code(pair, limits):
+    """The response is fenced code, in one block or several, and nothing else."""
+    _, response = pair
+    lines = response.strip().split("\n")
+    if not FENCE.match(lines[0]):
+        return "does not start with a fence"
+    if not FENCE.fullmatch(lines[-1]):
+        return "does not end with a fence"
+    inside, text, prose = False, False, False
+    for line in lines:
+        if FENCE.match(line):
+            inside = not inside
+        elif line.strip():
+            text, prose = True, prose or not inside
+    if inside:
+        return "odd number of fences"
+    if prose:
+        return "prose outside the code"
+    return None if text else "empty code"
+
+
+def no_markers(pair, limits):
+    """Neither text holds a marker of our templates: such a pair is two replies, or half of one."""
+    for part, text in zip(("instruction", "response"), pair, strict=True):
+        for marker in OURS:
+            if marker in text:
+                return f"{marker} in {part}"
+    return None
+
+
+def has_assertion(pair, limits):
+    """The response has an assert statement: the tests that enhanced code brings along.
+
+    Not for the other methods, whose code has none.
+    """
+    return None if ASSERTION.search(pair[1]) else "no assertion"
+
+
+def no_placeholders(pair, limits):
+    """Nothing is left to be filled in: no placeholder of ours, and no text that is only a slot.
+
+    For sets that were made elsewhere, and generators that copy the form instead of filling it in;
+    a request of ours has no placeholder left. In a response `{theme}` may be part of an f-string
+    and is let pass.
+    """
+    if found := PLACEHOLDER.search(pair[0]):
+        return f"{found[0]} in instruction"
+    for part, text in zip(("instruction", "response"), pair, strict=True):
+        if SLOT.fullmatch(text.strip()):
+            return f"{part} not filled in"
+    return None
+
+
+def not_held_out(pair, limits):
+    """Of the miniature: the instruction is no task that its benchmarks keep for themselves."""
+    from miniature import world
+
+    task = world.parse(pair[0])
+    return "held-out task" if task and world.held_out(task.key) else None
+
+
+VALIDATORS = {
+    check.__name__: check
+    for check in (
+        length,
+        one_result,
+        only_code,
+        has_assertion,
+        no_markers,
+        no_placeholders,
+        not_held_out,
+    )
+}
+
+
+def validate(pair, names, *, max_characters=20_000):
+    """Apply the validators `names` in order to `pair`, (instruction, response), both texts.
+
+    Returns:
+        "valid", or the first reason against the pair.
+    """
+    for name in names:
+        if reason := VALIDATORS[name](pair, {"max_characters": max_characters}):
+            return reason
+    return "valid"

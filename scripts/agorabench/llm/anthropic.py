@@ -1,0 +1,167 @@
+"""Messages at Anthropic.
+
+https://docs.claude.com/en/api/messages and .../creating-message-batches
+"""
+
+import contextlib
+
+from agorabench.generation.formats import END, SCHEMA
+from agorabench.llm import errors
+from agorabench.llm.api import Look, Provider, backend, text, tokens
+
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+}
+# The result of a request in a batch has an error's type and no HTTP status.
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+UNDONE = {"expired": "expired", "canceled": "cancelled"}
+
+
+def connect(entry, **settings):
+    """The generator of a config entry, online or in batches."""
+    return backend(provider(entry), **settings)
+
+
+def provider(entry):
+    """The endpoint of a config entry."""
+    return Anthropic(entry)
+
+
+class Anthropic(Provider):
+    """Requests and replies of the messages protocol."""
+
+    path = "/v1/messages"
+
+    def libraries(self):
+        import anthropic
+        import httpx2
+
+        return anthropic, anthropic.Anthropic, anthropic.AsyncAnthropic, httpx2
+
+    def served(self, models):
+        """As in Provider; the list has no aliases, so each model itself is looked for too."""
+        names = super().served(models)
+        with self.connect() as client:
+            for model in models if names is not None else ():
+                if model not in names:
+                    with contextlib.suppress(self.library.APIError):  # not served, then
+                        client.models.retrieve(model)
+                        names.add(model)
+        return names
+
+    def body(self, request):
+        """The request's body, the same online and in a batch."""
+        sampling = request.get("sampling", self.entry["sampling"])
+        system = [m["content"] for m in request["messages"] if m["role"] == "system"]
+        body = {
+            "model": self.entry["model"],
+            "max_tokens": sampling["max_tokens"],
+            "messages": [m for m in request["messages"] if m["role"] != "system"],
+        }
+        if system:
+            body["system"] = "\n\n".join(system)
+        for name in ("temperature", "top_p"):
+            if sampling[name] is not None:
+                body[name] = sampling[name]
+        if request["format"] == "json":
+            if self.entry["structured"] == "json_schema":
+                body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
+        elif sampling["stop"]:
+            body["stop_sequences"] = [END]
+        return body | self.entry["extra"]
+
+    def read(self, body):
+        """Fields of the reply row in a response body; raises where it is not of the protocol."""
+        if body["type"] != "message":
+            raise KeyError("not a message")
+        # Thinking is paid for and is no part of the reply.
+        texts = [block["text"] for block in body["content"] if block["type"] == "text"]
+        reason, usage = body["stop_reason"], body.get("usage")
+        cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
+        return {
+            "reply": "".join(texts),
+            "finish_reason": FINISH.get(reason, reason),
+            "usage": {
+                "input": tokens(usage["input_tokens"])
+                + sum(tokens(usage.get(name) or 0) for name in cached),
+                "output": tokens(usage["output_tokens"]),
+            }
+            if usage
+            else None,
+            "model": body.get("model"),
+        }
+
+    # Batches
+
+    batches = "/v1/messages/batches"
+
+    def task(self, request):
+        return {"custom_id": request["fingerprint"], "params": self.body(request)}
+
+    def submit(self, client, name, tasks):
+        with self.translated():
+            batch = client.post(
+                self.batches,
+                cast_to=self.library.types.messages.MessageBatch,
+                body={"requests": tasks},
+            )
+            return text(batch.id)
+
+    def find(self, client, name, size, since):
+        found = []
+        with self.translated():
+            for batch in client.messages.batches.list(limit=100):
+                if batch.created_at.timestamp() < since:
+                    break
+                if sum(batch.request_counts.to_dict().values()) == size:
+                    found.append(batch.id)
+        return found
+
+    def look(self, client, id):
+        with self.translated():
+            response = client.messages.batches.with_raw_response.retrieve(id)
+            batch = response.parse()
+            counts = batch.request_counts
+            ended = text(batch.processing_status) == "ended"
+            done = sum(counts.to_dict().values()) - counts.processing
+        state = "completed" if ended else "open"
+        if ended and counts.canceled and batch.cancel_initiated_at:
+            state = "cancelled"
+        return Look(state, done, errors.wait(response.headers), None, (id,))
+
+    def results(self, client, look):
+        lines = []
+        for id in look.places:
+            with self.translated():
+                # Unparsed: one bad line would end the library's own reading.
+                place = f"{self.batches}/{id}/results"
+                response = client.get(place, cast_to=self.libraries()[3].Response)
+                lines += response.content.split(b"\n")
+        return [line for line in lines if line.strip()]
+
+    def result(self, line):
+        result = line["result"]
+        if result["type"] == "succeeded":
+            return self.checked(result["message"])
+        if result["type"] in UNDONE:
+            raise errors.Passing(UNDONE[result["type"]])
+        kind, _ = errors.told(result["error"])
+        raise errors.of_response(STATUSES.get(kind, 500), result["error"])
+
+    def cancel(self, client, id):
+        with self.translated():
+            client.messages.batches.cancel(id)

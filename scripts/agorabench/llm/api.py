@@ -1,0 +1,238 @@
+"""What the two API backends share: one request through an official client, and its errors.
+
+A backend module defines a `Provider`: how its requests and replies look. Everything else (how many
+at a time, tries, batches, money) is the same for all and lives in online.py, batch.py, budget.py.
+"""
+
+import asyncio
+import json
+import os
+import re
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from agorabench.errors import UserError
+from agorabench.llm import errors
+
+SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name in replies
+PROBE_TIMEOUT = 20.0  # seconds, for looking whether an endpoint is there
+
+
+class Look(NamedTuple):
+    """What a provider says of a batch.
+
+    `state` is "open", "completed", "expired", "cancelled" or "failed" (refused as a whole, `fault`
+    says why); `done` counts its requests that are through; `after` is how many seconds to wait
+    before the next look, if the provider said so; `places` is where the results are.
+    """
+
+    state: str
+    done: int
+    after: float | None = None
+    fault: errors.Fault | None = None
+    places: tuple = ()
+
+
+class Provider:
+    """One model behind one endpoint; `entry` is the generator's config.
+
+    A subclass sets `path`, and defines `libraries`, `body`, `read`; and for batches, each with a
+    synchronous client, and raising faults.Fault,
+
+    named                            whether a batch can be found by its name, not by its size only
+    task(request)                    its part of a batch, a dict
+    submit(client, name, tasks)      make a batch; returns its id
+    find(client, name, size, since)  ids of batches it may be, made since a Unix time, latest first
+    look(client, id)                 a Look at a batch
+    results(client, look)            the lines (bytes) of a batch that has ended
+    result(line)                     fields of the reply row in a line's object
+    cancel(client, id)               ask for its end
+    """
+
+    path = ""
+    named = False
+
+    def __init__(self, entry):
+        self.entry = entry
+        self.identity = entry["model"]
+        self.address = entry["base_url"]
+
+    def key(self):
+        """The key from the environment; text without meaning where none is needed.
+
+        Raises:
+            UserError: the variable is not set, or holds no key.
+        """
+        name = self.entry["key"]
+        if name is None:
+            return "none"
+        key = os.environ.get(name, "").strip()
+        needed = f"model '{self.entry['model']}' at {self.address} needs its key there"
+        if not key:
+            raise UserError(f"the environment variable {name} is not set; {needed}")
+        if not re.fullmatch("[!-~]+", key):  # the libraries would quote it in their errors
+            raise UserError(f"the environment variable {name} holds more than a key; {needed}")
+        return key
+
+    def arguments(self):
+        """What both kinds of client are made with; tries are counted in online.py."""
+        return {"api_key": self.key(), "base_url": self.address, "max_retries": 0}
+
+    def libraries(self):
+        """(official client's module, its synchronous and asynchronous class, its HTTP library).
+
+        Imported only here: a set whose replies are all journaled has no use for them.
+        """
+        raise NotImplementedError
+
+    @property
+    def library(self):
+        """The official client's module."""
+        return self.libraries()[0]
+
+    def connect(self):
+        """A synchronous client: batches, and looking what is served."""
+        return self.libraries()[1](**self.arguments(), timeout=self.entry["timeout"])
+
+    def connect_async(self):
+        """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
+        library, _, client, http = self.libraries()
+        most = self.entry["concurrency"]  # aiohttp takes None for 100
+        limits = http.Limits(max_connections=most, max_keepalive_connections=most)
+        transport = library.DefaultAioHttpClient(limits=limits)
+        return client(**self.arguments(), http_client=transport, timeout=self.entry["timeout"])
+
+    async def ask(self, client, request):
+        """Send one request; returns (fields of the reply row, headers about rate limits).
+
+        Raises:
+            faults.Fault: there is no reply, and what that means.
+        """
+        library, _, _, http = self.libraries()
+        try:
+            async with asyncio.timeout(self.entry["timeout"]):
+                # Unparsed: building the library's objects takes as long as all of our own work.
+                response = await client.post(
+                    self.path, cast_to=http.Response, body=self.body(request)
+                )
+        except library.APIStatusError as error:
+            raise self.status(error) from None
+        except (TimeoutError, library.APIConnectionError) as error:
+            raise self.lost(error) from None
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            raise errors.Passing("malformed body") from None
+        # Picked from the raw ones: a look into the library's headers is slow, and there are many.
+        limits = {
+            name.decode().lower(): value.decode()
+            for name, value in response.headers.raw
+            if b"ratelimit" in name.lower()
+        }
+        return self.checked(body), limits
+
+    def lost(self, error):
+        """The Fault that an error of the asynchronous client's connection stands for."""
+        import aiohttp
+
+        # The library below the official client mistakes one kind for another; the lowest does not.
+        while error.__cause__ and not isinstance(error, (aiohttp.ClientError, TimeoutError)):
+            error = error.__cause__
+        if isinstance(error, TimeoutError):
+            return errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return errors.Passing("unreachable", str(error))
+        return errors.Passing("connection", str(error))
+
+    def status(self, error):
+        """The Fault that an APIStatusError of the client library stands for."""
+        response = error.response
+        return errors.of_response(response.status_code, error.body or "", response.headers)
+
+    @contextmanager
+    def translated(self):
+        """Raise what goes wrong in a synchronous call of the client library as faults.Fault."""
+        library = self.library
+        try:
+            yield
+        except library.APIStatusError as error:
+            raise self.status(error) from None
+        except library.APITimeoutError:
+            raise errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s") from None
+        except library.APIConnectionError as error:
+            raise errors.Passing("connection", str(error.__cause__ or error)) from None
+        except (library.APIError, ValueError, AttributeError, TypeError):
+            # The library hands on what it cannot parse, as text or with attributes that are None.
+            raise errors.Passing("malformed body") from None
+
+    def checked(self, body):
+        """Fields of the reply row in a response body, from the model that was asked.
+
+        Raises:
+            faults.Fault: the body is not what the protocol says, or another model's.
+        """
+        try:
+            fields = self.read(body)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise errors.Passing("malformed body") from None
+        fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
+        if fields["reply"]:  # half a surrogate pair is legal in JSON and in no file
+            halves = fields["reply"].encode("utf-16", "surrogatepass")
+            fields["reply"] = halves.decode("utf-16", "replace")
+        asked, served = self.entry["model"], fields["model"]
+        expected = self.entry["answers_as"] or asked
+        # A dated snapshot of the model, or the model without its maker's name.
+        snapshot = re.escape(expected) + SNAPSHOT
+        if served and not (re.fullmatch(snapshot, served) or asked.endswith(f"/{served}")):
+            text = f"it answers as '{served}'; if that is right, say answers_as: {served}"
+            raise errors.Fatal("wrong model", text, usage=fields["usage"])
+        return fields
+
+    def served(self, models):
+        """Names of the models that the endpoint serves, or None where it does not say; of `models`
+        also those that it serves under another name.
+
+        Raises:
+            UserError: there is no key, it is refused, or nobody answers.
+        """
+        client = self.libraries()[1](**self.arguments(), timeout=PROBE_TIMEOUT)
+        try:
+            return {model.id for model in client.models.list()} or None
+        except self.library.APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise errors.sentence(self.status(error), self.entry, self.address) from None
+            return None  # not every endpoint has a list of models
+        except self.library.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise UserError(f"nobody answers at {self.address}: {cause}") from None
+        except (ValueError, AttributeError, TypeError, self.library.APIError):
+            return None  # a list of another form, as Together's is
+        finally:
+            client.close()
+
+
+def backend(provider, *, budget=None, state=None, **_):
+    """The backend object of a Provider, online or in batches as its entry says.
+
+    `state` is the file that remembers the batches that were submitted.
+    """
+    from agorabench.llm.batch import Batches
+    from agorabench.llm.online import Online
+
+    batches = Batches(provider, state, budget)
+    # Asked online, what is open from before is still collected first: it is paid for.
+    return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
+
+
+def tokens(value):
+    """A count of tokens as a whole number; anything else is a malformed body."""
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} is no number of tokens")
+    return value
+
+
+def text(value):
+    """A text that must be there; anything else is a malformed body."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,164 @@
+"""The batches of a job, remembered on disk from before they are submitted until they are journaled.
+
+The file beside the journal is only appended to. Its rows: a batch is "planned", with a name and the
+fingerprints of its requests; "submitted", with the provider's id; and "closed".
+"""
+
+import json
+import os
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import read_appended, to_json
+from agorabench.llm import errors
+
+
+class Batch:
+    """A batch that has not ended.
+
+    `requests` maps fingerprints to requests, None where no one in this run has asked for it;
+    `tokens` is an estimate of what they enqueue. `ids` are batches at the provider that it may be.
+    It is `doubtful` where it may have been submitted without our knowing, and `own` where this run
+    has planned it. `due` is when it is looked at next.
+    """
+
+    def __init__(self, name, fingerprints, at, tokens, model, own=False):
+        self.name, self.at, self.tokens, self.own = name, at, tokens, own
+        self.model = model
+        self.requests = dict.fromkeys(fingerprints)
+        self.id, self.ids, self.doubtful = None, [], not own
+        self.bytes = self.done = self.tries = self.reads = 0
+        self.due = 0.0
+
+    @property
+    def unsent(self):
+        """Whether it is nowhere at the provider, as far as is known."""
+        return not self.id and not self.ids
+
+    def outcomes(self, provider, lines, undone):
+        """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
+        that is a row) for every line of results (see `parsed`), and for every request without one,
+        which is `undone`.
+
+        A line that names no request of the batch stands for one of these, so that there are as many
+        rows as the provider has processed requests, and one for each line too many.
+        """
+        missing, first, strays = dict.fromkeys(self.requests), {}, 0
+        for key, line in lines:
+            fields = fault = None
+            try:
+                fields = provider.result(line)
+            except errors.Fault as error:
+                fault = error
+            except (KeyError, TypeError, AttributeError):
+                fault = errors.Passing("malformed line")
+            if key in missing:
+                del missing[key]
+                first[key] = fields
+                yield key, self.requests[key], fields, fault, True
+                continue
+            usage = fields["usage"] if fields else fault.usage
+            if key in first:
+                # The same completion twice is paid for once.
+                usage = None if fields and fields == first[key] else usage
+                fault = errors.Passing("duplicate id", usage=usage)
+            else:
+                strays += 1
+                reason = "malformed line" if line is None else "unknown id"
+                fault = errors.Passing(reason, usage=usage)
+            yield key or "", None, None, fault, True
+        for number, key in enumerate(missing):
+            yield key, self.requests[key], None, errors.Passing(undone), number >= strays
+
+
+class Submissions:
+    """The open batches of the file at `path`, as `open`; one job at a time, which has the journal.
+
+    Raises:
+        UserError: a row is damaged.
+    """
+
+    def __init__(self, path):
+        self.path, self._file = Path(path), None
+        batches, _, self._good = remembered(path)
+        self.open = list(batches.values())
+
+    def close(self):
+        if self._file:
+            self._file.close()
+
+    def plan(self, batch):
+        row = {"at": batch.at, "tokens": batch.tokens, "model": batch.model}
+        row["fingerprints"] = list(batch.requests)
+        self._note("planned", batch, **row)
+        self.open.append(batch)
+
+    def submitted(self, batch, id):
+        self._note("submitted", batch, id=id)
+        batch.id, batch.ids, batch.tries = id, [], 0
+
+    def forget(self, batch, how):
+        self._note("closed", batch, how=how)
+        self.open.remove(batch)
+
+    def claimed(self):
+        """Ids of all batches that any job of this workflow has ever had."""
+        places = {self.path}
+        if len(self.path.parents) > 4:  # {journals}/{domain}/{method}/{generator}/{prompt}/
+            places |= set(self.path.parents[4].glob("*/*/*/*/*.batches"))
+        return set().union(*(remembered(place)[1] for place in places))
+
+    def _note(self, event, batch, **more):
+        """Write a row to disk."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab")  # noqa: SIM115, closed in close
+            self._file.truncate(self._good)
+        row = {"event": event, "name": batch.name, **more}
+        self._file.write(to_json(row).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def remembered(path):
+    """What a file says: ({name: Batch} of those that are open, ids of all, bytes in whole rows).
+
+    Raises:
+        UserError: a row is damaged.
+    """
+    batches, ids, good = {}, set(), 0
+    if not Path(path).exists():
+        return batches, ids, good
+    told = (
+        f"{path}, line {{}}: not a row about a batch; mend the line (moving the file away would "
+        "forget batches that are under way and paid for)"
+    )
+    with open(path, "rb") as lines:
+        for number, (row, good) in enumerate(read_appended(lines, "name", told), 1):  # noqa: B007
+            name = row["name"]
+            try:
+                if row["event"] == "planned":
+                    parts = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
+                    batches[name] = Batch(name, *parts)
+                elif row["event"] == "submitted":
+                    batches[name].id, batches[name].doubtful = row["id"], False
+                    ids.add(row["id"])
+                else:
+                    del batches[name]
+            except (TypeError, KeyError):
+                raise UserError(told.replace("{}", str(number))) from None
+    return batches, ids, good
+
+
+def parsed(lines):
+    """[(custom_id, object)] of lines of results; None for what is not there."""
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+            key = value.get("custom_id")
+        except (ValueError, AttributeError):
+            key = value = None
+        known = isinstance(key, str) and key.isascii()
+        found.append((key if known else None, value))
+    return found

@@ -1,0 +1,190 @@
+"""No more dollars than the config allows, however many jobs ask at once.
+
+journal/budget.json holds what every journal has cost and what its job holds in advance: a job takes
+a share of what is left under a lock, spends from it without asking, and takes the next. A job that
+was killed leaves its share held until it runs again, so the limit errs on the side of spending
+less. What a request may cost is bounded by the length of its prompt and by max_tokens.
+"""
+
+import fcntl
+import math
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import read_json, write_json
+from agorabench.llm.journal import peek
+
+BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
+# Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
+# "most", the tokens that it can have taken at most.
+BILLED = {None, "timeout", "connection", "malformed body"}
+SHARE = 10  # a job takes at most this part of what is left
+REQUESTS = 100  # and no more than so many requests could cost
+EVERY = 5.0  # seconds after which what was spent is told to the other jobs
+
+
+def usd(usage, price, batch=False):
+    """What tokens cost in USD; `price` is per million tokens, with the factor of batches."""
+    factor = price.get("batch", 1.0) if batch else 1.0
+    return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
+
+
+def dollars(amount):
+    """USD in cents, small amounts in hundredths of them; nothing for None."""
+    return "" if amount is None else f"{amount:,.{2 if abs(amount) >= 1 or not amount else 4}f}"
+
+
+def most(request, entry):
+    """The most tokens that a request can take, as usage."""
+    size = sum(len(message["content"].encode()) for message in request["messages"])
+    told = math.ceil(size / BYTES_PER_TOKEN) + 20
+    sampling = request.get("sampling", entry["sampling"])
+    return {"input": told, "output": sampling["max_tokens"]}
+
+
+def ceiling(request, entry):
+    """The most that a request can cost, in USD."""
+    return usd(most(request, entry), entry["price"], entry["mode"] == "batch")
+
+
+def spent(rows, price):
+    """What journal rows, replies and faults, have cost in USD; at most, where that is unknown."""
+    return sum(
+        usd(usage, price, "mode" in row)
+        for row in rows
+        if (usage := row.get("usage") or row.get("most"))
+    )
+
+
+class Budget:
+    """The share of one job: `reserve` before a request, `settle` after it.
+
+    Args:
+        journal: path of the job's journal, {root}/{domain}/{method}/{generator}/{prompt}/... for a
+            set.
+        spent: what its rows have cost, in USD.
+        root: the folder of all journals; holds budget.json.
+        generators: name -> config entry of every generator that has a price.
+        generator: name of this job's.
+        total: max_usd of the whole config, or None; the generator's own is in its entry.
+    """
+
+    def __init__(
+        self, journal, spent, root, generators, generator, total=None, clock=time.monotonic
+    ):
+        self.root, self.generators, self.generator = Path(root), generators, generator
+        self.entry, self.total, self.clock = generators[generator], total, clock
+        self.name = str(Path(journal).relative_to(root))
+        self.spent = spent  # and what has come in since
+        self.free = self.under_way = 0.0
+        self._amounts = {}
+
+    def __enter__(self):
+        with self._books() as books:
+            self._enter(books)
+        return self
+
+    def _enter(self, books):
+        """Bring `books` up to date with what this job has spent and holds."""
+        known = self.name in books
+        mine = {"spent": self.spent, "held": self.free + self.under_way}
+        books[self.name] = {"generator": self.generator} | mine
+        if not known:  # a new job, or somebody has deleted the file
+            for path in self.root.glob("*/*/*/*/*.jsonl"):
+                if (name := str(path.relative_to(self.root))) not in books:
+                    books[name] = self._read(path, path.relative_to(self.root).parts[2])
+        self.told = self.clock()
+
+    def __exit__(self, *_):
+        self.free = self.under_way = 0.0
+        with self._books() as books:
+            self._enter(books)
+
+    def reserve(self, request):
+        """Set aside what a request may cost; False where that must wait for one under way.
+
+        Raises:
+            UserError: it can never be paid; nothing of this job is under way.
+        """
+        amount = ceiling(request, self.entry)
+        if amount > self.free:
+            self._sync(amount)
+        if amount <= self.free:
+            self.free -= amount
+            self.under_way += amount
+            self._amounts[request["fingerprint"]] = amount
+            return True
+        if self._amounts:
+            return False
+        raise UserError(
+            f"{self.limit[0]} allows {dollars(self.limit[1])} USD: {dollars(self.limit[2])} are "
+            f"spent, {dollars(self.limit[3])} are held by other jobs, and the next request could "
+            f"cost {dollars(amount)}, as max_tokens is {most(request, self.entry)['output']}; "
+            "raise the limit, and the same command goes on from there"
+        )
+
+    def settle(self, request, row):
+        """A request has ended with `row` (None: it was given up); what it cost is spent."""
+        amount = self._amounts.pop(request["fingerprint"])
+        cost = 0.0
+        if row and (row.get("usage") or row.get("most")):
+            cost = spent([row], self.entry["price"])
+        elif row and "fault" not in row:
+            cost = amount  # a reply whose provider told no usage
+        self.under_way -= amount
+        self.free += amount - cost
+        self.spent += cost
+        if self.clock() - self.told > EVERY:
+            self._sync(0.0)
+
+    def charge(self, row):
+        """A row has come in, of a batch of an earlier run, for which nothing was set aside."""
+        cost = spent([row], self.entry["price"])
+        self.free -= cost
+        self.spent += cost
+        if self.clock() - self.told > EVERY:
+            self._sync(0.0)
+
+    def _sync(self, amount):
+        """Tell what was spent, and take a further share if `amount` is not free."""
+        with self._books() as books:
+            self._enter(books)
+            left, self.limit = self._left(books)
+            wanted = amount - self.free
+            if 0 < wanted <= left:
+                taken = max(wanted, min(left / SHARE, REQUESTS * amount))
+                self.free += taken
+                books[self.name]["held"] += taken
+
+    def _left(self, books):
+        """USD that nobody has spent or holds of the tightest limit, and what that is: its name, the
+        limit, what is spent, what others hold."""
+        found = [(float("inf"), None)]
+        for name, limit, whose in (
+            (f"max_usd of generator '{self.generator}'", self.entry["max_usd"], self.generator),
+            ("max_usd of the config", self.total, None),
+        ):
+            if limit is not None:
+                mine = [b for b in books.values() if whose in (None, b["generator"])]
+                gone, held = sum(b["spent"] for b in mine), sum(b["held"] for b in mine)
+                own = self.free + self.under_way
+                found.append((limit - gone - held, (name, limit, gone, held - own)))
+        return min(found, key=lambda pair: pair[0])
+
+    def _read(self, path, generator):
+        """The books of a journal: what its rows cost."""
+        price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
+        return {"generator": generator, "spent": spent(peek(path), price), "held": 0.0}
+
+    @contextmanager
+    def _books(self):
+        """All books, locked; written back at the end."""
+        path = self.root / "budget.json"
+        self.root.mkdir(parents=True, exist_ok=True)
+        with open(self.root / ".budget.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            books = read_json(path) if path.exists() else {}
+            yield books
+            write_json(path, books)

@@ -1,0 +1,175 @@
+"""Replies that were paid for, kept by the fingerprint of what was asked.
+
+A journal is one append-only JSON Lines file per cell, outside Snakemake's declared outputs (which
+are deleted when a job fails). A reply is written before it is used, so a run that dies at any
+instant, a prompt that is reverted, a raised size or an added validator never asks twice. Where the
+power fails, what was written within the last milliseconds may be lost with what was under way.
+
+Requests that got no reply are journaled too, as rows with a "fault" in place of the reply, so that
+the journal's own count is the provider's.
+"""
+
+import contextlib
+import fcntl
+import gc
+import os
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import read_appended, to_json
+
+
+class Journal:
+    """Replies by fingerprint; one writer at a time, the next one waits for the lock.
+
+    `faults` counts the requests without a reply by reason. Each row is an object with a
+    `fingerprint`. Rows of one `add` are written by one call. A thread syncs them to disk meanwhile,
+    because waiting for the disk after every reply costs a tenth of the speed. A torn last line
+    (power loss) is cut off when the file is opened.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.rows = {}
+        self._batch_faults = set()
+        self.faults = Counter()
+        self.paid_faults = []  # rows of faults that were billed all the same, or may have been
+        self._written, self._syncing = threading.Event(), None
+        self._closing, self._lost = False, None
+
+    def __enter__(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for {self.path}, which another job is writing", file=sys.stderr)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._load()
+        return self
+
+    def __exit__(self, *_):
+        try:
+            if self._syncing:
+                self._closing = True
+                self._written.set()
+                self._syncing.join()
+                self._check()
+                self._sync()
+        finally:
+            self._file.close()
+
+    def _sync(self):
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._lost = error
+        self._check()
+
+    def _check(self):
+        if self._lost:
+            raise UserError(f"{self.path} cannot be written: {self._lost.strerror or self._lost}")
+
+    def _keep_synced(self):
+        while not self._closing:
+            self._written.wait()
+            self._written.clear()
+            with contextlib.suppress(UserError):  # the next `add` says it
+                self._sync()
+
+    def _load(self):
+        self._file.seek(0)
+        good = 0
+        gc.disable()  # the rows hold no cycles, and looking for them takes longer than reading
+        told = (
+            f"{self.path}, line {{}}: not a journal row; move the file away or mend the line (rows "
+            "after it would be lost if it were cut here)"
+        )
+        for row, good in read_appended(self._file, "fingerprint", told):  # noqa: B007, the last is used
+            self._keep(row)
+        gc.freeze()
+        gc.enable()
+        self._file.truncate(good)
+        self._file.seek(0, os.SEEK_END)
+
+    def __contains__(self, key):
+        return key in self.rows
+
+    def __getitem__(self, key):
+        return self.rows[key]
+
+    def __len__(self):
+        return len(self.rows)
+
+    @property
+    def paid(self):
+        """All rows that were billed, or may have been."""
+        return [*self.rows.values(), *self.paid_faults]
+
+    def add(self, rows):
+        """Append `rows` that are not journaled yet.
+
+        Every fault counts, but for those of a batch whose results are read again after a kill. Rows
+        of a batch are on disk when this returns, as the batch is forgotten then.
+
+        Raises:
+            UserError: the disk takes no more.
+        """
+        fresh = [
+            row
+            for row in rows
+            if (batch_fault(row) not in self._batch_faults if "fault" in row
+                else row["fingerprint"] not in self.rows)
+        ]  # fmt: skip
+        self._check()
+        if self._syncing is None:
+            self._syncing = threading.Thread(target=self._keep_synced, daemon=True)
+            self._syncing.start()
+        try:
+            self._file.write(b"".join(to_json(row).encode() + b"\n" for row in fresh))
+            self._file.flush()
+        except OSError as error:
+            self._lost = error
+            self._check()
+        if any("mode" in row for row in fresh):
+            self._sync()
+        else:
+            self._written.set()
+        for row in fresh:
+            self._keep(row)
+
+    def _keep(self, row):
+        if "fault" not in row:
+            self.rows.setdefault(row["fingerprint"], row)
+            return
+        self.faults[row["fault"]] += 1
+        if known := batch_fault(row):
+            self._batch_faults.add(known)
+        if "usage" in row or "most" in row:
+            self.paid_faults.append(row)
+
+
+def peek(path):
+    """Yield the whole rows of a journal without taking its lock; none where there is no file.
+
+    Raises:
+        UserError: a row is damaged.
+    """
+    if not Path(path).exists():
+        return
+    with open(path, "rb") as lines:
+        for row, _ in read_appended(lines, "fingerprint", f"{path}, line {{}}: not a journal row"):
+            yield row
+
+
+def batch_fault(row):
+    """What tells a fault of a batch from any other; None for one that came online.
+
+    A line that names no request stands for itself only.
+    """
+    if "batch" in row and row["fingerprint"]:
+        return row["batch"], row["fingerprint"], row["fault"]
+    return None

@@ -1,0 +1,223 @@
+"""Ask a provider one request at a time, many at once, for as long as it takes.
+
+One thread, one event loop that runs only while the caller waits for replies: what was answered is
+journaled before another request takes its place, so a kill loses no more than what was under way.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import signal
+import time
+from collections import deque
+
+from agorabench.errors import UserError
+from agorabench.llm import errors
+from agorabench.llm.budget import BILLED, most
+from agorabench.llm.rate_limit import Pace
+from agorabench.progress import duration
+
+TRIES = 10  # of one request, where others are answered meanwhile; limits do not count
+REFUSED = 0.05  # share of refused requests, for no known reason, that does not stop the work
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Online:
+    """The backend object of a Provider asked online; see backends/__init__.py.
+
+    A request that fails in a way that can pass is tried again, later and with fewer at a time.
+    After `TRIES` failures, if others were answered since the first of them, it is given up. The
+    work stops, once what is under way has come in, when nobody was answered for `patience` seconds,
+    when the provider says that nothing will be, when the budget is used up, or at Ctrl-C and
+    SIGTERM; a second signal does not wait.
+
+    Args:
+        provider: a provider.Provider.
+        budget: an open budget.Budget, or None.
+        before: a batch.Batches whose open batches are collected before anything is asked, or None.
+    """
+
+    def __init__(self, provider, budget=None, before=None, clock=time.monotonic):
+        self.provider, self.budget, self.clock = provider, budget, clock
+        self.identity = provider.identity
+        self._before = before
+        self.pace = Pace(provider.entry["concurrency"], clock)
+        self._loop = self._client = None
+        self._later = []  # heap of (when, number, request, its state)
+        self._number = itertools.count()
+        self._replies = self._refused = 0
+
+    def close(self):
+        """Drop the connections; what is under way is given up."""
+        if self._loop:
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+            self._loop = None
+
+    async def _end(self):
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    def complete(self, queue):
+        """Yield lists of rows for the requests of `queue`, as they come in.
+
+        Raises:
+            UserError: the work had to stop; everything that was answered has been yielded.
+        """
+        if self._before:
+            yield from self._before.complete(deque())
+            self._before.close()
+            self._before = None
+        if not queue:
+            return  # a finished set needs no key
+        if self._loop is None:
+            self._client = self.provider.connect_async()  # first, as it wants a key
+            self._loop = asyncio.new_event_loop()
+            self._tasks, self._rows, self._wake = set(), [], asyncio.Event()
+            self._need = 0  # tokens that the costliest request so far took
+        self._stop = None
+        self._answered = self.clock()  # when somebody was last answered
+        with self._signals():
+            while self._tasks or (not self._stop and (queue or self._later)):
+                self._loop.run_until_complete(self._step(queue))
+                if self._rows:
+                    rows, self._rows = self._rows, []
+                    yield rows
+        if self._stop:
+            self._later.clear()
+            raise self._stop
+
+    @contextlib.contextmanager
+    def _signals(self):
+        """Let the first signal end the work as if a request had said so."""
+
+        def stop(name):
+            # Ctrl-C can come twice at once: from the terminal, and handed on by a parent.
+            self._loop.call_later(1.0, release)
+            self._wake.set()
+            self._stop = self._stop or UserError(
+                f"stopped by {name}; what was answered is kept, the same command goes on from there"
+            )
+
+        def release():
+            for number in SIGNALS:
+                self._loop.remove_signal_handler(number)
+
+        with contextlib.suppress(RuntimeError):  # not in the main thread, where none arrives
+            for number in SIGNALS:
+                self._loop.add_signal_handler(number, stop, number.name)
+        try:
+            yield
+        finally:
+            release()
+
+    async def _step(self, queue):
+        """Send what there is room for, then wait until something has come in or is due."""
+        self._wake.clear()
+        self._send(queue)
+        if not self._rows and (self._tasks or not self._stop):
+            timer = None
+            if not self._stop and not self.pace.full(len(self._tasks)) and (queue or self._later):
+                due = self.pace.due if queue else max(self.pace.due, self._later[0][0])
+                pause = due - self.clock()
+                # With nothing under way nobody else will wake it, though the time has just come.
+                if pause > 0 or not self._tasks:
+                    timer = self._loop.call_later(max(pause, 0.0), self._wake.set)
+            await self._wake.wait()
+            if timer:
+                timer.cancel()
+
+    def _send(self, queue):
+        while not self._stop and self.pace.room(len(self._tasks)):
+            if self._later and self._later[0][0] <= self.clock():
+                _, _, request, state = heapq.heappop(self._later)
+            elif queue:
+                request, state = queue.popleft(), {"tries": 0}
+            else:
+                return
+            if self.budget:
+                try:
+                    fits = self.budget.reserve(request)
+                except UserError as error:
+                    self._stop = error
+                    return
+                if not fits:  # until something under way has come in cheaper than feared
+                    due = (self.clock(), next(self._number), request, state)
+                    heapq.heappush(self._later, due)
+                    return
+            self._tasks.add(self._loop.create_task(self._ask(request, state)))
+            self.pace.sent()
+
+    async def _ask(self, request, state):
+        sent = self.clock()
+        fingerprint = request["fingerprint"]
+        row = None
+        try:
+            fields, headers = await self.provider.ask(self._client, request)
+            row = {"fingerprint": fingerprint, **fields}
+            if usage := row["usage"]:
+                self._need = max(self._need, usage["input"] + usage["output"])
+            self.pace.answered(headers, self._need)
+            self._answered = self.clock()
+            self.pace.took(self._answered - sent)
+            self._replies += 1
+        except errors.Passing as fault:
+            row = self._again(fault, request, state, sent)
+        except errors.Refused as fault:
+            self._answered = self.clock()
+            row = errors.unanswered(fingerprint, fault.reason)
+        except errors.Fatal as fault:
+            if self._own(fault):
+                row = errors.unanswered(fingerprint, fault.reason)
+            else:
+                self._stop = errors.sentence(fault, self.provider.entry, self.provider.address)
+                row = errors.row(fingerprint, fault)
+        except Exception as error:  # ours: it must not end as a request that nobody misses
+            self._stop = error
+        finally:
+            if row:
+                if not row.get("usage") and row.get("fault") in BILLED:
+                    row["most"] = most(request, self.provider.entry)
+                self._rows.append(row)
+            if self.budget:
+                self.budget.settle(request, row)
+            self._tasks.discard(asyncio.current_task())
+            self._wake.set()
+
+    def _own(self, fault):
+        """Whether a refused request says nothing about others with the same parameters, because
+        nearly all of these were answered."""
+        if fault.reason not in ("400", "422"):
+            return False
+        self._refused += 1
+        return self._refused <= REFUSED * self._replies
+
+    def _again(self, fault, request, state, sent):
+        """Plan another try of a request, or give it up; returns the row that says so."""
+        now = self.clock()
+        if fault.crowded:
+            self.pace.refused(sent, fault.after)
+        state["tries"] += fault.reason != "429"
+        state.setdefault("failed", now)
+        # It is the request's own fault only if others were answered meanwhile; a limit never is.
+        if state["tries"] >= TRIES and self._answered > state["failed"]:
+            return errors.given_up(request["fingerprint"], fault)
+        silent, patience = now - self._answered, self.provider.entry["patience"]
+        if (fault.after or 0.0) > patience and not self._stop:
+            self._stop = UserError(
+                f"{self.provider.address} asks to wait {duration(fault.after)} ({fault}), longer "
+                f"than the patience of {duration(patience)}; what was answered is kept, the same "
+                "command goes on from there"
+            )
+        if silent >= patience and not self._stop:
+            self._stop = UserError(
+                f"{self.provider.address} has answered nobody for {duration(silent)}, at last with "
+                f"{fault}; what was answered before is kept, the same command goes on from there"
+            )
+        pause = self.pace.pause(min(state["tries"], 6), fault.after)
+        heapq.heappush(self._later, (now + pause, next(self._number), request, state))
+        return errors.row(request["fingerprint"], fault)

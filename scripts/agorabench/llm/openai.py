@@ -1,0 +1,166 @@
+"""Chat completions at OpenAI or any endpoint that speaks its protocol (vLLM, Together, ...).
+
+https://platform.openai.com/docs/api-reference/chat and .../batch
+"""
+
+from agorabench.files import to_json
+from agorabench.generation.formats import END, SCHEMA
+from agorabench.llm import errors
+from agorabench.llm.api import Look, Provider, backend, text, tokens
+
+ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
+# A batch that is refused as a whole has codes in place of an HTTP status.
+STATUSES = {
+    "token_limit_exceeded": 429,  # of what the organisation has enqueued
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "internal_error": 500,
+    "model_not_found": 404,
+}
+FINISH = {"eos": "stop"}  # Together's word
+UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
+
+
+def connect(entry, **settings):
+    """The generator of a config entry, online or in batches."""
+    return backend(provider(entry), **settings)
+
+
+def provider(entry):
+    """The endpoint of a config entry."""
+    return OpenAI(entry)
+
+
+class OpenAI(Provider):
+    """Requests and replies of the chat completions protocol."""
+
+    path = "/chat/completions"
+
+    def libraries(self):
+        import httpx
+        import openai
+
+        return openai, openai.OpenAI, openai.AsyncOpenAI, httpx
+
+    def body(self, request):
+        """The request's body, the same online and in a batch."""
+        sampling = request.get("sampling", self.entry["sampling"])
+        # OpenAI's reasoning models know only the newer name, other endpoints often the older one.
+        auto = "max_completion_tokens" if "://api.openai.com" in self.address else "max_tokens"
+        length = self.entry["length_key"]
+        body = {
+            "model": self.entry["model"],
+            "messages": request["messages"],
+            auto if length == "auto" else length: sampling["max_tokens"],
+        }
+        for name in ("temperature", "top_p"):
+            if sampling[name] is not None:
+                body[name] = sampling[name]
+        if request["format"] == "json":
+            if self.entry["structured"] == "json_schema":
+                shape = {"name": "pair", "strict": True, "schema": SCHEMA}
+                body["response_format"] = {"type": "json_schema", "json_schema": shape}
+            elif self.entry["structured"] == "json_object":
+                body["response_format"] = {"type": "json_object"}
+        elif sampling["stop"]:
+            body["stop"] = [END]
+        if sampling["seeded"]:
+            body["seed"] = int(request["fingerprint"][:8], 16) >> 1  # some take 31 bits only
+        return body | self.entry["extra"]
+
+    def read(self, body):
+        """Fields of the reply row in a response body; raises where it is not of the protocol."""
+        choice = body["choices"][0]
+        message, usage = choice["message"], body.get("usage")
+        reason = choice["finish_reason"]
+        refusal = message.get("refusal")
+        text = message.get("content")
+        if not isinstance(text, str | None):
+            raise TypeError("content is not text")
+        # Of the first token alone, which is all that a judge of one token is asked for.
+        first = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs")
+        told = {"logprobs": {one["token"]: one["logprob"] for one in first}} if first else {}
+        return told | {
+            "reply": text or refusal or "",
+            "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
+            "usage": {
+                "input": tokens(usage["prompt_tokens"]),
+                "output": tokens(usage.get("completion_tokens", 0)),
+            }
+            if usage
+            else None,
+            "model": body.get("model"),
+        }
+
+    # Batches
+
+    named = True
+
+    def task(self, request):
+        return {
+            "custom_id": request["fingerprint"],
+            "method": "POST",
+            "url": ENDPOINT,
+            "body": self.body(request),
+        }
+
+    def submit(self, client, name, tasks):
+        lines = "".join(to_json(task) + "\n" for task in tasks)
+        with self.translated():
+            file = client.files.create(file=(f"{name}.jsonl", lines.encode()), purpose="batch")
+            batch = client.batches.create(
+                input_file_id=file.id,
+                endpoint=ENDPOINT,
+                completion_window="24h",
+                metadata={"agorabench": name},
+            )
+            return text(batch.id)
+
+    def find(self, client, name, size, since):
+        found = []
+        with self.translated():
+            for batch in client.batches.list(limit=100):
+                if batch.created_at < since:
+                    break
+                if (batch.metadata or {}).get("agorabench") == name:
+                    found.append(batch.id)
+        return found
+
+    def look(self, client, id):
+        with self.translated():
+            response = client.batches.with_raw_response.retrieve(id)
+            batch = response.parse()
+            state, counts = text(batch.status), batch.request_counts
+            places = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
+            listed = (batch.errors and batch.errors.data) or []
+        fault = None
+        if state == "failed":
+            fault = errors.Passing("failed", "a batch failed for no stated reason")
+            if listed:
+                error = {"code": listed[0].code, "message": listed[0].message}
+                status = STATUSES.get(listed[0].code, 400)
+                fault = errors.of_response(status, {"error": error})
+        elif state not in ("completed", "expired", "cancelled"):
+            state = "open"  # validating, in_progress, finalizing, cancelling
+        done = counts.completed + counts.failed if counts else 0
+        return Look(state, done, errors.wait(response.headers), fault, places)
+
+    def results(self, client, look):
+        lines = []
+        for place in look.places:
+            with self.translated():
+                lines += client.files.content(place).content.split(b"\n")
+        return [line for line in lines if line.strip()]
+
+    def result(self, line):
+        response, error = line.get("response"), line.get("error")
+        if not response:
+            code, message = errors.told(error)
+            raise errors.Passing(UNDONE.get(code, code or "malformed line"), message)
+        if response["status_code"] != 200:
+            raise errors.of_response(response["status_code"], response["body"])
+        return self.checked(response["body"])
+
+    def cancel(self, client, id):
+        with self.translated():
+            client.batches.cancel(id)

@@ -1,0 +1,41 @@
+"""What names a model: the digest of its weights.
+
+A builder of a model writes the digest beside the weights, last of all, in a file of its own that
+changes only when the weights do. Rules depend on that file, so a model that was built again with
+the same result makes nothing stale, and large weights may be removed once they have been used.
+"""
+
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import atomic_file, file_digest
+
+FILE = "weights.sha256"
+
+
+def digest(folder):
+    """SHA-256 (hexadecimal) of a folder's weights, or None where there are none."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    return file_digest(*files) if files else None
+
+
+def record(folder):
+    """Write the digest of a folder's weights beside them, and return it."""
+    value = digest(folder)
+    if value is None:
+        raise UserError(f"{folder}: there are no weights (*.safetensors)")
+    with atomic_file(Path(folder) / FILE) as file:
+        file.write(f"{value}\n")
+    return value
+
+
+def remove(folder):
+    """Delete a folder's weights; their digest stays."""
+    for file in Path(folder).glob("*.safetensors"):
+        file.unlink()
+
+
+def identity(model):
+    """What names a model: the digest of its weights where they are local, or else its name."""
+    recorded = Path(model) / FILE
+    return recorded.read_text().strip() if recorded.exists() else digest(model) or str(model)

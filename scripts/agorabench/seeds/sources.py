@@ -1,0 +1,358 @@
+"""Rows as their publisher wrote them: from a local file, a URL or the Hugging Face hub.
+
+A source says what to read and which version of it. Where the config leaves the version open (null),
+the first fetch finds it out and writes it to a lock file; later fetches read that version and
+refuse another. A fault is told in one sentence that ends with what to download instead, because a
+local file (`path`) can stand in for any source.
+"""
+
+import fcntl
+import gzip
+import hashlib
+import http.client
+import re
+import shutil
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zlib
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agorabench.errors import UserError
+from agorabench.files import atomic_file, file_digest, read_json, read_jsonl, to_json, write_json
+
+ATTEMPTS = 3  # at a download, where the fault may pass
+WAIT = 2.0  # seconds before the second attempt, doubled before each later one
+TIMEOUT = 60  # seconds without a byte
+# What `datasets` says where huggingface_hub raises RevisionNotFoundError.
+LOST_REVISION = re.compile("Revision .* doesn't exist")
+
+
+class Unreadable(Exception):
+    """A source cannot be had; the text is the reason, without the source's name."""
+
+
+class Lock:
+    """Versions found at the first fetch and the digests of what came of them, in a JSON file.
+
+    Jobs that fetch at the same time take turns, so none loses another's entries.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def pin(self, section, key, find):
+        """The entry of `key`; where there is none, `find()` says what it is."""
+        with self._turn() as entries:
+            if key not in entries.setdefault(section, {}):
+                entries[section][key] = find()
+                write_json(self.path, entries)
+            return entries[section][key]
+
+    def put(self, section, key, value):
+        """Make `value` the entry of `key`."""
+        with self._turn() as entries:
+            if entries.setdefault(section, {}).get(key) != value:
+                entries[section][key] = value
+                write_json(self.path, entries)
+
+    @contextmanager
+    def _turn(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Not the lock file itself: it is replaced, and a lock would stay with the old one.
+        with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            try:
+                entries = read_json(self.path)
+            except FileNotFoundError:
+                entries = {}
+            except ValueError as error:
+                raise UserError(
+                    f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
+                    " version anew"
+                ) from None
+            yield entries
+
+
+def read(source, lock, setting):
+    """Rows of a source and where they came from.
+
+    Args:
+        source: config entry with `path`, `url` or `hub`.
+        lock: the `Lock`.
+        setting: the entry's key in the config, for the message.
+
+    Returns:
+        (rows, origin): a sequence of dictionaries; what the manifest says of the source.
+
+    Raises:
+        UserError: it cannot be had or read, or is not what the lock or the config's sha256 says.
+    """
+    kind = next(kind for kind in ("path", "url", "hub") if kind in source)
+    origin = {kind: source[kind], "licence": source.get("licence")}
+    try:
+        rows, found = {"path": local, "url": web, "hub": hub}[kind](source, lock)
+    except Unreadable as fault:
+        raise UserError(f"{setting}: {source[kind]}: {fault}; {advice(kind, source)}") from None
+    if not len(rows):
+        raise UserError(f"{setting}: {source[kind]}: there are no rows")
+    return rows, origin | found
+
+
+def advice(kind, source):
+    """What to do where a source cannot be had."""
+    if kind == "path":
+        return "put the file there, or correct path"
+    what = "the file"
+    if kind == "hub":
+        subset = source.get("subset")
+        parts = [subset] if isinstance(subset, str) else subset or []
+        what = " and ".join(source.get("files") or ())
+        what = what or " ".join(["split", split(source), *(["of", *parts] if parts else [])])
+        what += f" from https://huggingface.co/datasets/{source['hub']}"
+    return (
+        f"or download {what} yourself (JSON Lines, JSON or Parquet), put it anywhere and give its"
+        f" place as path instead of {kind}"
+    )
+
+
+# A local file
+
+
+def local(source, _):
+    """Rows of a file, or of all files of a folder in the order of their names."""
+    path = Path(source["path"])
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.glob("[!.]*") if file.is_file())
+    if not all(file.is_file() for file in files):
+        raise Unreadable("no such file")
+    if not files:
+        raise Unreadable("there is no file in this folder")
+    return joined([parse(file) for file in files]), {"sha256": file_digest(*files)}
+
+
+def parse(file):
+    """Rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
+
+    Raises:
+        Unreadable: it is none of these.
+    """
+    file = Path(file)
+    try:
+        if file.suffix == ".gz":
+            with tempfile.TemporaryDirectory() as folder:
+                plain = Path(folder) / file.stem
+                with gzip.open(file) as packed, open(plain, "wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+                return parse(plain)
+        if file.suffix == ".parquet":
+            from datasets import Dataset, disable_progress_bars
+
+            disable_progress_bars()
+            try:
+                # Read where it lies on disk: millions of rows do not fit in memory as objects.
+                return Dataset.from_parquet(str(file))
+            except Exception as error:  # the library raises dozens of kinds
+                raise Unreadable(f"not Parquet ({first_line(error)})") from None
+        rows = read_jsonl(file)
+    except UserError as error:
+        raise Unreadable(str(error).removeprefix(str(file)).lstrip(":, ")) from None
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise Unreadable(f"{file.name} cannot be read ({first_line(error)})") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise Unreadable(f"row {number} is {type(row).__name__}, not a JSON object")
+    return rows
+
+
+def joined(sets):
+    """Several sequences of rows as one."""
+    if len(sets) == 1:
+        return sets[0]
+    if all(hasattr(rows, "features") for rows in sets):
+        from datasets import concatenate_datasets
+
+        return concatenate_datasets(sets)
+    return list(chain.from_iterable(sets))
+
+
+# A file on the web
+
+
+def web(source, lock):
+    """Rows of the file at a URL, whose sha256 the config or the lock knows after the first time."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / Path(urlsplit(source["url"]).path).name
+        download(source["url"], file)
+        rows = parse(file)  # before the lock: what cannot be read is not worth remembering
+        return rows, {"sha256": verified(file, source, lock)}
+
+
+def verified(file, source, lock):
+    """The sha256 of a downloaded file, which must be that of the config or of the lock.
+
+    Raises:
+        Unreadable: it is not.
+    """
+    url, found = source["url"], file_digest(file)
+    if source.get("sha256"):
+        wanted, holder = source["sha256"], "the config"
+    else:
+        wanted, holder = lock.pin("files", url, lambda: found), lock.path
+    if found != wanted:
+        raise Unreadable(
+            f"the file has changed: its sha256 is {found}, in {holder} it is {wanted}; take the new"
+            " file by putting its sha256 there"
+        )
+    return found
+
+
+def whole(source, lock, setting, target):
+    """Bring a file to `target` as it is; returns where it came from.
+
+    Args:
+        source: config entry with `path` or `url`.
+        lock, setting: as for `read`.
+
+    Raises:
+        UserError: it cannot be had, or is not what the lock or the config's sha256 says.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if "path" in source:
+                file = Path(source["path"])
+                if not file.is_file():
+                    raise Unreadable("no such file")
+                found = file_digest(file)
+            else:
+                file = Path(folder) / "file"
+                download(source["url"], file)
+                found = verified(file, source, lock)
+            with atomic_file(target, "wb") as copy, open(file, "rb") as original:
+                shutil.copyfileobj(original, copy)
+    except Unreadable as fault:
+        place = source.get("path") or source["url"]
+        raise UserError(
+            f"{setting}: {place}: {fault}; download it yourself and give its path"
+        ) from None
+    return source | {"sha256": found}
+
+
+def download(url, file):
+    """Write what is at `url` to `file`.
+
+    Raises:
+        Unreadable: it cannot be had, after three attempts where the fault may pass.
+    """
+    wait = WAIT
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as reply, open(file, "wb") as target:
+                shutil.copyfileobj(reply, target)
+                length = reply.headers.get("Content-Length")
+                if length and target.tell() != int(length):
+                    raise http.client.IncompleteRead(b"", int(length) - target.tell())
+            return
+        except urllib.error.HTTPError as error:
+            reason, passing = f"HTTP status {error.code}", error.code >= 500 or error.code == 429
+        except (OSError, http.client.HTTPException) as error:
+            reason, passing = first_line(getattr(error, "reason", error)), True
+        if not passing or attempt == ATTEMPTS:
+            raise Unreadable(f"cannot be downloaded ({reason})")
+        time.sleep(wait)
+        wait *= 2
+
+
+# A data set of the hub
+
+
+def hub(source, lock):
+    """Rows of a split (of one or several subsets), or of named files, at one revision."""
+    import datasets
+    import huggingface_hub
+
+    datasets.disable_progress_bars()
+    huggingface_hub.utils.disable_progress_bars()
+    huggingface_hub.logging.set_verbosity_error()  # it tells each of its attempts; we tell the last
+    name = source["hub"]
+    try:
+        revision = source.get("revision") or lock.pin(
+            "revisions", name, lambda: huggingface_hub.HfApi().dataset_info(name).sha
+        )
+        if files := source.get("files"):
+            # Some data sets hold a loading script, which `datasets` refuses to run.
+            parts = [
+                parse(
+                    huggingface_hub.hf_hub_download(
+                        name, file, repo_type="dataset", revision=revision
+                    )
+                )
+                for file in files
+            ]
+        else:
+            subsets = source.get("subset")
+            parts = [
+                datasets.load_dataset(name, subset, revision=revision, split=split(source))
+                for subset in (subsets if isinstance(subsets, list) else [subsets])
+            ]
+    except (Unreadable, UserError):
+        raise
+    except Exception as error:  # the libraries raise dozens of kinds
+        raise Unreadable(refusal(error, source)) from None
+    return joined(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
+
+
+def split(source):
+    """The split of a data set of the hub that is read."""
+    return source.get("split", "train")
+
+
+def hub_licence(name, revision):
+    """The licence that the data set's card states, or None where it states none or none is had."""
+    from huggingface_hub import HfApi
+
+    try:
+        card = HfApi().dataset_info(name, revision=revision).card_data
+    except Exception:  # the rows are here already, from a cache perhaps: that is enough
+        return None
+    return card.license if card else None
+
+
+def hub_revision(name, lock):
+    """Revision of a model on the hub, which the lock knows after the first time."""
+    from huggingface_hub import HfApi
+
+    return lock.pin("revisions", name, lambda: HfApi().model_info(name).sha)
+
+
+def refusal(error, source=None):
+    """Why the hub gave nothing, in words."""
+    from huggingface_hub import errors
+
+    text = first_line(error)
+    if isinstance(error, errors.RevisionNotFoundError) or LOST_REVISION.search(text):
+        return f"revision {(source or {}).get('revision')} is not there any more"
+    if isinstance(error, errors.GatedRepoError) or "gated" in text:
+        return "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403, 404):
+        return f"not there, or private and HF_TOKEN does not open it (HTTP status {status})"
+    return f"cannot be had from the hub ({text})"
+
+
+def first_line(error):
+    """The first line of an error's text, or its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def digest(rows):
+    """SHA-256 (hexadecimal) of rows as `jsonl.write` writes them."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(to_json(row).encode() + b"\n")
+    return total.hexdigest()

@@ -1,0 +1,132 @@
+"""Checkpoints of a training: whole or absent, and made when something is about to stop it.
+
+A checkpoint is whole when its `whole.json` is there, which is written last and knows the size of
+every other file. A run that dies while it saves leaves one without, which is removed.
+"""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+
+from agorabench.errors import UserError
+from agorabench.files import read_json, write_json
+
+WHOLE = "whole.json"
+KEPT = 2  # the last one, and the one before it until that is whole; three while it is written
+WARNING = "warning"  # a file that the parent of several processes writes
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(UserError):
+    """The training was asked to stop and has saved what it did."""
+
+
+def last(folder):
+    """The last whole checkpoint in a folder, or None; torn ones are removed."""
+    found = []
+    for path in sorted(Path(folder).glob("checkpoint-*"), key=_step):
+        if _whole(path):
+            found.append(path)
+        else:
+            shutil.rmtree(path)
+    return found[-1] if found else None
+
+
+def _step(path):
+    return int(path.name.rpartition("-")[2])
+
+
+def _files(path):
+    return {
+        str(file.relative_to(path)): file.stat().st_size
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != WHOLE
+    }
+
+
+def _whole(path):
+    try:
+        return read_json(path / WHOLE) == _files(path)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+class Checkpoints(TrainerCallback):
+    """Saves every so many minutes, and at once when a signal warns of the end.
+
+    SIGTERM and SIGUSR1 (SLURM's `--signal`) let the step that is under way end, save, and stop the
+    training; `stopped` is the signal then. So does its name in a file WARNING beside the
+    checkpoints. All processes of a training agree on it.
+
+    Args:
+        minutes: of training between two checkpoints.
+    """
+
+    def __init__(self, minutes):
+        self.seconds, self.stopped = 60 * minutes, None
+        self._warned = None
+
+    def on_train_begin(self, args, state, control, **_):
+        self.saved = time.monotonic()
+        self._former = {number: signal.signal(number, self._warn) for number in WARNINGS}
+
+    def _warn(self, number, _):
+        self._warned = number
+
+    def on_step_end(self, args, state, control, **_):
+        due = time.monotonic() - self.saved > self.seconds
+        if state.is_world_process_zero and (written := Path(args.output_dir) / WARNING).exists():
+            self._warned = signal.Signals[written.read_text() or "SIGTERM"]
+            written.unlink()
+        warned, due = _highest([self._warned or 0, int(due)])
+        if state.global_step >= state.max_steps:
+            return
+        control.should_save |= bool(warned or due)
+        if warned:
+            self.stopped = signal.Signals(warned).name
+            control.should_training_stop = True
+
+    def on_save(self, args, state, control, **_):
+        _wait()  # other processes write parts of their own
+        if state.is_world_process_zero:
+            path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            for file in path.rglob("*"):
+                _sync(file)
+            write_json(path / WHOLE, _files(path))
+        self.saved = time.monotonic()
+
+    def on_train_end(self, args, state, control, **_):
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+
+def _sync(file):
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parallel():
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _wait():
+    if _parallel():
+        torch.distributed.barrier()
+
+
+def _highest(numbers):
+    """The highest of each number among all processes, a list of int."""
+    if not _parallel():
+        return numbers
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    shared = torch.tensor(numbers, device=device)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+    return shared.tolist()

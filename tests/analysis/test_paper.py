@@ -1,0 +1,195 @@
+"""The paper's printed numbers, recomputed: what must come out, and the page that shows it."""
+
+import html.parser
+import shutil
+
+import pandas
+import paper
+import pytest
+from agorabench.analysis import published
+from agorabench.analysis.published import Check
+from agorabench.errors import UserError
+from helpers import ROOT
+
+TABLES = ROOT / "config/paper"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return published.read(TABLES)
+
+
+@pytest.fixture(scope="module")
+def analyses(tables):
+    return published.analyse(tables, draws=300)
+
+
+@pytest.fixture(scope="module")
+def claims(tables):
+    return {row.name: check for row, check in zip(
+        tables["claims"].itertuples(), published.claims(tables), strict=True
+    )}  # fmt: skip
+
+
+def test_problem_solving_and_pgr(claims, analyses):
+    found = {name: check.recomputed for name, check in claims.items()}
+    assert found["ability-generators-r2"] == pytest.approx(0.244, abs=0.0005)
+    assert found["ability-generators-p"] == pytest.approx(0.3194, abs=0.0001)
+    assert found["ability-cells-r2"] == pytest.approx(0.0970, abs=0.00005)
+    assert found["ability-cells-p"] == pytest.approx(0.0219, abs=0.00005)
+    for fit, name, n in (
+        (analyses.of_generators, "generators", 6),
+        (analyses.of_cells, "cells", 54),
+    ):
+        assert (fit.n, fit.generators) == (n, 6)
+        assert fit.r2 == pytest.approx(found[f"ability-{name}-r2"])
+        assert fit.p == pytest.approx(found[f"ability-{name}-p"])
+        assert fit.r2_interval.low < fit.r2 < fit.r2_interval.high
+
+
+def test_components_and_the_regression_on_them(claims, analyses):
+    shares = [claims[f"component-{i}"].recomputed for i in range(1, 6)]
+    assert shares == pytest.approx([40.6, 31.0, 12.7, 6.0, 5.8], abs=0.05)
+    assert claims["component-sum"].recomputed == pytest.approx(96.0, abs=0.05)
+    assert claims["regression-r2"].recomputed == pytest.approx(0.338, abs=0.0005)
+    assert claims["regression-p"].recomputed == pytest.approx(0.0011, abs=0.00005)
+    assert analyses.on_components.r2 == pytest.approx(claims["regression-r2"].recomputed)
+    assert analyses.on_components.p == pytest.approx(claims["regression-p"].recomputed)
+    # What the paper does not print: on generators that the fit has not seen, nothing is left of it.
+    assert analyses.on_components.r2_held_out < 0
+
+
+def test_the_prompt_differences(claims):
+    assert claims["prompts-json"].recomputed == pytest.approx(4.456, abs=0.0005)
+    assert claims["prompts-unoptimised"].recomputed == pytest.approx(4.00, abs=0.005)
+
+
+def test_the_claims_that_rounding_does_not_explain(claims):
+    differing = {name for name, check in claims.items() if check.verdict == "differs"}
+    assert differing == {*(f"component-{i}" for i in range(1, 6)), "component-sum", "regression-r2"}
+    assert claims["ability-cells-r2"].verdict == "agrees"
+    # Whatever differs beyond its components is told why, in words.
+    silent = {name for name in differing if not claims[name].remark}
+    assert silent == {f"component-{i}" for i in range(2, 6)}
+
+
+def test_averages_that_do_not_add_up_are_found(tables):
+    found = published.averages(tables)
+    assert len(found) == 18 + 18 + 144 + 6 + 12 + 9
+    wrong = {(one.where, one.quantity): one for one in found if one.verdict != "agrees"}
+    by_table = pandas.Series([where for where, _ in wrong]).value_counts().to_dict()
+    assert by_table == {
+        "Table 2": 2, "Table 3": 2, "Table 4": 1, "Table 5": 1, "Table 7": 1, "Table 8": 19,
+    }  # fmt: skip
+    one = wrong["Table 2", "claude-3.5-sonnet, response generation"]
+    assert (one.printed, one.recomputed) == ("28.8", pytest.approx(28.7333, abs=1e-4))
+    assert {one.verdict for one in wrong.values()} == {"rounding"}
+    assert published.repeated(tables) == (24, 0)
+
+
+def test_table_4_is_nearest_to_loadings_averaged_over_all_components(tables, analyses):
+    found = published.loadings(tables, analyses)
+    assert max(abs(one.difference) for one in found) == pytest.approx(0.0197, abs=0.0005)
+    assert len(found) == 9
+
+
+@pytest.mark.parametrize(
+    ("check", "difference", "verdict"),
+    [
+        (Check("", "", "0.24", 0.2449), 0.0049, "agrees"),
+        (Check("", "", "0.24", 0.2451), 0.0051, "differs"),
+        (Check("", "", "0.24", 0.2451, 0.001), 0.0051, "rounding"),
+        (Check("", "", "<0.001", 0.0004), 0.0, "agrees"),
+        (Check("", "", "<0.001", 0.0011), 0.0001, "differs"),
+        (Check("", "", "-0.2", -0.2333), -0.0333, "agrees"),
+    ],
+)
+def test_verdicts(check, difference, verdict):
+    assert check.difference == pytest.approx(difference)
+    assert check.verdict == verdict
+
+
+def test_another_number_in_a_table_is_noticed(tables):
+    changed = dict(tables)
+    changed["table2_pgr"] = tables["table2_pgr"].copy()
+    changed["table2_pgr"].loc[0, "pgr"] += 3
+    one = next(one for one in published.averages(changed) if one.where == "Table 2")
+    assert (one.verdict, published.repeated(changed)) == ("differs", (24, 0))
+    changed["table2_pgr"].loc[changed["table2_pgr"]["generator"] == "gpt-4o-mini", "pgr"] += 3
+    assert published.repeated(changed) == (24, 8)
+
+
+class Page(html.parser.HTMLParser):
+    """What a page loads, the ids it has, and the numbers of rows of its tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.ids, self.open, self.headings = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag != "a":  # a link is followed by readers only
+            names = ("src", "href", "srcset", "action")
+            self.loads += [found[name] for name in names if name in found]
+        self.ids += [found["id"]] if "id" in found else []
+        self.headings.append(tag)
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_that_loads_nothing(tmp_path):
+    output = tmp_path / "comparison.html"
+    paper.main(["--tables", str(TABLES), "--bootstrap", "100", "--output", str(output)])
+    text = output.read_text()
+    page = Page(text)
+    assert page.open == [] and len(page.ids) == len(set(page.ids))
+    assert page.loads and all(one.startswith("data:image/svg+xml") for one in page.loads)
+    assert len(text) < 1_500_000
+    assert "-0.0000<" not in text
+    assert "<script" not in text and "url(" not in text and "@import" not in text
+    assert "width=device-width" in text
+    assert "nan" not in text.partition("data:")[0].lower()
+    for words in (
+        "printed 0.245, recomputed 0.2440; differs by rounding",
+        "variance of the nine metrics on components 1 to 5, %: printed 93.4, recomputed 95.96; ",
+        "PGR, the performance gap recovered",
+        "href='https://arxiv.org/abs/2412.03679v2'",
+        "26 of 207 printed averages and shares do not add up",
+        "Table 5 repeats 24 numbers of Table 2, 0 of them with another value.",
+    ):
+        assert words in text, words
+
+
+def test_a_phone_shows_all_columns(tables, analyses, browser, tmp_path):
+    path = tmp_path / "comparison.html"
+    path.write_text(paper.page(tables, analyses))
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    wider = "ones => ones.filter(one => one.scrollWidth > one.clientWidth).length"
+    regions = page.locator("main > div, details > div")
+    assert regions.count() > 8 and regions.evaluate_all(wider) == 0
+    page.close()
+
+
+def test_text_is_escaped(tables, analyses):
+    changed = dict(tables)
+    changed["claims"] = tables["claims"].copy()
+    changed["claims"].loc[4, "remark"] = "<script>alert(1)</script>"
+    text = paper.page(changed, analyses)
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
+def test_a_table_that_is_another_is_told_by_name(tmp_path):
+    folder = tmp_path / "paper"
+    shutil.copytree(TABLES, folder)
+    (folder / "table8_intrinsic.csv").write_text("generator,method,domain,metric\n")
+    with pytest.raises(UserError, match=r"table8_intrinsic.csv lacks the column 'value'"):
+        published.read(folder)
+    (folder / "table8_intrinsic.csv").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*table8_intrinsic.csv"):
+        published.read(folder)

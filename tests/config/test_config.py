@@ -1,0 +1,887 @@
+"""Each fault of a configuration stops it with one sentence that can be acted on."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+from agorabench import matrix
+from agorabench.config import references as module
+from agorabench.config import schema as schemas
+from agorabench.config.references import check
+from agorabench.errors import UserError
+from helpers import ROOT
+from snakemake.utils import update_config
+
+FILE = "config/mini.yaml"
+COMPLETE = """
+seeds:
+  math:
+    instance: {source: mini}
+    response: {path: data/response.jsonl}
+  code:
+    instance: {source: mini}
+    response: {source: mini}
+benchmarks:
+  mini-sums: {domain: math, protocol: mini, source: {source: mini}, max_tokens: 64}
+  functions:
+    domain: code
+    protocol: humaneval
+    source: {path: data/functions.jsonl}
+    shots: 1
+    shots_from: data/shots.jsonl
+generators:
+  strong: {backend: transformers, model: resources/models/strong}
+  noisy: {backend: transformers, model: acme/noisy, sampling: {temperature: 0.7}}
+  people: {backend: dataset, data: {math: {path: data/people.jsonl, instruction: question}}}
+mini: {strong: {}}
+prompts: {main: {folder: config/prompts/main}}
+themes: {math: config/themes.txt}
+students:
+  tiny:
+    base: {model: models/tiny, chat: false}
+    reference: {model: ./models/tiny, chat: true}
+    recipe: {epochs: 5, learning_rate: 2.0e-3, batch_size: 8, max_length: 256, precision: float32}
+experiments:
+  main:
+    domains: [math, code]
+    methods: [instance, response]
+    generators: [strong, noisy]
+    prompts: [main]
+    sizes: [500]
+    seeds: [1, 2]
+    students: [tiny]
+  human:
+    domains: [math]
+    methods: [instance]
+    generators: [people]
+    prompts: [main]
+    sizes: [10]
+    seeds: [1]
+    students: [tiny]
+"""
+FILES = {
+    FILE: COMPLETE,
+    "config/themes.txt": "shopping\n",
+    "config/prompts/main/instance/math.md": "Write one about {theme}.\n{demonstrations}\n",
+    "config/prompts/main/instance/code.md": "{demonstrations}\n",
+    "config/prompts/main/response/math.md": "{instruction}\n",
+    "config/prompts/main/response/code.md": "{instruction}\n",
+    "data/response.jsonl": '{"instruction": "1+1?"}\n\n{"instruction": "2+2?"}\n',
+    "data/functions.jsonl": '{"task_id": "f/0"}\n',
+    "data/shots.jsonl": '{"instruction": "Write f.", "response": "def f(): ..."}\n',
+    "data/people.jsonl": '{"question": "1+1?", "response": "2"}\n',
+    "models/tiny/config.json": "{}\n",
+}
+
+ALIKE = {"measure": "similarity", "of": "response", "model": "./models/tiny"}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a complete, valid config and all the files that it names."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def edited(edits):
+    """The complete config with `edits`, {"key/path": value, or None to delete}."""
+    config = yaml.safe_load(COMPLETE)
+    for path, value in edits.items():
+        *parents, last = path.split("/")
+        place = config
+        for key in parents:
+            place = place.setdefault(key, {})
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return config
+
+
+def fault(project, config, files=(FILE,), **kwargs):
+    with pytest.raises(UserError) as caught:
+        check(config, files, project, **kwargs)
+    return str(caught.value)
+
+
+def test_a_complete_config_passes_and_gets_its_defaults(project):
+    given = yaml.safe_load(COMPLETE)
+    before = copy.deepcopy(given)
+    filled = check(given, [FILE], project)
+    assert given == before
+    assert (filled["seed"], filled["sandbox"], filled["warm"]) == (1, "isolated", False)
+    assert filled["generators"]["strong"]["sampling"] == {
+        "temperature": 1.0,
+        "top_p": 0.9,
+        "max_tokens": 4096,
+    }
+    assert filled["generators"]["noisy"]["sampling"]["temperature"] == 0.7
+    assert filled["generators"]["noisy"]["price"] == {"input": 0.0, "output": 0.0}
+    assert filled["generators"]["people"]["data"]["math"]["response"] == "response"
+    assert filled["generation"]["demonstrations"] == {"seed": 2, "generated": 1}
+    assert filled["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
+    assert filled["benchmarks"]["mini-sums"]["shots"] == 0
+    assert filled["openings"] == {}
+    assert filled["students"]["tiny"]["recipe"]["schedule"] == "linear"
+
+
+def test_a_number_is_the_same_however_it_is_written(project):
+    for written in (1, 1.0):
+        config = edited({"generators/strong/sampling": {"temperature": written}})
+        temperature = check(config, (), project)["generators"]["strong"]["sampling"]["temperature"]
+        assert repr(temperature) == "1.0"
+
+
+def test_defaults_are_not_shared_between_configs(project):
+    check(yaml.safe_load(COMPLETE), (), project)["generation"]["validators"]["math"].clear()
+    again = check(yaml.safe_load(COMPLETE), (), project)
+    assert again["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
+
+
+def test_a_checked_config_passes_again(project):
+    filled = check(yaml.safe_load(COMPLETE), (), project)
+    assert check(filled, (), project) == filled
+
+
+# Faults that the schema finds: what was changed, and the sentence.
+SCHEMA_FAULTS = {
+    "misspelt key": (
+        {"generation/atempts": 3},
+        "generation: unknown key 'atempts'; did you mean 'attempts'? known: attempts, "
+        "demonstrations, first_wave, validators, train_on_seeds, max_characters, "
+        "duplicates, overlap, system",
+    ),
+    "key unlike any": (
+        {"students/tiny/base/zzz": 3},
+        "students.tiny.base: unknown key 'zzz'; known: model, chat",
+    ),
+    "misspelt key at the top": (
+        {"experimentz": {}},
+        "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
+        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
+        "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
+        "intrinsic, experiments",
+    ),
+    "key of another backend": (
+        {"generators/strong/data": {}},
+        "generators.strong: unknown key 'data'; known: backend, model, sampling, price, batch_size",
+    ),
+    "missing key": (
+        {"students/tiny/recipe/precision": None},
+        "students.tiny.recipe: missing key 'precision'",
+    ),
+    "missing section": ({"students": None}, "missing key 'students'"),
+    "text for a number": (
+        {"students/tiny/recipe/epochs": "five"},
+        "students.tiny.recipe.epochs: must be a number, not 'five'",
+    ),
+    "YAML's text for a number": (
+        {"students/tiny/recipe/learning_rate": "2e-3"},
+        "students.tiny.recipe.learning_rate: must be a number, not '2e-3'; "
+        "YAML takes it for text, write 0.002",
+    ),
+    "boolean for a whole number": (
+        {"bootstrap": True},
+        "bootstrap: must be a whole number, not true",
+    ),
+    "fraction for a whole number": (
+        {"experiments/main/sizes": [1.5]},
+        "experiments.main.sizes: must be a whole number, not 1.5",
+    ),
+    "number for text": (
+        {"prompts/main": 5},
+        "prompts.main: must be a mapping, not 5",
+    ),
+    "number for true or false": (
+        {"students/tiny/base/chat": 1},
+        "students.tiny.base.chat: must be true or false, not 1",
+    ),
+    "list for text or null": (
+        {"generation/system": ["You", "write"]},
+        "generation.system: must be text or null, not a list",
+    ),
+    "text for a mapping": ({"themes": "math.txt"}, "themes: must be a mapping, not 'math.txt'"),
+    "text for a source": (
+        {"seeds/math/instance": "mini"},
+        "seeds.math.instance: must be a mapping, not 'mini'",
+    ),
+    "one name for a list": (
+        {"experiments/main/students": "tiny"},
+        "experiments.main.students: must be a list, not 'tiny'",
+    ),
+    "size 0": (
+        {"experiments/main/sizes": [0]},
+        "experiments.main.sizes: must be at least 1, not 0",
+    ),
+    "size below 0": (
+        {"experiments/main/sizes": [500, -5]},
+        "experiments.main.sizes: must be at least 1, not -5",
+    ),
+    "learning rate 0": (
+        {"students/tiny/recipe/learning_rate": 0},
+        "students.tiny.recipe.learning_rate: must be more than 0, not 0",
+    ),
+    "top_p in percent": (
+        {"generators/noisy/sampling/top_p": 95},
+        "generators.noisy.sampling.top_p: must be at most 1, not 95",
+    ),
+    "entry twice in a list": (
+        {"experiments/main/sizes": [500, 1000, 500]},
+        "experiments.main.sizes: 500 is given twice",
+    ),
+    "name twice in a list": (
+        {"experiments/main/generators": ["strong", "strong"]},
+        "experiments.main.generators: 'strong' is given twice",
+    ),
+    "empty list": (
+        {"experiments/main/seeds": []},
+        "experiments.main.seeds: must name at least one",
+    ),
+    "empty section": ({"experiments": {}}, "experiments: must have at least one entry"),
+    "empty path": ({"themes/math": ""}, "themes.math: must not be empty"),
+    "name with a space": (
+        {"students/my student": {}},
+        "students: 'my student' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+    ),
+    "name that climbs": (
+        {"experiments/..": {}},
+        "experiments: '..' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+    ),
+    "unknown domain of an experiment": (
+        {"experiments/main/domains": ["maths"]},
+        "experiments.main.domains: unknown domain 'maths'; known: math, code, instruction",
+    ),
+    "unknown method of an experiment": (
+        {"experiments/main/methods": ["instances"]},
+        "experiments.main.methods: unknown method 'instances'; "
+        "known: instance, response, enhancement",
+    ),
+    "unknown domain of seeds": (
+        {"seeds/maths": {}},
+        "seeds: unknown domain 'maths'; did you mean 'math'? known: math, code, instruction",
+    ),
+    "unknown sandbox": (
+        {"sandbox": "none"},
+        "sandbox: unknown sandbox 'none'; known: isolated, limits",
+    ),
+    "unknown backend": (
+        {"generators/strong/backend": "vlm"},
+        "generators.strong.backend: unknown backend 'vlm'; known: openai, anthropic, "
+        "vllm, transformers, dataset, mixture",
+    ),
+    "all of a mixture": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 1}}},
+        "generators.mixed.of.strong: must be less than 1, not 1",
+    ),
+    "nothing of a part": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 0, "noisy": 0.5}}},
+        "generators.mixed.of.strong: must be more than 0, not 0",
+    ),
+    "mixture of nothing": (
+        {"generators/mixed": {"backend": "mixture", "of": {}}},
+        "generators.mixed.of: must have at least one entry",
+    ),
+    "no backend": ({"generators/strong/backend": None}, "generators.strong: missing key 'backend'"),
+    "unknown source": (
+        {"seeds/math/instance": {"source": "maxi"}},
+        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
+    ),
+    "empty source": (
+        {"seeds/math/instance": {}},
+        "seeds.math.instance: missing key 'source' or 'path' or 'url' or 'hub' or 'parts'",
+    ),
+    "misspelt key of a source": (
+        {"seeds/math/instance": {"paht": "x"}},
+        "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, instruction, "
+        "response, where, convert, longest, classify, size, path, licence, url, sha256, hub, "
+        "subset, split, files, revision, parts",
+    ),
+    "two sources": (
+        {"seeds/math/instance": {"source": "mini", "path": "x"}},
+        "seeds.math.instance: unknown key 'path'; known: source",
+    ),
+    "branch for a commit": (
+        {"generators/people/data/math": {"hub": "acme/sums", "revision": "main"}},
+        "generators.people.data.math.revision: 'main' is not a commit hash (40 hexadecimal digits)",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits, sentence", SCHEMA_FAULTS.values(), ids=SCHEMA_FAULTS)
+def test_fault_of_form(project, edits, sentence):
+    config = edited(edits)
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == f"{FILE}: {sentence}"
+
+
+@pytest.mark.parametrize("edits", [edits for edits, _ in SCHEMA_FAULTS.values()], ids=SCHEMA_FAULTS)
+def test_jsonschema_refuses_it_too(edits):
+    validator = jsonschema.Draft202012Validator(schemas.schema())
+    assert not validator.is_valid(edited(edits))
+
+
+def test_jsonschema_accepts_what_passes(project):
+    validator = jsonschema.Draft202012Validator(schemas.schema())
+    validator.validate(yaml.safe_load(COMPLETE))
+    validator.validate(check(yaml.safe_load(COMPLETE), (), project))
+
+
+def test_whole_numbers_written_with_a_point_are_refused(project):
+    # JSON Schema takes 500.0 for an integer, but a path would hold "n500.0".
+    config = edited({"experiments/main/sizes": [500.0]})
+    assert fault(project, config, ()) == (
+        "experiments.main.sizes: must be a whole number, not 500.0"
+    )
+
+
+def test_a_name_with_a_line_break_is_refused(project):
+    # In Python, the pattern's $ would match before it.
+    config = edited({"prompts/main\n": {"folder": "config/prompts/main"}})
+    assert fault(project, config, ()) == (
+        "prompts: 'main\n' is not a name fit for a path "
+        "(letters, digits, '.', '_', '-'; first a letter or digit)"
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(project, number):
+    config = edited({"students/tiny/recipe/weight_decay": number})
+    assert fault(project, config, ()) == (
+        f"students.tiny.recipe.weight_decay: must be a number, not {number}"
+    )
+
+
+def test_a_name_that_yaml_takes_for_a_number(project):
+    config = edited({})
+    config["generators"][405] = config["generators"]["strong"]
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == f"{FILE}: generators: the key 405 must be text: quote it"
+
+
+# Names that refer to each other.
+REFERENCE_FAULTS = {
+    "unknown score": (
+        {"benchmarks/mini-sums/protocol": "math", "benchmarks/mini-sums/score": "lenient"},
+        "benchmarks.mini-sums.score: unknown score 'lenient'; known: strict",
+    ),
+    "a score of a protocol that has one": (
+        {"benchmarks/mini-sums/score": "strict"},
+        "benchmarks.mini-sums.score: the protocol has one score only",
+    ),
+    "unknown protocol": (
+        {"benchmarks/mini-sums/protocol": "gsm"},
+        "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: alpaca_eval, "
+        "arena_hard, gsm8k, humaneval, humaneval_plus, ifeval, math, mbpp, mbpp_plus, mini, "
+        "unscored",
+    ),
+    "name of an average": (
+        {"benchmarks/mean": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
+        "benchmarks: the name 'mean' is taken; choose another",
+    ),
+    "prompt of a data set": (
+        {"prompts/none": {"folder": "config/prompts/main"}},
+        "prompts: the name 'none' is taken; choose another",
+    ),
+    "misspelt key of a miniature model": (
+        {"mini": {"strong": {"extra_layer": 2}}},
+        "mini.strong: unknown key 'extra_layer'; did you mean 'extra_layers'? known: seed, "
+        "start, lessons, pairs, epochs, batch_size, learning_rate, shares, extra_layers, "
+        "wrong_share, few",
+    ),
+    "unknown benchmark of the miniature": (
+        {"benchmarks/sums": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
+        "benchmarks: unknown mini benchmark 'sums'; known: mini-sums, mini-steps, mini-code, "
+        "mini-constraints",
+    ),
+    "unknown generator": (
+        {"experiments/main/generators": ["strong", "gpt4o"]},
+        "experiments.main.generators: unknown generator 'gpt4o'; known: strong, noisy, people",
+    ),
+    "unknown student": (
+        {"experiments/main/students": ["huge"]},
+        "experiments.main.students: unknown student 'huge'; known: tiny",
+    ),
+    "unknown prompt": (
+        {"experiments/main/prompts": ["mian"]},
+        "experiments.main.prompts: unknown prompt 'mian'; known: main",
+    ),
+    "unknown validator": (
+        {"generation/validators/code": ["lenght"]},
+        "generation.validators.code: unknown validator 'lenght'; "
+        "known: length, one_result, only_code, has_assertion, no_markers, "
+        "no_placeholders, not_held_out",
+    ),
+    "parameter of a request with a key of its own": (
+        {
+            "generators/api": {
+                "backend": "openai",
+                "model": "m",
+                "price": {"input": 1, "output": 1},
+                "extra": {"n": 8},
+            }
+        },
+        "generators.api.extra: 'n' has a key of its own, or is decided by the pipeline",
+    ),
+    "domain without a benchmark": (
+        {"benchmarks/functions": None},
+        "experiments.main.domains: no benchmark is of domain 'code'; domains with benchmarks: math",
+    ),
+    "domain without data": (
+        {"experiments/human/domains": ["math", "code"]},
+        "experiments.human.generators: generator 'people' has no data for domain 'code'; "
+        "it has: math",
+    ),
+    "setting without seeds": (
+        {"experiments/main/methods": ["enhancement"]},
+        "experiments.main: domain 'math' with method 'enhancement' needs seeds.math.enhancement, "
+        "which is missing",
+    ),
+    "mixture of an unknown generator": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "nosiy": 0.5}}},
+        "generators.mixed.of: unknown generator 'nosiy'; known: strong, noisy",
+    ),
+    "mixture with a data set": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "people": 0.5}}},
+        "generators.mixed.of: 'people' is a data set, which cannot be asked; known: strong, noisy",
+    ),
+    "mixture with a mixture": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "mixed": 0.5}}},
+        "generators.mixed.of: 'mixed' is a mixture, which cannot be asked; known: strong, noisy",
+    ),
+    "shares of less than a whole": (
+        {"generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "noisy": 0.4}}},
+        "generators.mixed.of: the shares must add up to 1, not to 0.9",
+    ),
+    "mixture that classifies": (
+        {
+            "generators/mixed": {"backend": "mixture", "of": {"strong": 0.5, "noisy": 0.5}},
+            "seeds/math/response/classify": {"generator": "mixed", "prompt": "p", "class": "1"},
+        },
+        "seeds.math.response.classify.generator: 'mixed' is a mixture, which cannot be asked; "
+        "known: strong, noisy",
+    ),
+    "data set that judges": (
+        {"intrinsic/quality": {"measure": "judged", "judge": "people", "rubrics": "r"}},
+        "intrinsic.quality.judge: 'people' is a data set, which cannot be asked; "
+        "known: strong, noisy",
+    ),
+    "more active parameters than there are": (
+        {"generators/moe": {"backend": "vllm", "model": "m", "parameters": 8, "active": 13}},
+        "generators.moe.active: must be at most parameters, 8, not 13",
+    ),
+    "active parameters of nobody knows how many": (
+        {"generators/moe": {"backend": "vllm", "model": "m", "active": 13}},
+        "generators.moe: active needs parameters, all that the model has",
+    ),
+    "two GPUs for an embedder that takes one": (
+        {"intrinsic/alike": {**ALIKE, "gpus": 2}},
+        "intrinsic.alike.gpus: pooling: model uses one GPU: must be at most 1, not 2",
+    ),
+    "no prompt for a model": (
+        {"experiments/main/prompts": ["none"]},
+        "experiments.main.prompts: prompt 'none' is for experiments of data sets alone; "
+        "known: main",
+    ),
+    "shots from nowhere": (
+        {"benchmarks/mini-sums/shots": 2},
+        "benchmarks.mini-sums: shots needs shots_from, the file that they are taken from",
+    ),
+    "shots from seeds that are not there": (
+        {"benchmarks/mini-sums/shots_from": "resources/seeds/math/enhancement.jsonl"},
+        "benchmarks.mini-sums.shots_from: unknown file 'resources/seeds/math/enhancement.jsonl'; "
+        "known: "
+        "resources/seeds/code/instance.jsonl, resources/seeds/code/response.jsonl, "
+        "resources/seeds/math/instance.jsonl, resources/seeds/math/response.jsonl "
+        "(made from seeds)",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits, sentence", REFERENCE_FAULTS.values(), ids=REFERENCE_FAULTS)
+@pytest.mark.parametrize("files_too", [True, False])
+def test_fault_of_reference(project, edits, sentence, files_too):
+    config = edited(edits)
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config, files_too=files_too) == f"{FILE}: {sentence}"
+
+
+def test_a_data_set_needs_neither_seeds_nor_prompts(project):
+    config = edited({"experiments/main": None, "experiments/human/methods": ["enhancement"]})
+    assert check(config, (), project)["experiments"]["human"]["methods"] == ["enhancement"]
+
+
+def test_a_further_reference_is_a_model_that_is_there(project):
+    named = {"model": "./models/weak", "chat": True}
+    config = edited({"students/tiny/references": {"weak": named}})
+    told = "students.tiny.references.weak.model: no model in ./models/weak"
+    assert fault(project, config, ()).startswith(told)
+    (project / "models/weak").mkdir()
+    (project / "models/weak/config.json").write_text("{}")
+    assert matrix.references(check(config, (), project)) == {"weak": ["tiny"]}
+    assert matrix.references(check(edited({}), (), project)) == {}
+
+
+# Files that the config names: the file, its new text (None: absent), and the sentence.
+FILE_FAULTS = {
+    "seeds absent": (
+        ("data/response.jsonl", None),
+        f"{FILE}: seeds.math.response.path: no file data/response.jsonl",
+    ),
+    "seeds empty": (
+        ("data/response.jsonl", "\n"),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl has no rows",
+    ),
+    "seeds not JSON": (
+        ("data/response.jsonl", '{"instruction": "a"}\n{"instruction": }\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 2 is not JSON "
+        "(Expecting value: line 1 column 17 (char 16))",
+    ),
+    "seed row a list": (
+        ("data/response.jsonl", '{"instruction": "a"}\n["b"]\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 2 is list, not a JSON object",
+    ),
+    "seed without instruction": (
+        ("data/response.jsonl", '{"instruction": "a"}\n\n{"question": "b"}\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 3 has no 'instruction'",
+    ),
+    "seed with a blank instruction": (
+        ("data/response.jsonl", '{"instruction": " "}\n'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, line 1 has no text in "
+        "'instruction'",
+    ),
+    "seed list with a blank instruction": (
+        ("data/response.jsonl", '[{"instruction": "a"}, {"instruction": ""}]'),
+        f"{FILE}: seeds.math.response.path: data/response.jsonl, row 2 has no text in "
+        "'instruction'",
+    ),
+    "shot without a response": (
+        ("data/shots.jsonl", '{"instruction": "Write f."}\n'),
+        f"{FILE}: benchmarks.functions.shots_from: data/shots.jsonl, line 1 has no 'response'",
+    ),
+    "benchmark absent": (
+        ("data/functions.jsonl", None),
+        f"{FILE}: benchmarks.functions.source.path: no file data/functions.jsonl",
+    ),
+    "benchmark empty": (
+        ("data/functions.jsonl", ""),
+        f"{FILE}: benchmarks.functions.source.path: data/functions.jsonl has no rows",
+    ),
+    "data set absent": (
+        ("data/people.jsonl", None),
+        f"{FILE}: generators.people.data.math.path: no file data/people.jsonl",
+    ),
+    "data set without the field": (
+        ("data/people.jsonl", '{"prompt": "1+1?", "answer": "2"}\n'),
+        f"{FILE}: generators.people.data.math.instruction: no text in 'question' of "
+        "data/people.jsonl, line 1; known: prompt, answer",
+    ),
+    "model absent": (
+        ("models/tiny/config.json", None),
+        f"{FILE}: students.tiny.base.model: no model in models/tiny: "
+        "there is no models/tiny/config.json",
+    ),
+    "themes absent": (
+        ("config/themes.txt", None),
+        f"{FILE}: themes.math: config/themes.txt: no such file",
+    ),
+    "themes blank": (
+        ("config/themes.txt", " \n\n"),
+        f"{FILE}: themes.math: config/themes.txt: no line with text in it",
+    ),
+    "meta-prompt absent": (
+        ("config/prompts/main/response/code.md", None),
+        f"{FILE}: experiments.main.prompts: prompt 'main' has no file "
+        "config/prompts/main/response/code.md",
+    ),
+    "meta-prompt without its placeholder": (
+        ("config/prompts/main/response/code.md", "Answer well.\n"),
+        "config/prompts/main/response/code.md: no placeholder {instruction}, "
+        "which method response needs",
+    ),
+    "meta-prompt with a placeholder too many": (
+        ("config/prompts/main/response/code.md", "{instruction} {theme}\n"),
+        "config/prompts/main/response/code.md: unknown placeholder {theme}; "
+        "method response has {instruction}; write {{theme}} for the text itself",
+    ),
+    "meta-prompt with a theme where there are none": (
+        ("config/prompts/main/instance/code.md", "{demonstrations} {theme}\n"),
+        f"{FILE}: experiments.main.prompts: config/prompts/main/instance/code.md has {{theme}}, "
+        "but themes.code is missing",
+    ),
+    "file not in UTF-8": (
+        ("data/functions.jsonl", b'{"a": "\xff"}\n'),
+        f"{FILE}: benchmarks.functions.source.path: data/functions.jsonl is not text in UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, sentence", FILE_FAULTS.values(), ids=FILE_FAULTS)
+def test_fault_of_a_file(project, change, sentence):
+    name, text = change
+    (project / name).unlink()
+    if text is not None:
+        (project / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    config = yaml.safe_load(COMPLETE)
+    assert fault(project, config) == sentence
+    check(config, [FILE], project, files_too=False)  # a job on a cluster does not look
+
+
+def test_data_sets_alone_need_no_prompt(project):
+    experiment = {"experiments/main/generators": ["people"], "experiments/main/prompts": ["none"]}
+    experiment |= {"experiments/main/domains": ["math"], "experiments/main/methods": ["response"]}
+    assert check(edited(experiment), (), project)["experiments"]["main"]["prompts"] == ["none"]
+    experiment["experiments/main/generators"] = ["people", "strong"]
+    (project / FILE).write_text(yaml.safe_dump(edited(experiment)))
+    told = f"{FILE}: experiments.main.prompts: prompt 'none' is for experiments of data sets alone"
+    assert fault(project, edited(experiment)) == f"{told}; known: main"
+
+
+def test_a_metric_may_have_the_name_of_a_column_that_is_in_no_table_with_it(project):
+    config = edited({"intrinsic/id": {**ALIKE, "pooling": "mean"}})
+    assert list(check(config, (), project)["intrinsic"]) == ["id"]
+
+
+def test_how_to_pool_is_asked_of_models_that_say_it(project):
+    config = edited({"intrinsic/alike": ALIKE})
+    told = "intrinsic.alike.pooling: ./models/tiny is no model of sentence-transformers"
+    assert fault(project, config, ()) == f"{told} (no modules.json): say pooling: mean"
+    (project / "models/tiny/modules.json").write_text("[]")
+    check(config, (), project)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "0_New/config.json"])
+def test_code_of_another_repository_is_not_executed(project, file):
+    config = edited({"intrinsic/alike": {**ALIKE, "pooling": "mean", "trust_remote_code": True}})
+    place = project / "models/tiny" / file
+    place.parent.mkdir(exist_ok=True)
+    place.write_text('{"auto_map": {"AutoModel": "modeling.Model"}, "a": "b--c"}')
+    check(config, (), project)
+    place.write_text('{"auto_map": {"AutoModel": ["acme/code--modeling.Model", null]}}')
+    assert fault(project, config, ()).startswith(
+        "intrinsic.alike.trust_remote_code: the classes of ./models/tiny come from acme/code, where"
+    )
+    config["intrinsic"]["alike"]["trust_remote_code"] = False
+    check(config, (), project)
+
+
+def test_too_few_seeds_to_show(project):
+    (project / "data/one.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
+    config = edited({"seeds/math/instance": {"path": "data/one.jsonl"}})
+    assert fault(project, config, ()) == (
+        "seeds.math.instance.path: data/one.jsonl has 1 rows, fewer than the 2 to show"
+    )
+
+
+def test_a_miniature_model_that_is_not_built(project):
+    config = edited({"generators/strong/model": "resources/models/stron"})
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == (
+        f"{FILE}: generators.strong.model: unknown model 'resources/models/stron'; "
+        "known: resources/models/strong"
+    )
+
+
+def test_shots_from_what_the_pipeline_builds_need_not_be_there_yet(project):
+    source = "resources/seeds/math/instance.jsonl"
+    config = edited({"benchmarks/mini-sums/shots": 2, "benchmarks/mini-sums/shots_from": source})
+    assert check(config, (), project)["benchmarks"]["mini-sums"]["shots_from"] == source
+
+
+# Which file holds it.
+
+
+def test_the_file_that_holds_the_key_is_named(project):
+    (project / "mine.yaml").write_text("experiments: {main: {generators: [gpt4o]}}")
+    config = yaml.safe_load(COMPLETE)
+    update_config(config, yaml.safe_load((project / "mine.yaml").read_text()))
+    # Snakemake gives files of the command line first, and those absolute.
+    assert fault(project, config, [project / "mine.yaml", FILE]) == (
+        "mine.yaml: experiments.main.generators: unknown generator 'gpt4o'; "
+        "known: strong, noisy, people"
+    )
+
+
+def test_a_key_missing_from_a_section_in_two_files_names_both(project):
+    half = edited({"students/tiny/recipe/precision": None})
+    (project / FILE).write_text(yaml.safe_dump(half))
+    (project / "more.json").write_text('{"students": {"tiny": {"recipe": {"epochs": 5}}}}')
+    assert fault(project, half, ["more.json", FILE]) == (
+        f"more.json, {FILE}: students.tiny.recipe: missing key 'precision'"
+    )
+
+
+@pytest.mark.parametrize(
+    "edits, sentence",
+    [
+        ({"bootstrap": 0}, "bootstrap: must be at least 2, not 0"),
+        (
+            {"bootstap": 5},
+            "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
+            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
+            "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
+            "intrinsic, experiments",
+        ),
+    ],
+)
+def test_a_value_of_the_command_line_is_named_so(project, edits, sentence):
+    assert fault(project, edited(edits)) == f"--config: {sentence}"
+
+
+def test_a_default_is_of_the_file_that_left_it_open(project):
+    """Whoever wrote the data set without the names of its columns did it in that file."""
+    mine = {"generators": {"people": {"backend": "dataset", "data": {"math": {"path": "q.json"}}}}}
+    (project / "mine.yaml").write_text(yaml.safe_dump(mine))
+    (project / "q.json").write_text('[{"question": "1+1?", "answer": "2"}]')
+    config = edited({"generators/people": None})
+    (project / FILE).write_text(yaml.safe_dump(config))
+    update_config(config, mine)
+    assert fault(project, config, ["mine.yaml", FILE]) == (
+        "mine.yaml: generators.people.data.math.instruction: no text in 'instruction' of q.json, "
+        "row 1; known: question, answer"
+    )
+
+
+def test_a_file_outside_the_folder_is_named_as_given(project, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere") / "other.yaml"
+    other.write_text("bootstrap: 0")
+    assert fault(project, edited({"bootstrap": 0}), [FILE, other]) == (
+        f"{other}: bootstrap: must be at least 2, not 0"
+    )
+
+
+def test_a_generator_given_twice(project):
+    text = COMPLETE.replace("  noisy: {", "  strong: {")
+    (project / FILE).write_text(text)
+    assert fault(project, yaml.safe_load(text)) == (
+        f"{FILE}: generators: 'strong' is given twice, on lines 18 and 19"
+    )
+    given = edited({"generators/noisy": None, "experiments/main/generators": ["strong"]})
+    check(given, [FILE], project, files_too=False)  # a job on a cluster does not look
+
+
+def test_a_section_given_twice(project):
+    text = COMPLETE + "themes: {}\n"
+    (project / FILE).write_text(text)
+    first = COMPLETE.splitlines().index("themes: {math: config/themes.txt}") + 1
+    assert fault(project, yaml.safe_load(text)) == (
+        f"{FILE}: 'themes' is given twice, on lines {first} and {len(text.splitlines())}"
+    )
+
+
+def test_yaml_anchors_and_merge_keys_are_no_repetition(project):
+    text = COMPLETE.replace("  human:\n", "  again: &again\n", 1)
+    text += "  human:\n    <<: *again\n    seeds: [3]\n"
+    (project / FILE).write_text(text)
+    filled = check(yaml.safe_load(text), [FILE], project)
+    assert filled["experiments"]["human"]["seeds"] == [3]
+    assert filled["experiments"]["human"]["generators"] == ["people"]
+
+
+# The schema itself, and its documentation.
+
+
+def properties(rule, path=()):
+    """Every key that a schema names, wherever it does: (path, its schema)."""
+    for key, inner in rule.items() if isinstance(rule, dict) else enumerate(rule):
+        if key == "properties":
+            for name, entry in inner.items():
+                yield (*path, name), entry
+                yield from properties(entry, (*path, name))
+        elif isinstance(inner, (dict, list)):
+            yield from properties(inner, (*path, key))
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(schemas.schema())
+
+
+def test_the_schema_uses_only_keywords_that_config_reads():
+    known = {"$ref", "oneOf", "const", "type", "enum", "pattern", "minLength", "minimum"}
+    known |= {
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "maximum",
+        "minItems",
+        "uniqueItems",
+        "items",
+        "default",
+    }
+    known |= {"properties", "additionalProperties", "propertyNames", "required", "minProperties"}
+    known |= {"title", "description"}
+
+    def keywords(rule):
+        for key, inner in rule.items():
+            yield key
+            if key in ("items", "additionalProperties", "propertyNames") and inner is not False:
+                yield from keywords(inner)
+            for each in inner.values() if key == "properties" else inner if key == "oneOf" else ():
+                yield from keywords(each)
+
+    schema = {
+        key: inner for key, inner in schemas.schema().items() if key not in ("$schema", "$defs")
+    }
+    used = set(keywords(schema))
+    for rule in schemas.schema()["$defs"].values():
+        used |= set(keywords(rule))
+    assert used - known == set()
+
+
+def test_every_key_is_described_and_in_the_readme():
+    readme = (ROOT / "config/README.md").read_text()
+    found = list(properties(schemas.schema()))
+    assert len(found) > 60
+    for path, rule in found:
+        while "description" not in rule and "$ref" in rule:
+            rule = schemas.schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+        assert rule.get("description", "").endswith("."), path
+        rows = [row for row in readme.splitlines() if row.startswith("| `")]
+        assert any(
+            row.split("`")[1].split(".")[-1] == path[-1] and rule["description"] in row
+            for row in rows
+        ), path
+
+
+def test_the_readme_holds_the_table_as_the_schema_makes_it():
+    readme = (ROOT / "config/README.md").read_text()
+    renew = "run: PYTHONPATH=scripts python -m agorabench.config.schema"
+    assert readme.endswith(f"{schemas.TABLE}\n{schemas.table()}"), renew
+
+
+# The Snakefile imports it at every call, on a cluster in every job.
+
+
+def test_importing_it_imports_nothing_heavy():
+    program = (
+        "import json, sys, agorabench.config.references; print(json.dumps(sorted(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    roots = {name.partition(".")[0] for name in json.loads(run.stdout)}
+    ours = {
+        name for name in roots if not name.startswith("_") and name not in sys.stdlib_module_names
+    }
+    assert ours == {"agorabench"}
+
+
+def test_a_small_number_survives_the_way_through_json(tmp_path):
+    """Scripts read the config that the Snakefile has written down, where 1e-05 is a number."""
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text(encoding="utf-8"))
+    config["students"]["mini"]["recipe"]["learning_rate"] = 1.0e-5
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    assert "1e-05" in file.read_text()
+    assert module.read(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5

@@ -1,0 +1,374 @@
+"""Training: what the loss is on, how examples share a pass, and what a stop or a kill leaves."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+import train
+import yaml
+from agorabench.errors import UserError
+from agorabench.files import file_digest, read_json, write_json, write_jsonl
+from agorabench.models import weights
+from agorabench.training import checkpoints, sft
+from helpers import ROOT
+
+HARDWARE = train.defaults()["hardware"]
+RECIPE = {
+    "epochs": 1,
+    "learning_rate": 0.002,
+    "batch_size": 8,
+    "batches": "padded",
+    "max_length": 128,
+    "warmup": 0.1,
+    "schedule": "linear",
+    "weight_decay": 0.0,
+    "precision": "float32",
+}
+
+
+def rows(count=24, words=3):
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"Say cat {number} times."},
+                {"role": "assistant", "content": "cat " * (words - 1) + "cat"},
+            ]
+        }
+        for number in range(count)
+    ]
+
+
+def uneven(count=24):
+    """Rows of different lengths, all of them different."""
+    return [row for n in range(count) for row in rows(n + 1, 1 + 3 * n % 17)[n:]]
+
+
+def command(model, output, data=None, seed=1, **recipe):
+    path = output.parent / "data.jsonl"
+    write_jsonl(path, data or rows())
+    flags = {"model": model, "data": path, "recipe": json.dumps(RECIPE | recipe)}
+    flags |= {"seed": seed, "output": output}
+    return [text for key, value in flags.items() for text in (f"--{key}", str(value))]
+
+
+def trained(model, output, *more, **changes):
+    train.main([*command(model, output, **changes), *more])
+    return read_json(output / "train.json")
+
+
+def fit(model, folder, data=None, **recipe):
+    conversations = train.conversations(data or rows(), recipe.pop("system", ""))
+    return sft.train(model, conversations, RECIPE | recipe, HARDWARE, 1, folder)
+
+
+def test_training_is_recorded_and_repeats_itself(model, tmp_path):
+    first = trained(model, tmp_path / "first")
+    assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
+    assert first["weights"] == file_digest(tmp_path / "first" / "model.safetensors")
+    assert first["weights"] == weights.identity(tmp_path / "first") != weights.identity(model)
+    assert first["settings"]["learning_rate"] == 0.002 and first["devices"] == "cpu"
+    assert first["speed"]["tokens_per_second"] > 0 and first["asked"] == 8
+    assert trained(model, tmp_path / "again")["weights"] == first["weights"]
+    assert trained(model, tmp_path / "other", seed=2)["weights"] != first["weights"]
+
+
+def test_a_finished_student_is_recognised_and_a_torn_one_is_not(model, tmp_path):
+    output = tmp_path / "student"
+    first = trained(model, output)
+    (output / weights.FILE).unlink()  # as Snakemake does before it runs a job again
+    assert trained(model, output) == first  # the time it took included: nothing was trained
+    assert (output / weights.FILE).read_text().strip() == first["weights"]
+    file = output / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert trained(model, output)["weights"] == first["weights"]
+
+
+def test_another_version_of_training_trains_anew(model, tmp_path):
+    first = trained(model, tmp_path / "student")
+    again = trained(model, tmp_path / "student", "--version", "2")
+    assert again["made_from"]["version"] == 2 and first["made_from"]["version"] == 1
+
+
+def test_a_folder_of_something_else_is_not_cleared(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other files"):
+        train.prepare(tmp_path, {})
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_too_many_long_examples_are_refused(model, tmp_path):
+    with pytest.raises(UserError, match="100% of the examples are longer than max_length 128"):
+        fit(model, tmp_path, rows(words=200))
+
+
+def test_a_cut_example_and_white_space_are_no_fault(model, tmp_path):
+    data = rows()
+    data[0]["messages"][1]["content"] = "cat " * 300
+    data[1]["messages"][1]["content"] = "  cat cat\n"
+    assert fit(model, tmp_path, data, max_length=64)["truncated"] == 1 / 24
+
+
+def test_a_machine_without_the_gpus_says_so(model, tmp_path):
+    hardware = HARDWARE | {"gpus": 1}
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match=r"hardware\.gpus is 1 and this machine has 0 GPUs"):
+        sft.train(model, [], RECIPE, hardware, 1, tmp_path)
+
+
+def test_a_tracker_that_is_not_installed_is_one_sentence(model, tmp_path):
+    with pytest.raises(UserError, match="report_to names wandb, which is not installed"):
+        sft.train(model, [], RECIPE, HARDWARE, 1, tmp_path, trackers=["wandb"])
+
+
+# How examples share a forward pass
+
+
+@pytest.mark.parametrize("batches", ["grouped", "padding-free", "packed"])
+def test_every_way_of_sharing_a_pass_trains(model, tmp_path, batches):
+    record = fit(model, tmp_path, uneven(), batches=batches, epochs=2)
+    assert 0 < record["loss_curve"][-1]["loss"] < record["loss_curve"][0]["loss"] + 1
+    assert (record["speed"]["padding_share"] == 0) == (batches in sft.FLAT)
+
+
+@pytest.mark.parametrize("precision", ["mixed", "bfloat16"])
+def test_students_of_lower_precision_are_saved_in_it(model, tmp_path, precision):
+    from safetensors.torch import load_file
+
+    record = trained(model, tmp_path / "student", precision=precision, epochs=8)
+    saved = load_file(tmp_path / "student" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+    assert saved.keys() == load_file(f"{model}/model.safetensors").keys()
+    assert record["loss_curve"][-1]["loss"] < record["loss_curve"][0]["loss"]
+
+
+def test_padding_free_training_takes_the_steps_of_padded_training(model, tmp_path):
+    """The same examples in the same order: only rounding may differ."""
+    plain, free = tmp_path / "plain", tmp_path / "free"
+    trained(model, plain, data=uneven(), epochs=2)
+    trained(model, free, data=uneven(), epochs=2, batches="padding-free")
+    from safetensors.torch import load_file
+
+    plain, free = (load_file(folder / "model.safetensors") for folder in (plain, free))
+    for name, tensor in plain.items():
+        torch.testing.assert_close(free[name], tensor, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_loss_is_the_same_padded_flat_and_packed(model, attention):
+    """Sum of the loss over all examples, one by one, padded, one after another, and packed."""
+    from agorabench.models import chat
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl.data_utils import pack_dataset
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    network = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention)
+    made = chat.examples(tokenizer, train.conversations(uneven(12)), 128).rows
+
+    def loss(batch):
+        labels = batch.pop("labels")
+        with torch.no_grad():
+            logits = network(**batch, use_cache=False).logits
+        return torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
+        ).item()
+
+    padded = DataCollatorForLanguageModeling(pad_token_id=0)
+    flat = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+    packed = pack_dataset(Dataset.from_list(made), 128, "bfd")
+    alone = sum(loss(padded([row])) for row in made)
+    assert loss(padded(made)) == pytest.approx(alone, rel=1e-5)
+    assert loss(flat(made)) == pytest.approx(alone, rel=1e-5)
+    assert len(packed) < len(made)
+    assert sum(loss(flat([row])) for row in packed) == pytest.approx(alone, rel=1e-5)
+
+
+def test_attention_that_mixes_examples_is_refused(model):
+    """As an implementation without a mask of its own does."""
+    from transformers import AttentionInterface, AutoConfig
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    def careless(module, query, key, value, attention_mask, **more):
+        return sdpa_attention_forward(module, query, key, value, None, **more)
+
+    AttentionInterface.register("careless", careless)
+    config = AutoConfig.from_pretrained(model)
+    config._attn_implementation = "careless"
+    with pytest.raises(UserError, match="careless does not keep examples in one row apart"):
+        sft.check_apart(config, torch.float32, "cpu")
+    config._attn_implementation = "sdpa"
+    sft.check_apart(config, torch.float32, "cpu")
+
+
+# Stops and kills
+
+LONG = {"data": uneven(), "epochs": 8}  # 24 steps
+
+
+@pytest.fixture
+def often(tmp_path):
+    """Arguments for a checkpoint after every step."""
+    config = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
+    config["students"]["mini"]["hardware"] = {"checkpoint_minutes": 1e-6}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return ["--config", str(tmp_path / "config.yaml"), "--student", "mini"]
+
+
+PROGRAM = str(ROOT / "scripts" / "train.py")
+ALONE = [sys.executable, PROGRAM]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TWO += [PROGRAM]
+WAIT = 180  # seconds; twenty on two calm cores
+
+
+def until(output, step, warn, command, **environment):
+    """Train in processes of their own and stop them after the checkpoint of a step.
+
+    `warn` is a signal for the first process, or what is written into the file that warns all of
+    them, or None for a training that ends by itself. One that takes too long is ended, and what
+    its processes were doing is in what they said.
+
+    Returns (exit status, what was said).
+    """
+    environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    ends = time.monotonic() + WAIT
+    with (
+        open(output.parent / "said", "w+") as said,
+        subprocess.Popen(command, stderr=said, env=os.environ | environment) as process,
+    ):
+        while warn is not None and process.poll() is None and time.monotonic() < ends:
+            if saved(output) >= step:
+                if isinstance(warn, str):
+                    (output / "checkpoints" / checkpoints.WARNING).write_text(warn)
+                else:
+                    process.send_signal(warn)
+                break
+            time.sleep(0.001)
+        try:
+            process.wait(max(0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            for number in (signal.SIGABRT, signal.SIGKILL):
+                for member in reversed(family):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        member.send_signal(number)
+                time.sleep(2)
+        said.seek(0)
+        text = said.read()
+    assert time.monotonic() < ends, text
+    return process.returncode, text
+
+
+def saved(output):
+    """The step of the last whole checkpoint, 0 without one."""
+    try:
+        found = list(output.glob("checkpoints/checkpoint-*/whole.json"))
+    except FileNotFoundError:  # removed while it was looked at
+        return 0
+    return max((int(path.parent.name.rpartition("-")[2]) for path in found), default=0)
+
+
+@pytest.mark.slow
+def test_a_training_killed_three_times_ends_in_the_same_weights(model, tmp_path, often):
+    whole = trained(model, tmp_path / "whole", **LONG)
+    output = tmp_path / "killed"
+    arguments = [*command(model, output, **LONG), *often]
+    for step in (2, 9, 17):
+        status, _ = until(output, step, signal.SIGKILL, [*ALONE, *arguments])
+        assert status == -signal.SIGKILL
+        assert not (output / "train.json").exists()
+    train.main(arguments)
+    record = read_json(output / "train.json")
+    assert record["resumed_from"] >= 17 and record["steps"] == whole["steps"] == 24
+    assert record["weights"] == whole["weights"]
+    assert record["loss_curve"] == whole["loss_curve"]
+    assert not (output / "checkpoints").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_warned_training_saves_and_goes_on(model, tmp_path, often, signum):
+    whole = trained(model, tmp_path / "whole", **LONG)
+    output = tmp_path / "warned"
+    arguments = command(model, output, **LONG)
+    # Warned when it saves for the first time; after that it would not for half an hour.
+    status, said = until(output, 1, signum, [*ALONE, *arguments, *often])
+    told = re.search(r"stopped by SIG\w+ after step (\d+) of 24, which is saved", said)
+    assert status == 1 and told, said
+    train.main(arguments)
+    record = read_json(output / "train.json")
+    assert record["resumed_from"] == int(told[1]) and record["weights"] == whole["weights"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, often, signum):
+    """As for several GPUs, but for what starts the processes."""
+    output = tmp_path / "two"
+    arguments = [*command(model, output, data=uneven(), epochs=400), *often]
+    train.prepare(output, {"other": "training"})
+    code = f"import train, pathlib, sys; sys.exit(train.supervise({[*TWO, *arguments]!r}, "
+    code += f"pathlib.Path({str(output / 'checkpoints')!r})))"
+    parent = [sys.executable, "-c", code]
+    status, said = until(output, 1, signum, parent, PYTHONPATH=str(ROOT / "scripts"))
+    told = re.search(rf"stopped by {signum.name} after step (\d+) of 1200, which is saved", said)
+    assert status and told, said
+    assert checkpoints.last(output / "checkpoints").name == f"checkpoint-{told[1]}"
+
+
+def test_the_warning_is_looked_for_where_it_is_written():
+    assert train.WARNING == checkpoints.WARNING
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one_and_stop_together(model, tmp_path, often):
+    """On CPUs they hold the whole weights each, as sharing them (FSDP) takes GPUs."""
+    from safetensors.torch import load_file
+
+    trained(model, tmp_path / "one", **LONG)
+    output = tmp_path / "two"
+    arguments = command(model, output, **LONG)
+    status, said = until(output, 5, "SIGTERM", [*TWO, *arguments, *often])
+    assert status and re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved", said)
+    assert not (output / "train.json").exists()
+    status, said = until(output, None, None, [*TWO, *arguments])
+    assert status == 0, said
+    record = read_json(output / "train.json")
+    assert record["resumed_from"] >= 5
+    assert record["settings"]["per_device_train_batch_size"] == 4
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_torn_checkpoint_is_recognised(tmp_path):
+    for step in (2, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"weights")
+        write_json(folder / checkpoints.WHOLE, {"model.safetensors": 7})
+    assert checkpoints.last(tmp_path).name == "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "model.safetensors").write_bytes(b"weig")
+    assert checkpoints.last(tmp_path).name == "checkpoint-2"
+    assert not (tmp_path / "checkpoint-10").exists()
+    (tmp_path / "checkpoint-2" / checkpoints.WHOLE).unlink()
+    assert checkpoints.last(tmp_path) is None
+
+
+def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):
+    train.prepare(tmp_path / "student", {"seed": 1})
+    (tmp_path / "student" / "checkpoints" / "checkpoint-1").mkdir()
+    train.prepare(tmp_path / "student", {"seed": 1})
+    assert (tmp_path / "student" / "checkpoints" / "checkpoint-1").exists()
+    train.prepare(tmp_path / "student", {"seed": 2})
+    assert not (tmp_path / "student" / "checkpoints" / "checkpoint-1").exists()
