@@ -21,7 +21,7 @@ except UserError as error:
 CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
 CELL = Cell.WILDCARDS
 RUNS = matrix.expand_runs(config)
-CELLS = list(dict.fromkeys(run.cell for run in RUNS))
+CELLS = matrix.list_cells(config)
 SETS = list(
     dict.fromkeys([*CELLS, *(p for c in CELLS for _, p in matrix.mixture_parts(config, c))])
 )
