@@ -35,7 +35,6 @@ include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 include: "rules/analyse.smk"
-include: "rules/present.smk"
 include: "rules/targets.smk"
 
 
@@ -53,8 +52,8 @@ localrules:
     cost,
     paid,
     describe,
-    present,
-    pack,
+    report,
+    export,
     plan,
     analyse,
     paper,
@@ -70,7 +69,7 @@ rule all:
         rules.describe.output,
         rules.references.input,
         rules.analyse.output,
-        rules.present.output,
+        rules.report.output,
         rules.collect.output if config["intrinsic"] else [],
 
 

@@ -72,13 +72,13 @@ def decides(stage):
     return lambda wildcards: stage(wildcards).text
 
 
-def program(name, options, start="python"):
+def program(name, options="", start="python"):
     """The shell line that runs a stage's program.
 
     The config is no param: its path changes with every key, `decides` with those that count.
     """
-    command = f"{start} scripts/{name}.py --config {CONFIG} {options} --threads {{threads}}"
-    return f"{command} 2>&1 | tee -i {{log}}"
+    options = " ".join(filter(None, (f"--config {CONFIG}", options, "--threads {threads}")))
+    return f"{start} scripts/{name}.py {options} 2>&1 | tee -i {{log}}"
 
 
 @cache

@@ -1,11 +1,20 @@
-"""The table of PGR, its views, its figure, what the data are like and cost, and all data as one.
+"""The table of PGR, its views, its figure, what the data are like and cost; all data, all results.
 
 Needs: the scores of all students, bases and references; all generated sets, ledgers and audits.
 Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/{seeds,data,cost,paid}.csv,
        results/references/{reference}.csv, the first with a further reference,
-       results/figures/pgr.{png,svg,pdf}, results/dataset/ (every set as Parquet, with a card); and
-       results/plan.{md,csv}, which is made before all that where it is asked for.
+       results/figures/pgr.{png,svg,pdf}, results/dataset/ (every set as Parquet, with a card),
+       results/report.html (all that was found, on one page); and results/plan.{md,csv}, which is
+       made before all that where it is asked for.
 """
+
+from agorabench.report.exhibits import list_exhibits
+
+LOOK = "agorabench/report/templates"
+TEMPLATES = {
+    "export": [f"{LOOK}/card.md"],
+    "report": [f"{LOOK}/{name}" for name in ("page.html", "parts.html", "page.css", "page.js")],
+}
 
 
 rule tally:
@@ -164,24 +173,36 @@ rule describe:
         " --output {output} 2>&1 | tee {log}"
 
 
-rule pack:
+# A folder is made anew: Snakemake has removed the former one.
+rule export:
     input:
-        data=[f"results/data/{run.cell}.jsonl" for run in RUNS],
-        ledgers=[f"results/data/{run.cell}.ledger.json" for run in RUNS],
-        table="results/tables/data.csv",
-        costs="results/tables/cost.csv",
-        card=os.path.relpath(f"{workflow.basedir}/docs/card.md"),
-        code=code("pack"),
+        **stages.export(config).inputs,
+        code=code("export", *TEMPLATES["export"]),
     output:
-        directory("results/dataset"),
+        directory(paths.DATASET),
     log:
-        "logs/pack.log",
+        "logs/export.log",
     conda:
         "../envs/local.yaml"
     params:
-        matrix=experiments(),
-        about=about(),
+        decides=stages.export(config).text,
     shell:
-        "python scripts/pack.py --matrix {params.matrix:q} --about {params.about:q}"
-        " --data results/data --seeds resources/seeds --table {input.table}"
-        " --costs {input.costs} --card {input.card} --output {output} 2>&1 | tee {log}"
+        program("export", "")
+
+
+rule report:
+    input:
+        **stages.report(config).inputs,
+        exhibits=[file for each in list_exhibits(config) for file in each.files],
+        captions=[os.path.relpath(each.caption) for each in list_exhibits(config)],
+        code=code("report", *TEMPLATES["report"]),
+    output:
+        paths.REPORT,
+    log:
+        "logs/report.log",
+    conda:
+        "../envs/local.yaml"
+    params:
+        decides=stages.report(config).text,
+    shell:
+        program("report", "")

@@ -23,21 +23,6 @@ def experiments(students=None):
     return json.dumps({"experiments": axes, "generators": backends})
 
 
-def about():
-    used = {run.generator for run in SETS}
-    kept = ("model", "sampling", "of")
-    return json.dumps(
-        {
-            "generators": {name: json.loads(entry("generators", name, kept)) for name in used},
-            "prompts": config["prompts"],
-            "benchmarks": list(config["benchmarks"]),
-            "generation": config["generation"],
-            "dataset": config["dataset"],
-        },
-        sort_keys=True,
-    )
-
-
 def prices():
     free = {"input": 0.0, "output": 0.0}
     entries = config["generators"].items()

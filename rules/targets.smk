@@ -20,11 +20,6 @@ rule data:
         rules.describe.output,
 
 
-rule dataset:
-    input:
-        rules.pack.output,
-
-
 rule models:
     input:
         [f"{paths.student_folder(run.model)}/weights.sha256" for run in RUNS],

@@ -277,6 +277,69 @@ def measure(config, metric, cell):
     return Stage({"data": [paths.training_set(cell)], "files": files}, params)
 
 
+# ---- Report and dataset
+
+
+def report(config):
+    """The page of all that was found, but for its exhibits."""
+    runs = matrix.expand_runs(config)
+    cells = matrix.expand_cells(config)
+    evaluated = matrix.student_evaluations(config)
+    inputs = {
+        "table": [paths.PGR_TABLE],
+        "raw": list(map(paths.raw_replies, cells)),
+        "ledgers": list(map(paths.set_ledger, cells)),
+        "students": [f"{paths.student_folder(run.model)}/{DIGEST_FILE}" for run in runs],
+        "predictions": [paths.predictions(*pair) for pair in evaluated],
+        "scores": [paths.score(*pair) for pair in evaluated],
+        "verdicts": [paths.verdicts(*pair) for pair in evaluated],
+    }
+    names = matrix.scored_benchmarks(config)
+    params = {"experiments": config["experiments"], "prices": generator_prices(config)}
+    return Stage(inputs, params | {"benchmarks": _entries(config, names, ("domain",))})
+
+
+def generator_prices(config):
+    """Generator -> USD per million tokens, 0 where none is given; mixtures have no price."""
+    free = {"input": 0.0, "output": 0.0}
+    mixtures = matrix.mixture_generators(config)
+    entries = config["generators"].items()
+    return {name: entry.get("price", free) for name, entry in entries if name not in mixtures}
+
+
+def export(config):
+    """The folder of all generated sets, with its card."""
+    cells = matrix.expand_cells(config)
+    asked = [cell for cell in cells if cell.prompt != matrix.NO_PROMPT]
+    seed_sets = dict.fromkeys(paths.seed_rows(cell.domain, cell.method) for cell in asked)
+    inputs = {
+        "data": list(map(paths.training_set, cells)),
+        "ledgers": list(map(paths.set_ledger, cells)),
+        "tables": [paths.table("data"), paths.table("cost")],
+        "manifests": list(map(paths.manifest, seed_sets)),
+    }
+    shares = [share for cell in cells for share in matrix.mixture_parts(config, cell)]
+    used = {cell.generator for cell in [*cells, *(part for _, part in shares)]}
+    generators = {name: config["generators"][name] for name in sorted(used)}
+    general = config["generation"]
+    params = {
+        "dataset": config["dataset"],
+        "generators": {
+            name: select(entry, ("model", "sampling", "of")) for name, entry in generators.items()
+        },
+        "prompts": {name: config["prompts"][name]["folder"] for name in {c.prompt for c in asked}},
+        "validators": general["validators"],
+        "filters": select(general, ("duplicates", "overlap")),
+        "benchmarks": list(config["benchmarks"]),
+    }
+    return Stage(inputs, params)
+
+
+def paper(config):
+    """What the paper prints, recomputed."""
+    return Stage({}, select(config, ("bootstrap", "seed")))
+
+
 # ---- Code: of cheap stages only, an edit makes them run again
 
 
@@ -287,7 +350,8 @@ FRAME = ("agorabench/cli", "agorabench/config/", "agorabench/cluster/")
 def source_files(program, *more, root="scripts"):
     """Files of this project that decide what a program makes, found by its import statements.
 
-    `more` names modules that are imported by name at run time, as paths below `root`.
+    `more` names modules that are imported by name at run time and files that are read (templates),
+    as paths below `root`.
     """
     root = Path(root)
     waiting, found = [f"{program}.py", *more], set()
@@ -296,7 +360,8 @@ def source_files(program, *more, root="scripts"):
         if path in found or path.startswith(FRAME) or not (root / path).is_file():
             continue
         found.add(path)
-        waiting += _imported_modules(root / path)
+        if path.endswith(".py"):
+            waiting += _imported_modules(root / path)
     return sorted(str(root / path) for path in found)
 
 
