@@ -9,11 +9,6 @@ Makes: results/tables/{abilities,correlations,components,regressions,prediction,
 """
 
 ANALYSES = ("correlations", "components", "regressions", "prediction", "prompts", "amount", "value")
-TABLES = (
-    *("table2_pgr", "table3_cost", "table4_loadings", "table5_prompts"),
-    *("table7_problem_solving", "table8_intrinsic"),
-)
-PRINTED = os.path.relpath(f"{workflow.basedir}/config/paper")
 DRAWN = ("ability", "components", "correlations", "prediction", "amount", "value")
 
 
@@ -75,12 +70,11 @@ rule analyse:
 
 rule paper:
     input:
-        claims=f"{PRINTED}/claims.csv",
-        tables=[f"{PRINTED}/{name}.csv" for name in TABLES],
-        code=code("paper"),
+        tables=sorted(map(os.path.relpath, Path(workflow.basedir, "config/paper").glob("*.csv"))),
+        code=code("paper", "agorabench/report/templates/comparison.html"),
     output:
         report(
-            "results/paper/comparison.html",
+            paths.PAPER_COMPARISON,
             caption="../docs/captions/comparison.rst",
             category="Paper",
         ),
@@ -89,9 +83,6 @@ rule paper:
     conda:
         "../envs/local.yaml"
     params:
-        folder=subpath(input.claims, parent=True),
-        bootstrap=config["bootstrap"],
-        seed=config["seed"],
+        decides=stages.paper(config).text,
     shell:
-        "python scripts/paper.py --tables {params.folder} --bootstrap {params.bootstrap}"
-        " --seed {params.seed} --output {output} 2>&1 | tee {log}"
+        program("paper")

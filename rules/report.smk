@@ -173,7 +173,6 @@ rule describe:
         " --output {output} 2>&1 | tee {log}"
 
 
-# A folder is made anew: Snakemake has removed the former one.
 rule export:
     input:
         **stages.export(config).inputs,
@@ -187,7 +186,7 @@ rule export:
     params:
         decides=stages.export(config).text,
     shell:
-        program("export", "")
+        program("export")
 
 
 rule report:
@@ -205,4 +204,4 @@ rule report:
     params:
         decides=stages.report(config).text,
     shell:
-        program("report", "")
+        program("report")

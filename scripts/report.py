@@ -14,12 +14,17 @@ from agorabench.config import stages
 from agorabench.files import atomic_file
 from agorabench.report.exhibits import list_exhibits
 from agorabench.report.page import render_report
+from agorabench.report.readable import read_text
+from agorabench.stats.pgr import from_csv, views
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, "", argv, add_options)
+    rows = from_csv(read_text(paths.PGR_TABLE), paths.PGR_TABLE)
     page = render_report(
         args.config,
+        rows,
+        views(rows),
         list_exhibits(args.config),
         stages.report(args.config).params["prices"],
         samples=args.samples,

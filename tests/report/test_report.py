@@ -15,7 +15,7 @@ from agorabench.report.page import render_report, show_unseen
 from agorabench.report.pgr_rows import select_overall
 from agorabench.report.readable import count_decimals, format_number
 from agorabench.report.sections import draw_curve, space_evenly, word_verdict
-from agorabench.stats.pgr import from_csv
+from agorabench.stats.pgr import from_csv, views
 from helpers.study import PRICES, Study
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
@@ -47,7 +47,8 @@ class Page(HTMLParser):
 def shown(study, exhibits=(), home="results"):
     """The page of a study, in its folder unless another is named."""
     with contextlib.chdir(study.results.parent):
-        pieces = render_report(study.config, list(exhibits), study.prices, home)
+        rows = from_csv((study.results / "pgr_table.csv").read_text())
+        pieces = render_report(study.config, rows, views(rows), exhibits, study.prices, home)
         text = "".join(pieces)
     (study.results.parent / home / "report.html").write_text(text, encoding="utf-8")
     return text
@@ -105,7 +106,7 @@ def test_the_overall_table_is_the_widest_average(tmp_path):
     rows = from_csv(
         (Study(tmp_path, domains=("math", "code")).results / "pgr_table.csv").read_text()
     )
-    found, lacking = select_overall(rows)
+    found, lacking = select_overall(views(rows))
     assert [(row["generator"], row["domain"], row["method"]) for row in found] == [
         ("strong", "mean", "response"),
         ("weak", "mean", "response"),

@@ -1,4 +1,7 @@
-"""The tables that the paper prints (config/paper), and what comes out when they are recomputed."""
+"""The tables that the paper prints (config/paper), and what comes out when they are recomputed.
+
+Kim et al. 2025, arXiv 2412.03679v2.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,30 +12,15 @@ import pandas
 from agorabench.errors import UserError
 from agorabench.stats import regression
 
-AVERAGE = "average"
+TABLES = Path(__file__).resolve().parents[3] / "config" / "paper"
 COLUMNS = {
-    "table2_pgr": ("generator", "method", "domain", "pgr"),
-    "table3_cost": (
-        "generator",
-        "usd_per_mtok_in",
-        "usd_per_mtok_out",
-        "problem_solving_average",
-        "pgr_average",
-    ),
-    "table4_loadings": ("metric", "mean_absolute_loading", "contribution_percent"),
-    "table5_prompts": ("generator", "method", "prompt", "domain", "pgr"),
-    "table7_problem_solving": (
-        "generator",
-        "gsm8k",
-        "math",
-        "mbpp",
-        "humaneval",
-        "alpaca_eval",
-        "arena_hard",
-        "average",
-    ),
-    "table8_intrinsic": ("generator", "method", "domain", "metric", "value"),
-    "claims": ("name", "where", "quantity", "printed", "remark"),
+    "table2_pgr": "generator method domain pgr",
+    "table3_cost": "generator usd_per_mtok_in usd_per_mtok_out problem_solving_average pgr_average",
+    "table4_loadings": "metric mean_absolute_loading contribution_percent",
+    "table5_prompts": "generator method prompt domain pgr",
+    "table7_problem_solving": "generator gsm8k math mbpp humaneval alpaca_eval arena_hard average",
+    "table8_intrinsic": "generator method domain metric value",
+    "claims": "name where quantity printed remark",
 }
 BENCHMARKS = {
     "math": ["gsm8k", "math"],
@@ -51,45 +39,13 @@ METRICS = {  # in full, for readers
     "problem_solving": "problem solving",
 }
 ABILITY = "problem_solving"
+AVERAGE = "average"
 CELL = ["generator", "method", "domain"]
+SHAKES = 200  # times that printed numbers are moved within their rounding
 
 
-@dataclass(frozen=True)
-class Check:
-    """A printed number, and what comes out for it from other printed numbers.
-
-    `printed`: as text, with the paper's digits; `rounding`: how far apart the two can be because
-    the paper rounds what it prints; `remark`: about a difference, for readers.
-    """
-
-    where: str
-    quantity: str
-    printed: str
-    recomputed: float
-    rounding: float = 0.0
-    remark: str = ""
-
-    @property
-    def digits(self):
-        return len(self.printed.partition(".")[2])
-
-    @property
-    def difference(self):
-        """Recomputed minus printed; from the bound where the paper prints only one ("<0.001")."""
-        difference = self.recomputed - float(self.printed.lstrip("<"))
-        return max(difference, 0.0) if self.printed.startswith("<") else difference
-
-    @property
-    def verdict(self):
-        """agrees: in all printed digits; rounding: not, but rounded parts can be why; differs."""
-        half = 0 if self.printed.startswith("<") else 0.5 * 10.0**-self.digits
-        if abs(self.difference) <= half + 1e-9:
-            return "agrees"
-        return "rounding" if abs(self.difference) <= half + self.rounding + 1e-9 else "differs"
-
-
-def read(folder):
-    """Name -> DataFrame of the printed tables. Raises UserError where one is absent or another."""
+def read_tables(folder: str | Path = TABLES) -> dict[str, pandas.DataFrame]:
+    """Name -> printed table. Raises UserError where one is absent or lacks a column."""
     tables = {}
     for name, columns in COLUMNS.items():
         path = Path(folder) / f"{name}.csv"
@@ -100,15 +56,14 @@ def read(folder):
             raise UserError(f"cannot read {path} ({error.strerror})") from None
         except ValueError as error:
             raise UserError(f"{path} is no table: {error}") from None
-        for column in columns:
-            if column not in tables[name]:
-                raise UserError(
-                    f"{path} lacks the column {column!r}; it needs {', '.join(columns)}"
-                )
+        needed = columns.split()
+        if missing := [column for column in needed if column not in tables[name]]:
+            text = f"lacks the column {missing[0]!r}; it needs {', '.join(needed)}"
+            raise UserError(f"{path} {text}")
     return tables
 
 
-def cells(tables):
+def join_cells(tables: dict) -> pandas.DataFrame:
     """The 54 cells: generator, method, domain, pgr (percent), and the nine metrics.
 
     Problem solving is the mean of the domain's two benchmarks, in percent.
@@ -116,26 +71,25 @@ def cells(tables):
     pgr = tables["table2_pgr"].query("domain != 'average'")
     wide = tables["table8_intrinsic"].pivot(index=CELL, columns="metric", values="value")
     solved = tables["table7_problem_solving"].set_index("generator")
-    ability = pandas.DataFrame(
-        {domain: solved[names].mean(axis=1) for domain, names in BENCHMARKS.items()}
-    )
-    found = pgr.merge(wide.reset_index(), on=CELL, how="left", validate="one_to_one")
-    found[ABILITY] = [
-        ability.loc[row.generator, row.domain] for row in found.itertuples(index=False)
-    ]
-    return found[[*CELL, "pgr", *METRICS]].reset_index(drop=True)
+    ability = {domain: solved[names].mean(axis=1) for domain, names in BENCHMARKS.items()}
+    cells = pgr.merge(wide.reset_index(), on=CELL, how="left", validate="one_to_one")
+    cells[ABILITY] = [ability[row.domain][row.generator] for row in cells.itertuples(index=False)]
+    return cells[[*CELL, "pgr", *METRICS]].reset_index(drop=True)
 
 
-def by_generator(found):
+def average_generators(cells: pandas.DataFrame) -> pandas.DataFrame:
     """Means of the cells of each generator, in the order of the tables."""
-    return found.groupby("generator", sort=False)[["pgr", ABILITY]].mean().reset_index()
+    return cells.groupby("generator", sort=False)[["pgr", ABILITY]].mean().reset_index()
+
+
+# ---- Analyses
 
 
 @dataclass(frozen=True)
 class Analyses:
-    """What the published cells say: regression.Regression, .Components and .Correlation."""
+    """Fits to the published cells: regression.Regression, .Components and .Correlation."""
 
-    found: pandas.DataFrame
+    cells: pandas.DataFrame
     averages: pandas.DataFrame
     of_generators: regression.Regression
     of_cells: regression.Regression
@@ -145,80 +99,118 @@ class Analyses:
     correlations: dict
 
 
-def analyse(tables, draws=2000, seed=1):
+def analyse_tables(tables: dict, draws: int = 2000, seed: int = 1) -> Analyses:
     """All analyses of the paper, and those that it leaves out, on its printed cells."""
-    found = cells(tables)
-    averages = by_generator(found)
-    y, groups = found["pgr"].to_numpy(), found["generator"].to_numpy()
-    metrics = found[list(METRICS)].to_numpy()
-    options = {"draws": draws, "seed": seed}
+    cells = join_cells(tables)
+    averages = average_generators(cells)
 
-    def on(names, components=regression.COMPONENTS):
-        return regression.regress(found[names].to_numpy(), y, groups, components, **options)
+    def fit(table, names, components=regression.COMPONENTS):
+        columns = (table[column].to_numpy() for column in (names, "pgr", "generator"))
+        return regression.fit_regression(*columns, components, draws=draws, seed=seed)
+
+    def correlate(name):
+        columns = (cells[column].to_numpy() for column in (name, "pgr", "generator"))
+        return regression.correlate_columns(*columns, draws=draws, seed=seed)
 
     return Analyses(
-        found,
+        cells,
         averages,
-        regression.regress(
-            averages[ABILITY].to_numpy(),
-            averages["pgr"].to_numpy(),
-            averages["generator"].to_numpy(),
-            **options,
-        ),
-        on([ABILITY], None),
-        regression.decompose(found[list(METRICS)]),
-        on(list(METRICS)),
-        on([name for name in METRICS if name != ABILITY]),
-        {
-            name: regression.correlate(metrics[:, i], y, groups, **options)
-            for i, name in enumerate(METRICS)
-        },
+        fit(averages, [ABILITY], None),
+        fit(cells, [ABILITY], None),
+        regression.fit_components(cells[list(METRICS)]),
+        fit(cells, list(METRICS)),
+        fit(cells, [name for name in METRICS if name != ABILITY]),
+        {name: correlate(name) for name in METRICS},
     )
 
 
-def claims(tables, shakes=200, seed=1):
+# ---- Checks
+
+
+@dataclass(frozen=True)
+class Check:
+    """A printed number, and what comes out for it from other printed numbers.
+
+    Attributes:
+        printed: as text, with the paper's digits.
+        rounding: how far apart the two can be because the paper rounds what it prints.
+        remark: about a difference, for readers.
+    """
+
+    where: str
+    quantity: str
+    printed: str
+    recomputed: float
+    rounding: float = 0.0
+    remark: str = ""
+
+    @property
+    def digits(self) -> int:
+        """Decimals of the printed number."""
+        return len(self.printed.partition(".")[2])
+
+    @property
+    def shown(self) -> str:
+        """What was recomputed, with a digit more than is printed."""
+        return f"{self.recomputed:.{self.digits + 1}f}"
+
+    @property
+    def difference(self) -> float:
+        """Recomputed minus printed; from the bound where the paper prints only one ("<0.001")."""
+        difference = self.recomputed - float(self.printed.lstrip("<"))
+        return max(difference, 0.0) if self.printed.startswith("<") else difference
+
+    @property
+    def verdict(self) -> str:
+        """agrees: in all printed digits; rounding: not, but rounded parts can be why; differs."""
+        half = 0 if self.printed.startswith("<") else 0.5 * 10.0**-self.digits
+        if abs(self.difference) <= half + 1e-9:
+            return "agrees"
+        return "rounding" if abs(self.difference) <= half + self.rounding + 1e-9 else "differs"
+
+
+def check_claims(tables: dict, seed: int = 1) -> list[Check]:
     """Checks of the printed results of analyses.
 
-    How far a result can be from the printed one for rounding alone is found by trying: all printed
-    numbers that it is made of are moved, `shakes` times, by up to half of their last digit.
+    How far rounding alone can move a result is found by trying: all printed numbers that it is
+    made of are moved, SHAKES times, by up to half of their last digit.
     """
-    recomputed = results(tables)
+    recomputed = recompute_claims(tables)
     random = np.random.default_rng(seed)
-    shaken = [results(shake(tables, random)) for _ in range(shakes)]
-    found = []
+    shaken = [recompute_claims(shake_tables(tables, random)) for _ in range(SHAKES)]
+    checks = []
     for row in tables["claims"].itertuples(index=False):
         if row.name not in recomputed:
             known = ", ".join(recomputed)
             raise UserError(f"claims.csv: unknown claim {row.name!r}; known: {known}")
         value = recomputed[row.name]
-        furthest = max((abs(one[row.name] - value) for one in shaken), default=0.0)
-        place = row.where, row.quantity, row.printed
-        found.append(Check(*place, value, furthest, row.remark))
-    return found
+        rounding = max(abs(moved[row.name] - value) for moved in shaken)
+        checks.append(Check(row.where, row.quantity, row.printed, value, rounding, row.remark))
+    return checks
 
 
-def results(tables):
+def recompute_claims(tables: dict) -> dict[str, float]:
     """Claim -> what the printed tables give."""
-    found = cells(tables)
-    averages = by_generator(found)
-    metrics = regression.standardised(found[list(METRICS)].to_numpy())
+    cells = join_cells(tables)
+    averages = average_generators(cells)
+    metrics = regression.standardise(cells[list(METRICS)].to_numpy())
     values = {}
     for name, x, table, k in (
         ("ability-generators", averages[[ABILITY]].to_numpy(), averages, 1),
-        ("ability-cells", found[[ABILITY]].to_numpy(), found, 1),
-        ("regression", metrics, found, regression.COMPONENTS),
+        ("ability-cells", cells[[ABILITY]].to_numpy(), cells, 1),
+        ("regression", metrics, cells, regression.COMPONENTS),
     ):
-        r2 = regression.explained(x, table["pgr"].to_numpy(), k)
-        values |= {f"{name}-r2": r2, f"{name}-p": regression.significance(r2, k, len(table))}
-    components = regression.decompose(found[list(METRICS)])
+        r2 = regression.explained_variance(x, table["pgr"].to_numpy(), k)
+        values |= {f"{name}-r2": r2, f"{name}-p": regression.f_test_p(r2, k, len(table))}
+    components = regression.fit_components(cells[list(METRICS)])
     variance = 100 * components.variance[: regression.COMPONENTS]
-    values |= {f"component-{i}": float(value) for i, value in enumerate(variance, 1)}
+    values |= {f"component-{i}": float(share) for i, share in enumerate(variance, 1)}
     values["component-sum"] = float(variance.sum())
-    free, others = prompt_cells(tables)
+    free, others = compare_prompts(tables)
     return values | {f"prompts-{name}": float((free - pgr).mean()) for name, pgr in others.items()}
 
 
-def shake(tables, random):
+def shake_tables(tables: dict, random: np.random.Generator) -> dict:
     """The tables with every printed number moved by up to half of its last digit."""
     moved = dict(tables)
     for name, columns, digits in (
@@ -234,54 +226,57 @@ def shake(tables, random):
     return moved
 
 
-def prompt_cells(tables):
+def compare_prompts(tables: dict) -> tuple[pandas.Series, dict[str, pandas.Series]]:
     """(PGR of the cells of the free-form prompts, {other prompt: PGR of the same cells})."""
     table = tables["table5_prompts"]
-    table = table[table["domain"] != AVERAGE]
-    wide = table.pivot(index=CELL, columns="prompt", values="pgr")
+    wide = table[table["domain"] != AVERAGE].pivot(index=CELL, columns="prompt", values="pgr")
     return wide["agorabench"], {name: wide[name] for name in wide if name != "agorabench"}
 
 
-def averages(tables):
+def check_averages(tables: dict) -> list[Check]:
     """Checks of all printed averages and of Table 4's shares."""
-    found = []
-    sources = (
+    return [*_check_domain_averages(tables), *_check_generators(tables), *_check_shares(tables)]
+
+
+def _check_domain_averages(tables):
+    for where, name, keys, column, digits in (
         ("Table 2", "table2_pgr", ["generator", "method"], "pgr", 1),
         ("Table 5", "table5_prompts", ["generator", "method", "prompt"], "pgr", 1),
         ("Table 8", "table8_intrinsic", ["metric", "generator", "method"], "value", 2),
-    )
-    for where, name, keys, column, digits in sources:
+    ):
         for key, rows in tables[name].groupby(keys, sort=False):
             is_average = rows["domain"] == AVERAGE
             printed = f"{rows.loc[is_average, column].item():.{digits}f}"
             mean = rows.loc[~is_average, column].mean()
-            words = ", ".join(METRICS.get(part, readable(part)) for part in key)
-            found.append(Check(where, words, printed, mean, 0.5 * 10.0**-digits))
+            words = ", ".join(METRICS.get(part, part.replace("_", " ")) for part in key)
+            yield Check(where, words, printed, mean, 0.5 * 10.0**-digits)
+
+
+def _check_generators(tables):
     solved = tables["table7_problem_solving"].set_index("generator")
     pgr = tables["table2_pgr"].query("domain != 'average'").groupby("generator")["pgr"].mean()
     for row in tables["table3_cost"].itertuples(index=False):
         mean = solved.loc[row.generator].drop(AVERAGE).mean()
-        for where, text in (
-            ("Table 7", solved.loc[row.generator, AVERAGE]),
-            ("Table 3", row.problem_solving_average),
+        printed = solved.loc[row.generator, AVERAGE]
+        for where, words, number, recomputed in (
+            ("Table 7", "problem solving", printed, mean),
+            ("Table 3", "problem solving", row.problem_solving_average, mean),
+            ("Table 3", "PGR", row.pgr_average, pgr.loc[row.generator]),
         ):
-            words = f"{row.generator}, problem solving"
-            found.append(Check(where, words, f"{text:.1f}", mean, 0.05))
-        words = f"{row.generator}, PGR"
-        found.append(
-            Check("Table 3", words, f"{row.pgr_average:.1f}", pgr.loc[row.generator], 0.05)
-        )
+            yield Check(where, f"{row.generator}, {words}", f"{number:.1f}", recomputed, 0.05)
+
+
+def _check_shares(tables):
     loadings = tables["table4_loadings"]
     total = loadings["mean_absolute_loading"].sum()
     for row in loadings.itertuples(index=False):
         share = 100 * row.mean_absolute_loading / total
         rounding = 100 * 0.0005 * (total + len(loadings) * row.mean_absolute_loading) / total**2
         words = f"{METRICS[row.metric]}, share of the printed loadings in %"
-        found.append(Check("Table 4", words, f"{row.contribution_percent:.2f}", share, rounding))
-    return found
+        yield Check("Table 4", words, f"{row.contribution_percent:.2f}", share, rounding)
 
 
-def loadings(tables, analyses):
+def check_loadings(tables: dict, analyses: Analyses) -> list[Check]:
     """Checks of Table 4: mean absolute loadings."""
     means = dict(zip(analyses.components.names, analyses.components.mean_loadings(), strict=True))
     return [
@@ -295,12 +290,8 @@ def loadings(tables, analyses):
     ]
 
 
-def repeated(tables):
+def count_repeated(tables: dict) -> tuple[int, int]:
     """(cells that Table 5 repeats from Table 2, those of them that are other numbers there)."""
-    mine = tables["table5_prompts"].query("prompt == 'agorabench'")
-    both = mine.merge(tables["table2_pgr"], on=CELL, suffixes=("", "_table2"))
+    repeated = tables["table5_prompts"].query("prompt == 'agorabench'")
+    both = repeated.merge(tables["table2_pgr"], on=CELL, suffixes=("", "_table2"))
     return len(both), int(np.sum(both["pgr"] != both["pgr_table2"]))
-
-
-def readable(name):
-    return name.replace("_", " ")

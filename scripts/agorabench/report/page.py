@@ -20,7 +20,7 @@ from agorabench.report import readable
 from agorabench.report.exhibits import Exhibit
 from agorabench.report.pgr_rows import compare_rows, select_overall
 from agorabench.report.sections import Sections
-from agorabench.stats.pgr import MEAN, METHODS, from_csv
+from agorabench.stats.pgr import MEAN, METHODS
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 IMAGES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -29,6 +29,8 @@ IN_SECTION = ("pairs", "seeds_added", "replies")  # of every set, whatever the e
 
 def render_report(
     config: dict,
+    rows: list[dict],
+    views: list,
     exhibits: list[Exhibit],
     prices: dict,
     home: str | Path = paths.RESULTS,
@@ -40,6 +42,8 @@ def render_report(
 
     Args:
         config: the checked config.
+        rows: of the PGR table.
+        views: the same as what readers compare (View), whose widest averages stand on top.
         exhibits: what is shown besides the PGR table and the sets.
         prices: generator -> USD per million tokens.
         home: the folder of the page, which links are relative to.
@@ -50,14 +54,14 @@ def render_report(
     runs = matrix.expand_runs(config)
     names = matrix.scored_benchmarks(config)
     benchmarks = {name: config["benchmarks"][name]["domain"] for name in names}
-    rows = from_csv(readable.read_text(paths.PGR_TABLE), paths.PGR_TABLE)
-    overall, lacking = select_overall(rows)
+    overall, lacking = select_overall(views)
     loaded = [load_exhibit(number, each) for number, each in enumerate(exhibits, 1)]
     by_key = {
         tuple(row[name] for name in ("student", *COORDINATES, "benchmark")): row for row in rows
     }
     sections = Sections(by_key, loaded, benchmarks, prices, samples, answers)
-    return load_template(home, characters).generate(
+    return load_template("page.html", home).generate(
+        characters=characters,
         style=inline_file("page.css"),
         script=inline_file("page.js"),
         table=paths.PGR_TABLE,
@@ -176,14 +180,19 @@ def embed_image(path: str) -> str:
     kind = IMAGES.get(Path(path).suffix)
     if not kind:
         raise UserError(f"{path}: a figure of the report can be {', '.join(IMAGES)}")
-    return f"data:{kind};base64,{base64.b64encode(readable.read_bytes(path)).decode()}"
+    return embed_bytes(readable.read_bytes(path), kind)
+
+
+def embed_bytes(content: bytes, kind: str) -> str:
+    """An address that holds what is of this media type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 # ---- The template
 
 
-def load_template(home: str | Path, characters: int):
-    """The page's template; its links are relative to the folder `home`."""
+def load_template(name: str, home: str | Path = paths.RESULTS):
+    """A template of a page in the folder `home`, which its links are relative to."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -202,8 +211,8 @@ def load_template(home: str | Path, characters: int):
         "usd": "{:.2g} USD".format,
         "words": readable.spell_column,
     }
-    environment.globals |= {"characters": characters, "MEAN": MEAN, "METHODS": METHODS}
-    return environment.get_template("page.html")
+    environment.globals |= {"MEAN": MEAN, "METHODS": METHODS}
+    return environment.get_template(name)
 
 
 def link_file(path: str, home: str | Path) -> str:

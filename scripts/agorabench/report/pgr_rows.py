@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from agorabench import matrix, paths
 from agorabench.matrix import COORDINATES
 from agorabench.report import figures
-from agorabench.stats.pgr import MEAN, views
+from agorabench.stats.pgr import MEAN
 
 AXES = ("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student")
 
 
-def select_overall(rows: list[dict]) -> tuple[list[dict], list[str]]:
+def select_overall(views: list) -> tuple[list[dict], list[str]]:
     """(Rows, names): the averages of each generator over all that a view of the PGR table compares,
     and the generators that lack some of it, so have none where others have.
     """
     overall, lacking = [], {}
-    for view in views(rows):
+    for view in views:
         axes = view.methods, view.domains, view.seeds
         place = [MEAN if len(values) > 1 else values[0] for values in axes]
         by_generator = {name: view.cells.get((name, *place)) for name in view.generators}
