@@ -23,11 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from agorabench import paths  # noqa: E402
+from agorabench.analysis.pgr_table import list_views, read_table  # noqa: E402
 from agorabench.files import atomic_file  # noqa: E402
 from agorabench.report.exhibits import Exhibit  # noqa: E402
 from agorabench.report.page import render_report  # noqa: E402
-from agorabench.report.readable import read_text  # noqa: E402
-from agorabench.stats.pgr import from_csv, views  # noqa: E402
 
 ROUNDS = 5
 LENGTHS = {"instruction": 400, "response": 1500, "prompt": 400, "completion": 1500}  # characters
@@ -86,9 +85,9 @@ def write_page(config, prices, folder):
     """Write the page of the study in a folder."""
     os.chdir(folder)
     exhibits = [Exhibit(name, table=paths.table(name)) for name in ("cost", "paid")]
-    rows = from_csv(read_text(paths.PGR_TABLE), paths.PGR_TABLE)
+    rows = read_table(paths.PGR_TABLE)
     with atomic_file(paths.REPORT) as file:
-        file.writelines(render_report(config, rows, views(rows), exhibits, prices))
+        file.writelines(render_report(config, rows, list_views(rows), exhibits, prices))
 
 
 def text(kind, number):

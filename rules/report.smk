@@ -8,8 +8,10 @@ Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/{
        made before all that where it is asked for.
 """
 
+from agorabench import analysis
 from agorabench.report.exhibits import list_exhibits
 
+EXHIBITS = list_exhibits(config, analysis.module_names("figure"))
 LOOK = "agorabench/report/templates"
 TEMPLATES = {
     "export": [f"{LOOK}/card.md"],
@@ -192,8 +194,8 @@ rule export:
 rule report:
     input:
         **stages.report(config).inputs,
-        exhibits=[file for each in list_exhibits(config) for file in each.files],
-        captions=[os.path.relpath(each.caption) for each in list_exhibits(config)],
+        exhibits=[file for each in EXHIBITS for file in each.files],
+        captions=[os.path.relpath(each.caption) for each in EXHIBITS],
         code=code("report", *TEMPLATES["report"]),
     output:
         paths.REPORT,

@@ -22,7 +22,7 @@ def main(argv=None):
     output = Path(paths.DATASET)
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty; remove it")
-    cells = matrix.expand_cells(args.config)
+    cells = matrix.list_cells(args.config)
     names = name_sets(cells)
     counts = {
         name: write_parquet(paths.training_set(cell), output / name / "train.parquet")

@@ -8,24 +8,23 @@ and answers. Samples are spaced evenly over a file, and the same items of a benc
 every model.
 """
 
-from agorabench import paths
+from agorabench import analysis, paths
+from agorabench.analysis.pgr_table import list_views, read_table
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import atomic_file
 from agorabench.report.exhibits import list_exhibits
 from agorabench.report.page import render_report
-from agorabench.report.readable import read_text
-from agorabench.stats.pgr import from_csv, views
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, "", argv, add_options)
-    rows = from_csv(read_text(paths.PGR_TABLE), paths.PGR_TABLE)
+    rows = read_table(paths.PGR_TABLE)
     page = render_report(
         args.config,
         rows,
-        views(rows),
-        list_exhibits(args.config),
+        list_views(rows),
+        list_exhibits(args.config, analysis.module_names("figure")),
         stages.report(args.config).params["prices"],
         samples=args.samples,
         answers=args.answers,

@@ -88,7 +88,7 @@ def expand_runs(config):
     return list(found)
 
 
-def expand_cells(config):
+def list_cells(config):
     """Every Cell that a student is trained on, once, in the order of the config."""
     return list(dict.fromkeys(run.cell for run in expand_runs(config)))
 

@@ -86,7 +86,7 @@ def made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made.yaml").write_text(MADE)
     table, costs = [], []
-    for cell in matrix.expand_cells(load_config("made.yaml")):
+    for cell in matrix.list_cells(load_config("made.yaml")):
         rows = [conversation(f"q {cell.generator} \u2028 ü", "a"), conversation("q", "a", "seed")]
         write_jsonl(paths.training_set(cell), rows)
         ledger = {"models": {"big-2025": 3} if cell.generator == "big" else {}}
@@ -151,9 +151,9 @@ def test_a_configuration_is_named_by_no_more_than_it_takes():
     axes = {"domains": ["math"], "methods": ["response"], "generators": ["a"], "prompts": ["p"]}
     axes |= {"sizes": [5], "seeds": [1], "students": ["s", "t"]}
     study = {"experiments": {"x": axes}, "generators": {"a": {"backend": "openai"}}}
-    assert list(card.name_sets(matrix.expand_cells(study))) == ["math-response-a"]
+    assert list(card.name_sets(matrix.list_cells(study))) == ["math-response-a"]
     study["experiments"]["y"] = axes | {"sizes": [5, 9], "seeds": [1, 2]}
-    assert list(card.name_sets(matrix.expand_cells(study))) == [
+    assert list(card.name_sets(matrix.list_cells(study))) == [
         "math-response-a-n5-seed1", "math-response-a-n5-seed2",
         "math-response-a-n9-seed1", "math-response-a-n9-seed2",
     ]  # fmt: skip

@@ -8,14 +8,14 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
+from agorabench.analysis.pgr_table import from_csv, list_views
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.report.exhibits import Exhibit
 from agorabench.report.page import render_report, show_unseen
 from agorabench.report.pgr_rows import select_overall
-from agorabench.report.readable import count_decimals, format_number
+from agorabench.report.readable import count_decimals, format_value
 from agorabench.report.sections import draw_curve, space_evenly, word_verdict
-from agorabench.stats.pgr import from_csv, views
 from helpers.study import PRICES, Study
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
@@ -48,7 +48,7 @@ def shown(study, exhibits=(), home="results"):
     """The page of a study, in its folder unless another is named."""
     with contextlib.chdir(study.results.parent):
         rows = from_csv((study.results / "pgr_table.csv").read_text())
-        pieces = render_report(study.config, rows, views(rows), exhibits, study.prices, home)
+        pieces = render_report(study.config, rows, list_views(rows), exhibits, study.prices, home)
         text = "".join(pieces)
     (study.results.parent / home / "report.html").write_text(text, encoding="utf-8")
     return text
@@ -106,7 +106,7 @@ def test_the_overall_table_is_the_widest_average(tmp_path):
     rows = from_csv(
         (Study(tmp_path, domains=("math", "code")).results / "pgr_table.csv").read_text()
     )
-    found, lacking = select_overall(views(rows))
+    found, lacking = select_overall(list_views(rows))
     assert [(row["generator"], row["domain"], row["method"]) for row in found] == [
         ("strong", "mean", "response"),
         ("weak", "mean", "response"),
@@ -411,7 +411,7 @@ COLUMNS = {  # name and numbers as they are written -> as they are read
 def test_numbers_of_a_column_have_the_same_decimals(column):
     name, written, read = COLUMNS[column]
     texts = written.split(", ")
-    shown = [format_number(name, one, count_decimals(name, texts)) for one in texts]
+    shown = [format_value(name, one, count_decimals(name, texts)) for one in texts]
     assert ", ".join(shown) == read
 
 

@@ -283,7 +283,7 @@ def measure(config, metric, cell):
 def report(config):
     """The page of all that was found, but for its exhibits."""
     runs = matrix.expand_runs(config)
-    cells = matrix.expand_cells(config)
+    cells = matrix.list_cells(config)
     evaluated = matrix.student_evaluations(config)
     inputs = {
         "table": [paths.PGR_TABLE],
@@ -309,7 +309,7 @@ def generator_prices(config):
 
 def export(config):
     """The folder of all generated sets, with its card."""
-    cells = matrix.expand_cells(config)
+    cells = matrix.list_cells(config)
     asked = [cell for cell in cells if cell.prompt != matrix.NO_PROMPT]
     seed_sets = dict.fromkeys(paths.seed_rows(cell.domain, cell.method) for cell in asked)
     inputs = {

@@ -8,7 +8,7 @@ from string import Template
 
 from agorabench.files import file_digest
 from agorabench.matrix import COORDINATES, NO_PROMPT, Cell
-from agorabench.report import markdown
+from agorabench.report.table import align_markdown
 
 TEMPLATE = Path(__file__).resolve().parent / "templates" / "card.md"
 # The hub's classes of size: the first one that is larger.
@@ -159,4 +159,4 @@ def render_table(rows: list[dict]) -> str:
     """Rows, mappings from columns to cells, as a Markdown table; nothing where there are none."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [[row.get(column, "") for column in columns] for row in rows]
-    return markdown.table(columns, lines).rstrip() if rows else ""
+    return align_markdown(columns, lines).rstrip() if rows else ""

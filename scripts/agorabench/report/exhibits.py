@@ -1,7 +1,7 @@
 """What the report shows besides the PGR table and the sets: one list, in the order of the page.
 
-A figure is on the page by a line here; its caption is a file of its name in docs/captions. Light,
-as the rule `report` takes its inputs from this list.
+The figure of a question is on the page by its module in agorabench/analysis; its caption is a file
+of that name in docs/captions. Light, as the rule `report` takes its inputs from this list.
 """
 
 from pathlib import Path
@@ -37,36 +37,41 @@ class Exhibit(NamedTuple):
         return list(dict.fromkeys(filter(None, (self.errors, self.table, self.figure))))
 
 
-def list_exhibits(config: dict) -> list[Exhibit]:
-    """The exhibits of a config's report."""
-    exhibits = [
-        Exhibit("PGR by method and domain", _caption("figure"), figure=paths.figure("pgr")),
-        Exhibit("What the sets are like", _caption("data"), paths.table("data")),
-        Exhibit("What the sets cost", _caption("cost"), paths.table("cost")),
-        Exhibit("What was paid in all", _caption("paid"), paths.table("paid")),
-    ]
-    if config["intrinsic"]:
-        title = "Intrinsic metrics of the sets"
-        exhibits.append(Exhibit(title, _caption("intrinsic"), paths.table("intrinsic")))
+# Questions of agorabench/analysis in the order of the page; others follow, titled by their names.
+TITLES = {
+    "value": "PGR by dollars",
+    "regressions": "PGR and problem solving",
+    "correlations": "Metrics that go along with PGR",
+    "components": "Principal components of the metrics",
+    "prediction": "PGR predicted from the metrics",
+    "amount": "PGR by the number of pairs",
+}
+
+
+def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
+    """The exhibits of a config's report; `questions`: names of analyses that have a figure."""
+    tables = {
+        "data": "What the sets are like",
+        "cost": "What the sets cost",
+        "paid": "What was paid in all",
+        "intrinsic": "Intrinsic metrics of the sets",
+    }
+    if not config["intrinsic"]:
+        del tables["intrinsic"]
+    titles = {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name in questions}
+    order = sorted(questions, key=[*TITLES, *questions].index)
     return [
-        *exhibits,
-        _analysis("value", "PGR by dollars"),
-        _analysis("ability", "PGR and problem solving", table="regressions"),
-        _analysis("correlations", "Metrics that go along with PGR"),
-        _analysis("components", "Principal components of the metrics"),
-        _analysis("prediction", "PGR predicted from the metrics", errors=REGRESSIONS),
-        _analysis("amount", "PGR by the number of pairs"),
+        Exhibit("PGR by method and domain", CAPTIONS / "figure.rst", figure=paths.figure("pgr")),
+        *(Exhibit(tables[name], _caption(name), paths.table(name)) for name in tables),
+        *(_question_exhibit(name, titles[name]) for name in order),
     ]
-
-
-REGRESSIONS = paths.table("regressions")
 
 
 def _caption(name):
     return CAPTIONS / f"{name}.rst"
 
 
-def _analysis(name, title, table=None, errors=None):
-    """The exhibit of an analysis, whose figure is a column wide."""
-    figure = paths.figure(name)
-    return Exhibit(title, _caption(name), paths.table(table or name), figure, "column", errors)
+def _question_exhibit(name, title):
+    """Table and figure of a question; how far predictions are off is said above all."""
+    errors = paths.table("regressions") if name == "prediction" else None
+    return Exhibit(title, _caption(name), paths.table(name), paths.figure(name), "column", errors)

@@ -45,7 +45,7 @@ def compare_rows(rows: list[dict]) -> Comparison:
     columns = [name for name in AXES if len({row[name] for row in rows}) > 1] or ["generator"]
     sound = [row for row in rows if row["pgr"] is not None and not row["flag"]]
     ends = [row[end] for row in sound for end in ("pgr_low", "pgr_high")]
-    low, high = figures.limits([row["pgr"] for row in sound], ends, (0, 100), (-100, 200))
+    low, high = figures.axis_limits([row["pgr"] for row in sound], ends, (0, 100), (-100, 200))
 
     def scale(value):
         return None if value is None else round(100 * (value - low) / (high - low), 1)

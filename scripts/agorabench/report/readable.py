@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.matrix import COORDINATES
-from agorabench.report.table import p_value, value
+from agorabench.report import table
 
 GROUP = ("student", "prompt", "size", "seed")  # what is analysed together
 MOST_NAMED = 4  # rows of a table that lack numbers for one reason
@@ -88,7 +88,7 @@ def format_rows(rows: list[dict], numbers: set[str]) -> list[dict]:
     return [
         row
         | {
-            name: format_number(name, row[name], places[scale(row, name)])
+            name: format_value(name, row[name], places[scale(row, name)])
             for name in numbers.difference(COORDINATES)
         }
         for row in rows
@@ -107,11 +107,11 @@ def count_decimals(name: str, texts: list[str]) -> int:
     return max(0, min(max(places, least), written))
 
 
-def format_number(name: str, text: str, places: int) -> str:
+def format_value(name: str, text: str, places: int) -> str:
     """A number of a table's column as it is read."""
     if not text:
         return ""
-    return p_value(float(text)) if name == "p" else value(float(text), places)
+    return table.format_entry(float(text), "p" if name == "p" else places)
 
 
 def group_reasons(rows: list[dict], names: list[str]) -> list[tuple[str, str]]:
