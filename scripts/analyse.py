@@ -11,7 +11,7 @@ scores and variance are in percent, differences and errors in points of PGR.
 from agorabench import analysis, paths
 from agorabench.analysis.study import read_study
 from agorabench.cli import parse_arguments, run_program
-from agorabench.config import stages
+from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.report import figures
@@ -28,7 +28,7 @@ def main(argv=None):
     args = parse_arguments(__doc__, "", argv, add_gain)
     if not args.gain > 0:
         raise UserError("--gain must be more than 0")
-    inputs, params = stages.analyse(args.config)
+    inputs, params = result_stages.analyse(args.config)
     study = read_study(inputs, params, args.gain)
     write_tables(study)
     write_figures(study)

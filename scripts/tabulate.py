@@ -16,7 +16,7 @@ agorabench/analysis/ has a module for each, which says what its columns mean.
 
 from agorabench import analysis, paths
 from agorabench.cli import parse_arguments, run_program
-from agorabench.config import stages
+from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.matrix import student_references
@@ -42,7 +42,7 @@ def main(argv=None):
 
 def write_table(config, name):
     """Write results/tables/{name}.csv."""
-    rows = analysis.load_module(name).tabulate(stages.tabulate(config, name).params)
+    rows = analysis.load_module(name).tabulate(result_stages.tabulate(config, name).params)
     columns = dict.fromkeys(column for row in rows for column in row)
     with atomic_file(paths.table(name)) as file:
         file.write(to_csv(rows, columns))
@@ -52,7 +52,7 @@ def write_pgr_table(config, reference=None):
     """Write the PGR table and what is made of it, or the table with a further reference."""
     if reference and reference not in (known := student_references(config)):
         raise UserError(f"unknown reference '{reference}'; known: {', '.join(known) or 'none'}")
-    for path, text in make_pgr_files(stages.tabulate(config, "pgr", reference).params).items():
+    for path, text in make_pgr_files(result_stages.tabulate(config, "pgr", reference).params).items():
         with atomic_file(path) as file:
             file.write(text)
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import tally
 from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
-from curate import curate, ledger, training_row
+from curate import count_replies, select_pairs, training_row
 
 PRICES = {"input": 2.0, "output": 10.0}
 SHARES = {"base": 0.1, "reference": 0.9}  # of items that a model has right; a student's is between
@@ -71,13 +71,13 @@ class Study:
             if verdict != "valid":
                 row["reply"] = self.text("reply", number)
             raw.append(row | {"verdict": verdict})
-        pairs = curate(raw, size)
+        pairs = select_pairs(raw, size)
         write_jsonl(self.results / "raw" / f"{cell}.jsonl", raw)
         write_jsonl(
             self.results / "data" / f"{cell}.jsonl",
             [training_row(pair, "generated") for pair in pairs],
         )
-        write_json(self.results / "data" / f"{cell}.ledger.json", ledger(raw, pairs, 0))
+        write_json(self.results / "data" / f"{cell}.ledger.json", count_replies(raw, pairs, 0))
 
     def write_training(self, model):
         told = {
@@ -154,11 +154,11 @@ class Study:
             ]
         )
 
-    def arguments(self, exhibits=(), output=None):
-        """Arguments of present.py."""
-        return [
-            *("--matrix", json.dumps(self.matrix), "--benchmarks", json.dumps(self.benchmarks)),
-            *("--prices", json.dumps(self.prices), "--exhibits", json.dumps(exhibits)),
-            *f"--results {self.results} --table {self.results}/pgr_table.csv".split(),
-            *("--output", str(output or self.results / "report.html")),
-        ]
+    @property
+    def config(self):
+        """The study as a checked config, as far as what only reads results needs one."""
+        benchmarks = {
+            name: {"domain": domain, "protocol": "mini", "in_mean": True}
+            for name, domain in self.benchmarks.items()
+        }
+        return self.matrix | {"benchmarks": benchmarks, "intrinsic": {}}

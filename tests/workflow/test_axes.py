@@ -5,7 +5,6 @@ import json
 import cost
 import mix
 import numpy as np
-import pack
 import pytest
 import tally
 import yaml
@@ -16,6 +15,7 @@ from agorabench.files import read_jsonl, write_json, write_jsonl
 from agorabench.generation.duplicates import sifter
 from agorabench.generation.slots import Shortfall
 from agorabench.planning import forecast
+from agorabench.report import card
 from agorabench.stats.pgr import MEAN, SPREAD, spread, to_csv
 from curate import curate, ledger, parts
 from helpers import ROOT
@@ -323,11 +323,11 @@ def test_a_matrix_that_lacks_its_seeds_is_not_taken_for_an_addition(planned):
 
 
 def test_the_card_names_the_parts_of_a_mixture():
-    cell = matrix.Run("mini", "math", "response", "ab", "mini", 4, 1)
+    cell = matrix.Cell("math", "response", "ab", "mini", 4, 1)
     sampling = {"top_p": 0.9}
     entries = {name: {"model": f"{name}-1", "sampling": sampling} for name in "ab"}
     entries["ab"] = {"of": {"a": 0.25, "b": 0.75}}
-    rows = pack.generators([cell], entries, {cell.cell: {"models": {"a-1": 1, "b-1": 3}}})
+    rows = card.list_generators([cell], entries, {cell: {"models": {"a-1": 1, "b-1": 3}}})
     assert [(row["generator"], row["model"], row["sampling"]) for row in rows] == [
         ("ab", "0.25 a + 0.75 b", ""), ("a", "a-1", "top_p 0.9"), ("b", "b-1", "top_p 0.9"),
     ]  # fmt: skip

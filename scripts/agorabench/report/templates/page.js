@@ -50,7 +50,7 @@ function filterable(host) {
     const select = make("select");
     select.append(make("option", { value: "", textContent: "all" }));
     // With a mark before it, so that an empty value is none of the choices' own.
-    for (const one of values) select.append(make("option", { value: `=${one}`, textContent: one || "(none)" }));
+    for (const name of values) select.append(make("option", { value: `=${name}`, textContent: name || "(none)" }));
     const label = make("label", { textContent: axis });
     label.append(select);
     form.append(label);
@@ -59,12 +59,12 @@ function filterable(host) {
   const search = make("input", { type: "search" });
   const label = make("label", { textContent: "contains" });
   label.append(search);
-  const told = make("output", { className: "quiet" });
-  form.append(label, told);
+  const count = make("output", { className: "quiet" });
+  form.append(label, count);
   fields.push((item) => words(item).includes(search.value.trim().toLowerCase()));
   const apply = () => {
     for (const item of items) item.hidden = !fields.every((fits) => fits(item));
-    told.textContent = `${items.filter((item) => !item.hidden).length} of ${items.length} shown`;
+    count.textContent = `${items.filter((item) => !item.hidden).length} of ${items.length} shown`;
   };
   form.addEventListener("input", apply);
   apply();
