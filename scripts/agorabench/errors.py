@@ -11,7 +11,7 @@ def run(main):
     """Call `main()` as a program: a `UserError` becomes one line on stderr and exit status 1."""
     from agorabench.cluster import locks
 
-    locks.job()
+    locks.hold_job_lock()
     try:
         sys.exit(main())
     except UserError as error:

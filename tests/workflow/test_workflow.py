@@ -144,8 +144,8 @@ def test_bad_input_gets_one_sentence_before_any_job(clone, fault):
 @pytest.mark.parametrize(
     ("hold", "sentence"),
     [
-        ("begin({'warm': False})", "another snakemake run is at work"),
-        ("job()", "a job of an earlier, killed run is still at work"),
+        ("begin_run({'warm': False})", "another snakemake run is at work"),
+        ("hold_job_lock()", "a job of an earlier, killed run is still at work"),
     ],
 )
 def test_a_run_waits_for_nobody_and_disturbs_nobody(clone, hold, sentence):
