@@ -8,8 +8,9 @@ import pytest
 import torch
 from agorabench.errors import UserError
 from agorabench.files import file_digest, json_fingerprint, read_jsonl, write_jsonl
-from agorabench.llm.transformers import Engine, Generator, OwnSampler
+from agorabench.llm.transformers import Generator
 from agorabench.models import weights
+from agorabench.models.generate import Engine, OwnSampler
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 12}
 
