@@ -15,6 +15,8 @@ from agorabench.config.preflight import check_endpoints, check_models
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 
+CONFIG = ".snakemake/agorabench.config.json"  # the checked config of the last run
+
 _held = []  # what lasts as long as this process: locks, the warm server and its address
 
 
@@ -41,6 +43,7 @@ def begin_run(
     check_models(models or {}, config.get("mini", ()))
     check_endpoints({name: config["generators"][name] for name in generators})
     write_snapshot(config, folder)
+    Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
     if warm:
         _start_warm_server()
 

@@ -3,9 +3,9 @@
 The random numbers of each reply are seeded by the request's fingerprint.
 """
 
-from agorabench.generation.formats import END
+from agorabench.llm.request import END
 from agorabench.models.generate import Engine
-from agorabench.models.weights import identity
+from agorabench.models.weights import model_identity
 
 
 def connect(entry, threads=1, batch_size=64, **_):
@@ -17,7 +17,7 @@ class Generator:
     """A chat model that answers requests batch by batch, in the order asked."""
 
     def __init__(self, entry, threads, batch_size):
-        self.identity = identity(entry["model"])
+        self.identity = model_identity(entry["model"])
         self.sampling = entry["sampling"]
         self.batch_size = batch_size
         self._arguments = entry["model"], threads
