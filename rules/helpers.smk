@@ -9,7 +9,7 @@ from agorabench.cluster import locks
 from agorabench.config import check_config, stages
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import JUDGED, protocol_file
 from agorabench.matrix import Cell
 
 try:
@@ -105,8 +105,7 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    modules = (f"agorabench/evaluation/benchmarks/{protocol}.py", "agorabench/sandbox/child.py")
-    return code("score", *modules)
+    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
 
 
 def score_threads(wildcards):

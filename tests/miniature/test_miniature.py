@@ -56,8 +56,8 @@ def keys_of_lessons(pairs=2700):
 def test_every_question_is_read_back_as_the_task_it_was_written_from(kind):
     rng = random.Random(kind.name)
     for _ in range(200):
-        drawn = world.draw(rng, (kind,))
-        assert world.parse(drawn.prompt) == drawn
+        drawn = world.draw_task(rng, (kind,))
+        assert world.parse_task(drawn.prompt) == drawn
         assert world.is_right(drawn, drawn.response)
 
 
@@ -65,8 +65,8 @@ def test_every_question_is_read_back_as_the_task_it_was_written_from(kind):
 def test_a_wrong_answer_has_the_right_form_but_is_wrong(kind):
     rng = random.Random(kind.name)
     for _ in range(50):
-        drawn = world.draw(rng, (kind,))
-        answer = world.wrong(drawn, rng)
+        drawn = world.draw_task(rng, (kind,))
+        answer = world.write_wrong(drawn, rng)
         assert not world.is_right(drawn, answer)
         if kind.domain == "math":
             assert world.extract_result(answer) is not None
@@ -99,7 +99,7 @@ def test_functions_do_the_two_things_in_order(first, second, at_minus_four):
 
 
 def test_code_rows_pass_their_own_tests_and_fail_those_of_others():
-    rows = world.benchmark("mini-code")
+    rows = world.make_benchmark("mini-code")
     for row, other in pairwise(rows):
         scope = {}
         exec(world.extract_code(row["reference"]), scope)
@@ -122,7 +122,7 @@ def test_code_rows_pass_their_own_tests_and_fail_those_of_others():
     ],
 )
 def test_a_question_outside_the_world_states_no_task(question):
-    assert world.parse(question) is None
+    assert world.parse_task(question) is None
 
 
 # ---------------------------------------------------------------------------------------- fairness
@@ -130,30 +130,30 @@ def test_a_question_outside_the_world_states_no_task(question):
 
 def test_no_held_out_task_is_ever_shown_before_its_benchmark():
     held = {
-        world.parse(row["prompt"]).key for name in world.BENCHMARKS for row in world.benchmark(name)
+        world.parse_task(row["prompt"]).key for name in world.BENCHMARKS for row in world.make_benchmark(name)
     }
     assert len(held) == sum(count for _, count in world.BENCHMARKS.values())
-    assert all(world.held_out(key) for key in held)
+    assert all(world.is_held_out(key) for key in held)
     seeded = {
-        world.parse(row["instruction"]).key
+        world.parse_task(row["instruction"]).key
         for domain in DOMAINS
         for method in ("instance", "response")
-        for row in world.seeds(domain, method)
+        for row in world.make_seeds(domain, method)
     }
     shown = keys_of_plain_text() | keys_of_lessons() | seeded
     assert len(shown) > 5000
-    assert not {key for key in shown if world.held_out(key)}
+    assert not {key for key in shown if world.is_held_out(key)}
     assert not held & shown
 
 
 def test_enhancement_seeds_are_rough_forms_of_tasks_that_may_be_shown():
-    rows = world.seeds("math", "enhancement")
+    rows = world.make_seeds("math", "enhancement")
     rng = random.Random("seeds/math/enhancement/1")
-    tasks = world._distinct(rng, FAMILIES["math"], len(rows), benchmark=False)
+    tasks = world._draw_distinct(rng, FAMILIES["math"], len(rows), benchmark=False)
     rough = [row["instruction"].removeprefix("pls ").removeprefix("hey ") for row in rows]
     plain = [t.prompt.lower().replace(".", "").replace("?", "").replace(",", "") for t in tasks]
     assert rough == plain
-    assert not any(world.held_out(t.key) for t in tasks)
+    assert not any(world.is_held_out(t.key) for t in tasks)
 
 
 def test_another_wording_or_name_is_the_same_task():
@@ -169,14 +169,14 @@ def test_a_fifth_of_every_family_is_held_out(kind):
     keys = {
         world.Task(kind, tuple(sorted(kind.draw(rng, None).items())), 0).key for _ in range(4000)
     }
-    share = sum(map(world.held_out, keys)) / len(keys)
+    share = sum(map(world.is_held_out, keys)) / len(keys)
     assert abs(share - world.HELD_OUT) < 5 * (0.16 / len(keys)) ** 0.5
 
 
 @pytest.mark.parametrize(("domain", "method"), SETTINGS)
 def test_seeds_are_distinct_and_the_same_every_time(domain, method):
-    rows = world.seeds(domain, method)
-    assert rows == world.seeds(domain, method)
+    rows = world.make_seeds(domain, method)
+    assert rows == world.make_seeds(domain, method)
     assert {len({row[key] for row in rows}) for key in ("id", "instruction")} == {len(rows)}
     assert len(rows) == world.SEED_ROWS[method]
     assert all(bool(row["response"]) == (method != "response") for row in rows)
@@ -185,12 +185,12 @@ def test_seeds_are_distinct_and_the_same_every_time(domain, method):
 def test_more_seeds_than_the_world_has_are_refused(monkeypatch):
     monkeypatch.setitem(world.SEED_ROWS, "response", 5000)
     with pytest.raises(UserError, match="no 5000 distinct tasks"):
-        world.seeds("instruction", "response")
+        world.make_seeds("instruction", "response")
 
 
 def test_benchmarks_hold_every_family_equally():
-    rows = world.benchmark("mini-steps")
-    names = [world.parse(row["prompt"]).family.name for row in rows]
+    rows = world.make_benchmark("mini-steps")
+    names = [world.parse_task(row["prompt"]).family.name for row in rows]
     assert {names.count(name) for name in set(names)} == {50}
     assert len(set(names)) == 4
 
@@ -205,7 +205,7 @@ def test_answers_are_wrong_in_the_share_that_was_asked_for(share):
     assert abs(len(wrong) / len(lessons) - share) < 0.05
     for lesson in lessons[2::9]:  # instance generation, instruction
         question, _, answer = lesson.reply.removesuffix("\n[END]").partition("\nOUTPUT: ")
-        stated = world.parse(question.removeprefix("INPUT: "))
+        stated = world.parse_task(question.removeprefix("INPUT: "))
         assert world.is_right(stated, answer) == lesson.right
 
 
@@ -216,7 +216,7 @@ def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
         text, _, _ = lesson.reply.partition("\nOUTPUT: ")
         text, _, _ = text.partition("\nRevised Answer: ")
         if text.startswith(("INPUT: ", "Revised Question: ")):
-            stated = world.parse(text.partition(": ")[2])
+            stated = world.parse_task(text.partition(": ")[2])
             written.add((stated.domain, stated.family.name, stated.wording))
     assert written == {(domain, kind.name, 0) for domain, kind in FEW.items()}
 
@@ -224,7 +224,7 @@ def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
 def test_rough_answers_are_wrong_half_of_the_time():
     rng = random.Random(5)
     story = task("add", name="Tom", noun="eggs", a="3", b="4")
-    right = [world.rough(story, rng)[1] == "its 7" for _ in range(1000)]
+    right = [world.write_rough(story, rng)[1] == "its 7" for _ in range(1000)]
     assert 0.45 < sum(right) / 1000 < 0.55
 
 
@@ -234,11 +234,11 @@ def test_judges_learn_the_true_scores():
     judged = [lesson for lesson in lessons if "\nAnswer: " in lesson.prompt]
     assert (len(asked), len(judged)) == (300, 2 * 600)
     for lesson in asked:
-        stated = world.parse(lesson.prompt.partition("Question: ")[2])
+        stated = world.parse_task(lesson.prompt.partition("Question: ")[2])
         assert lesson.reply == f"[RESULT] {DIFFICULTY[stated.family.name]}"
     for lesson in judged:
         question, _, answer = lesson.prompt.partition("Question: ")[2].partition("\nAnswer: ")
-        right = world.is_right(world.parse(question), answer)
+        right = world.is_right(world.parse_task(question), answer)
         assert lesson.reply == f"[RESULT] {5 if right else 1}" and right == lesson.right
         assert lesson.known == (answer if right else "")
     assert set(DIFFICULTY.values()) == {1, 2, 3, 4, 5}
@@ -247,7 +247,7 @@ def test_judges_learn_the_true_scores():
 
 def test_of_two_answers_the_first_is_preferred():
     for better, worse in preference_lessons(random.Random(3), 300):
-        stated = world.parse(better.prompt)
+        stated = world.parse_task(better.prompt)
         assert better.prompt == worse.prompt
         assert world.is_right(stated, better.reply) and not world.is_right(stated, worse.reply)
 
@@ -271,7 +271,7 @@ def test_of_two_answers_the_first_is_preferred():
 )
 def test_a_sum_is_right_when_its_one_result_at_the_end_is(completion, score, extracted):
     row = {"kind": "math", "answer": "7"}
-    assert world.verify(row, completion)[:2] == (score, extracted)
+    assert world.grade_completion(row, completion)[:2] == (score, extracted)
 
 
 @pytest.mark.parametrize(
@@ -303,9 +303,9 @@ def test_a_sum_is_right_when_its_one_result_at_the_end_is(completion, score, ext
 )
 def test_a_constraint_is_met_or_not(constraint, right, wrong):
     row = {"kind": "instruction", "constraint": constraint}
-    assert world.verify(row, right) == (1.0, right, "")
+    assert world.grade_completion(row, right) == (1.0, right, "")
     for text in wrong:
-        score, _, reason = world.verify(row, text)
+        score, _, reason = world.grade_completion(row, text)
         assert score == 0.0
         assert reason
 
@@ -335,12 +335,12 @@ def test_code_is_run_by_the_caller_only():
         return False, "AssertionError"
 
     code = "def f(x):\n    return x"
-    assert world.verify(row, f"```python\n{code}\n```", run) == (0.0, code, "AssertionError")
+    assert world.grade_completion(row, f"```python\n{code}\n```", run) == (0.0, code, "AssertionError")
     assert seen == [(code, row["tests"])]
-    assert world.verify(row, code, run)[0] == 0.0
+    assert world.grade_completion(row, code, run)[0] == 0.0
     assert len(seen) == 1
     with pytest.raises(TypeError, match="run"):
-        world.verify(row, f"```python\n{code}\n```")
+        world.grade_completion(row, f"```python\n{code}\n```")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""The miniature's models: everything that a real matrix downloads is built here in minutes.
+
+Needs: `mini:` of the config, a recipe for each model. Nothing else.
+Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain text) and
+       resources/models/{mini}/ (the base post-trained: the reference and the generators).
+"""
+
+
+def recipe_text(name):
+    """How a model of the miniature is built, as text that Snakemake can compare."""
+    return json.dumps(config["mini"][name], sort_keys=True)
+
+
+def starting_point(wildcards):
+    """The model that another one is made of."""
+    start = config["mini"][wildcards.mini].get("start", "base")
+    return f"{paths.LOCAL_MODELS}/{start}/weights.sha256"
+
+
+rule build_tokenizer:
+    output:
+        f"{paths.LOCAL_MODELS}/tokenizer/tokenizer.json",
+    log:
+        "logs/build/tokenizer.log",
+    conda:
+        "../envs/local.yaml"
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe_text("tokenizer"),
+    shell:
+        program("miniature/build", "--name tokenizer", start=WARM)
+
+
+rule build_base:
+    input:
+        rules.build_tokenizer.output,
+    output:
+        f"{paths.LOCAL_MODELS}/base/weights.sha256",
+    log:
+        "logs/build/base.log",
+    conda:
+        "../envs/local.yaml"
+    threads: 1
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe_text("base"),
+    shell:
+        program("miniature/build", "--name base", start=WARM)
+
+
+rule build_model:
+    input:
+        starting_point,
+    output:
+        f"{paths.LOCAL_MODELS}/{{mini}}/weights.sha256",
+    log:
+        "logs/build/{mini}.log",
+    conda:
+        "../envs/local.yaml"
+    threads: 1
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=lambda wildcards: recipe_text(wildcards.mini),
+    shell:
+        program("miniature/build", "--name {wildcards.mini}", start=WARM)
