@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 from itertools import islice, pairwise
 
 import pytest
 from agorabench.errors import UserError
 from agorabench.matrix import DOMAINS, METHODS
+from helpers.models import build_models
 from miniature import world
 from miniature.families import DIFFICULTY, FAMILIES
 from miniature.lessons import (
@@ -20,6 +22,7 @@ from miniature.lessons import (
 
 SETTINGS = [(domain, method) for domain in DOMAINS for method in METHODS]
 TINY = {"hidden": 32, "layers": 2, "heads": 2, "intermediate": 32, "batch_size": 2, "length": 32}
+RECIPES = {"tokenizer": {"lines": 2000}, "base": TINY | {"steps": 3}}
 
 
 def family(name):
@@ -130,7 +133,9 @@ def test_a_question_outside_the_world_states_no_task(question):
 
 def test_no_held_out_task_is_ever_shown_before_its_benchmark():
     held = {
-        world.parse_task(row["prompt"]).key for name in world.BENCHMARKS for row in world.make_benchmark(name)
+        world.parse_task(row["prompt"]).key
+        for name in world.BENCHMARKS
+        for row in world.make_benchmark(name)
     }
     assert len(held) == sum(count for _, count in world.BENCHMARKS.values())
     assert all(world.is_held_out(key) for key in held)
@@ -335,7 +340,11 @@ def test_code_is_run_by_the_caller_only():
         return False, "AssertionError"
 
     code = "def f(x):\n    return x"
-    assert world.grade_completion(row, f"```python\n{code}\n```", run) == (0.0, code, "AssertionError")
+    assert world.grade_completion(row, f"```python\n{code}\n```", run) == (
+        0.0,
+        code,
+        "AssertionError",
+    )
     assert seen == [(code, row["tests"])]
     assert world.grade_completion(row, code, run)[0] == 0.0
     assert len(seen) == 1
@@ -362,13 +371,20 @@ def test_nothing_but_the_worlds_own_functions_is_ever_executed_here(code):
 
 
 def test_a_misspelt_recipe_is_refused_with_the_keys_there_are(tmp_path):
-    import mini
-
-    output = ["--output", str(tmp_path / "tokenizer")]
     with pytest.raises(UserError, match=r"'line'.*known: seed, vocabulary, lines"):
-        mini.main(["tokenizer", *output, "--recipe", '{"line": 12}'])
-    with pytest.raises(UserError, match="not JSON"):
-        mini.main(["tokenizer", *output, "--recipe", "{lines: 12}"])
+        build_models(tmp_path, {"tokenizer": {"line": 12}})
+    with pytest.raises(UserError, match=r"mini.tokenizer: must be a mapping, not 12"):
+        build_models(tmp_path, {"tokenizer": 12})
+    assert not (tmp_path / "resources").exists()
+
+
+def test_a_model_without_recipe_or_start_is_refused(tmp_path):
+    recipes = {"tokenizer": {}, "base": {}}
+    with pytest.raises(UserError, match=r"unknown model 'strong' in mini; known: tokenizer, base"):
+        build_models(tmp_path, recipes, ["strong"])
+    sentence = "resources/models/tokenizer is not built yet; build it first with --name tokenizer"
+    with pytest.raises(UserError, match=sentence):
+        build_models(tmp_path, recipes, ["base"])
 
 
 # -------------------------------------------------------------------------------------- the models
@@ -378,17 +394,12 @@ def test_a_misspelt_recipe_is_refused_with_the_keys_there_are(tmp_path):
 def built(tmp_path_factory):
     """A tokenizer, a base and a grown generator after a handful of steps."""
     pytest.importorskip("torch")
-    import mini
-
     home = tmp_path_factory.mktemp("mini")
-    mini.main(["tokenizer", "--output", str(home / "tokenizer"), "--recipe", '{"lines": 2000}'])
-    base = ["base", "--tokenizer", str(home / "tokenizer"), "--recipe"]
-    for name in ("base", "base_again"):
-        mini.main([*base, json.dumps(TINY | {"steps": 3}), "--output", str(home / name)])
     strong = {"pairs": 16, "epochs": 1, "batch_size": 8, "extra_layers": 1}
-    flags = ["--name", "strong", "--base", str(home / "base"), "--recipe", json.dumps(strong)]
-    mini.main(["posttrain", *flags, "--output", str(home / "strong")])
-    return home
+    recipes = RECIPES | {"strong": strong}
+    models = build_models(home, recipes, ["tokenizer", "base"])
+    (models / "base").rename(models / "base_again")
+    return build_models(home, recipes, ["base", "strong"])
 
 
 def test_the_same_seed_builds_the_same_weights(built):
@@ -414,7 +425,7 @@ def test_a_grown_model_says_the_same_until_it_is_trained(built):
     base = LlamaForCausalLM.from_pretrained(built / "base").eval()
     ids = torch.arange(20)[None]
     with torch.no_grad():
-        assert torch.equal(base(ids).logits, models.grow(base).eval()(ids).logits)
+        assert torch.equal(base(ids).logits, models.add_layer(base).eval()(ids).logits)
 
 
 def test_the_tokenizer_gives_back_what_it_was_given(built):
@@ -428,7 +439,7 @@ def test_the_tokenizer_gives_back_what_it_was_given(built):
 
 
 def test_the_chat_template_marks_the_reply_and_its_end(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
@@ -443,29 +454,32 @@ def test_the_chat_template_marks_the_reply_and_its_end(built):
     mask = marked["assistant_masks"]
     learned = [token for token, kept in zip(marked["input_ids"], mask, strict=True) if kept]
     assert tokenizer.decode(learned) == "cat cat<|end|>"
-    ids, start = models.encode(tokenizer, "Say cat 2 times.", "cat cat")
+    ids, start = losses.encode_turns(tokenizer, "Say cat 2 times.", "cat cat")
     assert ids[start:] == learned
 
 
 def test_the_loss_counts_replies_only(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
-    rows = [models.encode(tokenizer, "Say cat 2 times.", reply) for reply in ("cat cat", "a b c d")]
-    _, labels = models.collate(rows, tokenizer.pad_token_id)
+    rows = [
+        losses.encode_turns(tokenizer, "Say cat 2 times.", reply)
+        for reply in ("cat cat", "a b c d")
+    ]
+    _, labels = losses.pad_rows(rows, tokenizer.pad_token_id)
     counted = [tokenizer.decode(row[row != -100]) for row in labels]
     assert counted == ["cat cat<|end|>", "a b c d<|end|>"]
 
 
 def test_a_judge_learns_its_reply_and_the_right_answers_it_is_shown(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
     lessons = verdict_lessons(random.Random(1), 9)
     for lesson in lessons:
-        ids, weights = models.encode_verdict(tokenizer, lesson)
+        ids, weights = losses.encode_verdict(tokenizer, lesson)
         learned = tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight])
         end = "<|end|><|assistant|>" if lesson.known else ""
         learned, wanted = (text.replace(end, "") for text in (learned, lesson.known + lesson.reply))
@@ -474,24 +488,23 @@ def test_a_judge_learns_its_reply_and_the_right_answers_it_is_shown(built):
 
 @pytest.mark.parametrize("lessons", ["verdicts", "preferences"])
 def test_judges_and_reward_models_are_built(built, tmp_path, lessons):
-    import mini
     from agorabench.intrinsic import reward
 
     recipe = {"lessons": lessons, "start": "base", "pairs": 12, "epochs": 1, "extra_layers": 1}
-    flags = ["--name", "judge", "--base", str(built / "base"), "--recipe", json.dumps(recipe)]
-    mini.main(["posttrain", *flags, "--output", str(tmp_path / "judge")])
-    told = json.loads((tmp_path / "judge/build.json").read_text())
+    shutil.copytree(built / "base", tmp_path / "resources/models/base")
+    models = build_models(tmp_path, RECIPES | {"judge": recipe}, ["judge"])
+    told = json.loads((models / "judge/build.json").read_text())
     assert told["steps"] >= 1 and "right_share" not in told
     if lessons == "preferences":
         entry = {"revision": None, "precision": "float32", "template": None, "gpus": 0}
-        _, classifier = reward.load(entry | {"model": str(tmp_path / "judge")}, threads=1)
+        _, classifier = reward.load(entry | {"model": str(models / "judge")}, threads=1)
         assert classifier.config.num_labels == 1 and classifier.config.num_hidden_layers == 3
 
 
 def test_a_build_that_fails_leaves_nothing_under_its_name(tmp_path):
-    from miniature import models
+    from miniature.folders import fill_folder
 
-    with pytest.raises(KeyboardInterrupt), models._complete(tmp_path / "base") as folder:
+    with pytest.raises(KeyboardInterrupt), fill_folder(tmp_path / "base") as folder:
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
