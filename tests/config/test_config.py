@@ -11,7 +11,7 @@ import yaml
 from agorabench import matrix
 from agorabench.config import references as module
 from agorabench.config import schema as schemas
-from agorabench.config.references import check
+from agorabench.config import check_config as check
 from agorabench.errors import UserError
 from helpers import ROOT
 from snakemake.utils import update_config
