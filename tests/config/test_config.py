@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 from agorabench import matrix
+from agorabench.config import check_config as check
 from agorabench.config import references as module
 from agorabench.config import schema as schemas
-from agorabench.config import check_config as check
 from agorabench.errors import UserError
 from helpers import ROOT
 from snakemake.utils import update_config
@@ -45,6 +45,7 @@ students:
     base: {model: models/tiny, chat: false}
     reference: {model: ./models/tiny, chat: true}
     recipe: {epochs: 5, learning_rate: 2.0e-3, batch_size: 8, max_length: 256, precision: float32}
+plugins: [miniature]
 experiments:
   main:
     domains: [math, code]
@@ -62,7 +63,6 @@ experiments:
     sizes: [10]
     seeds: [1]
     students: [tiny]
-plugins: [miniature]
 """
 FILES = {
     FILE: COMPLETE,
@@ -727,9 +727,9 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         (
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
-            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, seeds, "
-            "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
-            "intrinsic, experiments",
+            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, "
+            "seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
+            "students, intrinsic, experiments",
         ),
     ],
 )
