@@ -6,17 +6,6 @@ Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain
 """
 
 
-def recipe_text(name):
-    """How a model of the miniature is built, as text that Snakemake can compare."""
-    return json.dumps(config["mini"][name], sort_keys=True)
-
-
-def starting_point(wildcards):
-    """The model that another one is made of."""
-    start = config["mini"][wildcards.mini].get("start", "base")
-    return f"{paths.LOCAL_MODELS}/{start}/weights.sha256"
-
-
 rule build_tokenizer:
     output:
         f"{paths.LOCAL_MODELS}/tokenizer/tokenizer.json",
@@ -28,7 +17,7 @@ rule build_tokenizer:
         **ask("build"),
     params:
         version=1,
-        recipe=lambda wildcards: recipe_text("tokenizer"),
+        recipe=json.dumps(config["mini"].get("tokenizer"), sort_keys=True),
     shell:
         program("miniature/build", "--name tokenizer", start=WARM)
 
@@ -47,14 +36,16 @@ rule build_base:
         **ask("build"),
     params:
         version=1,
-        recipe=lambda wildcards: recipe_text("base"),
+        recipe=json.dumps(config["mini"].get("base"), sort_keys=True),
     shell:
         program("miniature/build", "--name base", start=WARM)
 
 
 rule build_model:
     input:
-        starting_point,
+        lambda wildcards: (
+            f"{paths.LOCAL_MODELS}/{config['mini'][wildcards.mini].get('start', 'base')}/weights.sha256"
+        ),
     output:
         f"{paths.LOCAL_MODELS}/{{mini}}/weights.sha256",
     log:
@@ -66,6 +57,6 @@ rule build_model:
         **ask("build"),
     params:
         version=1,
-        recipe=lambda wildcards: recipe_text(wildcards.mini),
+        recipe=lambda wildcards: json.dumps(config["mini"][wildcards.mini], sort_keys=True),
     shell:
         program("miniature/build", "--name {wildcards.mini}", start=WARM)

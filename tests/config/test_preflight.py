@@ -205,9 +205,9 @@ def test_a_folder_that_was_forgotten(clone, server, hub):
 
 def find(entries, **environment):
     """What `check_models` says, in a process of its own."""
-    program = "import json, sys; from agorabench import errors; "
+    program = "import json, sys; from agorabench.cli import run_program; "
     program += "from agorabench.config.preflight import check_models; "
-    program += "errors.run(lambda: check_models(json.loads(sys.argv[1])))"
+    program += "run_program(lambda: check_models(json.loads(sys.argv[1])))"
     ended = subprocess.run(
         [sys.executable, "-c", program, json.dumps(entries)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), **environment},
