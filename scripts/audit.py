@@ -25,7 +25,7 @@ def main(argv=None):
         if row["origin"] == "generated"
     ]
     audit = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
-    audit |= count_overlaps(pairs, duplicates.load(inputs["benchmarks"]))
+    audit |= count_overlaps(pairs, duplicates.load_items(inputs["benchmarks"]))
     write_json(paths.set_audit(args.cell), audit)
 
 

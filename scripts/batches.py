@@ -16,7 +16,7 @@ from agorabench.cli import run_program
 from agorabench.config import references
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.batch_log import remembered
+from agorabench.llm.batch_log import read_batches
 
 
 def main(argv=None):
@@ -29,7 +29,7 @@ def main(argv=None):
     clients = {}
     for path in sorted(Path(args.journals).rglob("*.batches")):
         name = path.parent.parent.name  # {domain}/{method}/{generator}/{prompt}/seed1.batches
-        batches = remembered(path)[0].values()
+        batches = read_batches(path)[0].values()
         if batches and name not in clients:
             clients[name] = opened(name, generators, path)
         for batch in batches:
@@ -51,7 +51,7 @@ def opened(name, generators, path):
         known = ", ".join(generators)
         raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
     entry = generators[name]
-    provider = import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
+    provider = import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
     return provider, provider.connect()
 
 

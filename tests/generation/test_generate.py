@@ -50,7 +50,7 @@ def composer(method="instance", seed=1, template="{demonstrations} {theme}"):
 def made(backend, size, path, writer=None, attempts=10, first_wave=8):
     """Rows of a generation against the journal at `path`."""
     with Journal(path) as journal:
-        filled = slots.Instances(
+        filled = slots.Slots(
             writer or composer(),
             journal,
             backend.identity,
@@ -155,7 +155,7 @@ def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
     ],
 )
 def test_only_finished_replies_count(reply, verdict):
-    read = slots.read(composer(), None, reply, lambda pair: "valid")
+    read = slots.judge_reply(composer(), None, reply, lambda pair: "valid")
     assert read["verdict"] == verdict
 
 

@@ -13,12 +13,12 @@ import servers
 import yaml
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_json, read_jsonl, to_json, write_jsonl
-from agorabench.generation.slots import Instances
+from agorabench.generation.slots import Slots
 from agorabench.llm import batch as batches
 from agorabench.llm import batch_log, budget
-from agorabench.llm.api import backend as provider_backend
-from agorabench.llm.batch_log import remembered
-from agorabench.llm.journal import Journal, peek
+from agorabench.llm.api import make_backend as provider_backend
+from agorabench.llm.batch_log import read_batches
+from agorabench.llm.journal import Journal, read_rows
 from generation.test_generate import composer
 from helpers import ROOT
 
@@ -86,7 +86,7 @@ class Job:
         self.lists = []
 
     def backend(self, budget=None):
-        provider = import_module(f"agorabench.llm.{self.protocol}").provider(self.entry)
+        provider = import_module(f"agorabench.llm.{self.protocol}").make_provider(self.entry)
         return batches.Batches(provider, self.state, budget)
 
     def run(self, requests, budget=None):
@@ -112,7 +112,7 @@ class Job:
         return Counter(self.server.books()["kinds"].get(f"{self.protocol} item", {}))
 
     def open(self):
-        return remembered(self.state)[0]
+        return read_batches(self.state)[0]
 
 
 def replies(rows):
@@ -612,7 +612,7 @@ class Killed:
                 for name in ("submit", "find", "look", "results"):
                     self.before(type(self.job.backend().provider), name)
                 self.before(openai.resources.Batches, "create")  # after the upload
-                self.before(batch_log.Submissions, "_note")  # a row of the state
+                self.before(batch_log.BatchLog, "_note")  # a row of the state
                 self.before(Journal, "add")
                 self.before(batches.Batches, "_forget")
                 self.job.run(requests)
@@ -773,19 +773,19 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
     requests = asked(40)
     with servers.start(faults=[{"fault": "500", "at": "item", "times": 3}]) as server:
         job = Job(tmp_path, server, protocol, batch={"requests": 10})
-        ceiling = max(budget.ceiling(request, job.entry) for request in requests)
+        ceiling = max(budget.max_cost(request, job.entry) for request in requests)
         job.entry["max_usd"] = 12.5 * ceiling
 
         def run():
             path = job.state.with_suffix(".jsonl")
-            cost = budget.spent(peek(path), job.entry["price"])
+            cost = budget.rows_cost(read_rows(path), job.entry["price"])
             with budget.Budget(path, cost, tmp_path, {"strong": job.entry}, "strong") as books:
                 job.run(requests, books)
 
         run()  # each costs far less than feared, so all are asked, a few at a time
         holds(job, requests)
         assert server.books()["batches"][protocol] > 4
-        spent = budget.spent(job.journal(), job.entry["price"])
+        spent = budget.rows_cost(job.journal(), job.entry["price"])
         tokens = server.books()["tokens"]["batch"]
         assert spent == pytest.approx(0.5e-6 * (tokens["input"] + tokens["output"]))
         told = read_json(tmp_path / "budget.json")["math/response/strong/mini/seed1.jsonl"]
@@ -796,7 +796,7 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         server.set(words=400)  # near max_tokens
         with pytest.raises(UserError, match=r"max_usd of generator 'strong' allows"):
             run()
-        assert budget.spent(job.journal(), job.entry["price"]) <= job.entry["max_usd"]
+        assert budget.rows_cost(job.journal(), job.entry["price"]) <= job.entry["max_usd"]
         assert 41 <= len(replies(job.journal())) < 80 and job.open() == {}
 
 
@@ -806,11 +806,11 @@ def test_a_batch_of_an_earlier_run_counts_in_the_budget(tmp_path, protocol):
     with servers.start() as server:
         job = Job(tmp_path, server, protocol)
         left(job, requests)
-        job.entry["max_usd"] = 5.5 * budget.ceiling(requests[0], job.entry)
+        job.entry["max_usd"] = 5.5 * budget.max_cost(requests[0], job.entry)
         path = job.state.with_suffix(".jsonl")
         with budget.Budget(path, 0.0, tmp_path, {"strong": job.entry}, "strong") as books:
             job.run(requests, books)
-            spent = budget.spent(job.journal(), job.entry["price"])
+            spent = budget.rows_cost(job.journal(), job.entry["price"])
             assert books.spent == pytest.approx(spent) and books.under_way == pytest.approx(0)
 
 
@@ -827,7 +827,7 @@ def test_a_set_is_the_same_whatever_its_batches(tmp_path, protocol):
             job = Job(tmp_path / str(number), server, protocol, batch={"requests": limit})
             backend = job.backend()
             with Journal(job.state.with_suffix(".jsonl")) as journal:
-                filled = Instances(
+                filled = Slots(
                     composer(), journal, backend.identity, {}, lambda pair: "valid", 60, 10
                 )
                 filled.generate(backend, 16)
@@ -884,7 +884,7 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
         job = Job(tmp_path, server, "openai")
         left(job, requests)
         job.entry["mode"] = "online"
-        provider = import_module("agorabench.llm.openai").provider(job.entry)
+        provider = import_module("agorabench.llm.openai").make_provider(job.entry)
         books = budget.Budget(
             job.state.with_suffix(".jsonl"), 0.0, tmp_path, {"strong": job.entry}, "strong"
         )
@@ -897,7 +897,7 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
         assert server.books()["billed"] == {"batch": 6}
         assert not job.open()
         # At the price of a batch, whatever the mode is now.
-        assert books.spent == pytest.approx(budget.spent(job.journal(), job.entry["price"]))
+        assert books.spent == pytest.approx(budget.rows_cost(job.journal(), job.entry["price"]))
         assert books.spent > 0
 
 

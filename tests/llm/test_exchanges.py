@@ -127,7 +127,7 @@ def request(name, messages):
 
 def provider(url, protocol, model):
     module = import_module(f"agorabench.llm.{protocol}")
-    return module.provider(entry(At(url), protocol, model=model))
+    return module.make_provider(entry(At(url), protocol, model=model))
 
 
 @pytest.mark.parametrize("name", BATCHES)

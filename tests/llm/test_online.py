@@ -425,7 +425,7 @@ def leaks(folder, key, *texts):
     ],
 )
 def test_a_snapshot_is_the_model_and_a_sibling_is_not(asked, served, right):
-    provider = openai.provider({"model": asked, "base_url": "", "answers_as": None})
+    provider = openai.make_provider({"model": asked, "base_url": "", "answers_as": None})
     choice = {"message": {"content": "x"}, "finish_reason": "stop"}
     body = {"choices": [choice], "model": served, "usage": None}
     if right:
@@ -436,7 +436,7 @@ def test_a_snapshot_is_the_model_and_a_sibling_is_not(asked, served, right):
 
 
 def test_no_finish_reason_is_a_verdict():
-    provider = openai.provider({"model": "m", "base_url": "", "answers_as": None})
+    provider = openai.make_provider({"model": "m", "base_url": "", "answers_as": None})
     choice = {"message": {"content": "x"}, "finish_reason": None}
     assert provider.checked({"choices": [choice]})["finish_reason"] == "no finish reason"
 

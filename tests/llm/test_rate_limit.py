@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 import servers
 from agorabench.llm import errors, rate_limit
-from agorabench.llm.rate_limit import LONGEST, START, Pace, duration, limited
+from agorabench.llm.rate_limit import LONGEST, START, Pace, parse_duration, refill_delay
 from helpers.asking import KEY, Cell
 
 
@@ -169,7 +169,7 @@ def test_seconds_until_a_limit_has_room_for_one_more(headers, need, seconds):
         name: at.isoformat().replace("+00:00", "Z") if value == "RFC 3339" else value
         for name, value in headers.items()
     }
-    assert limited(headers, need) == pytest.approx(seconds, rel=0.01, abs=0.001)
+    assert refill_delay(headers, need) == pytest.approx(seconds, rel=0.01, abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -186,17 +186,17 @@ def test_seconds_until_a_limit_has_room_for_one_more(headers, need, seconds):
     ],
 )
 def test_durations(text, seconds):
-    assert duration(text) == pytest.approx(seconds)
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 def test_durations_until_a_time_of_day():
     at = datetime.now(UTC) + timedelta(seconds=90)
-    assert duration(at.strftime("%Y-%m-%dT%H:%M:%SZ")) == pytest.approx(89.5, abs=0.6)
+    assert parse_duration(at.strftime("%Y-%m-%dT%H:%M:%SZ")) == pytest.approx(89.5, abs=0.6)
     east = at.astimezone(tz=datetime.strptime("+0200", "%z").tzinfo)
-    assert duration(east.isoformat()) == pytest.approx(90, abs=0.1)
-    assert duration("2024-01-01T00:00:00Z") == 0
+    assert parse_duration(east.isoformat()) == pytest.approx(90, abs=0.1)
+    assert parse_duration("2024-01-01T00:00:00Z") == 0
     with pytest.raises(ValueError):
-        duration("soon")
+        parse_duration("soon")
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_durations_until_a_time_of_day():
     ],
 )
 def test_retry_after(headers, seconds):
-    assert errors.wait(headers) == seconds
+    assert errors.retry_delay(headers) == seconds
 
 
 def test_retry_after_as_a_date():
     at = email.utils.formatdate(time.time() + 30, usegmt=True)
-    assert errors.wait({"retry-after": at}) == pytest.approx(29.5, abs=0.6)
+    assert errors.retry_delay({"retry-after": at}) == pytest.approx(29.5, abs=0.6)
 
 
 # At a server

@@ -253,13 +253,13 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
     ],
 )
 def test_the_boxed_answer(solution, answer):
-    assert sampling.boxed(solution) == answer
+    assert sampling.boxed_answer(solution) == answer
 
 
 @pytest.mark.parametrize("solution", ["x = 3", r"$\boxed{\frac{1}{2}$", r"$\boxed$"])
 def test_no_boxed_answer(solution):
     with pytest.raises(sampling.Unfit, match="no boxed answer"):
-        sampling.boxed(solution)
+        sampling.boxed_answer(solution)
 
 
 def test_what_cannot_be_converted_is_counted(seeds, tmp_path):
@@ -303,7 +303,7 @@ def test_math_comes_out_as_the_paper_has_it(seeds, data):
     ]
     for problem, response in shown(data, "math_seed_data"):
         solution = response.rpartition("\n[RESULT] ")[0]
-        assert sampling.math(problem, solution, {}) == (problem, response)
+        assert sampling.convert_math(problem, solution, {}) == (problem, response)
 
 
 def test_gsm8k_and_conala(seeds, data):
@@ -439,14 +439,14 @@ def test_a_file_that_changes_is_refused(web, seeds, tmp_path):
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     seeds(url(web, "/train.jsonl"))
     lock = read_json(tmp_path / "lock.json")
-    assert lock["files"] == {f"{web.address}/train.jsonl": sources.digest(QUESTIONS)}
+    assert lock["files"] == {f"{web.address}/train.jsonl": sources.rows_digest(QUESTIONS)}
     before = (tmp_path / "out" / "rows.jsonl").read_bytes()
     web.answers["/train.jsonl"] = body(lines(QUESTIONS[1:]))
-    for known in (None, sources.digest(QUESTIONS)):
+    for known in (None, sources.rows_digest(QUESTIONS)):
         with pytest.raises(UserError, match=r"the file has changed: its sha256 is [0-9a-f]{64}"):
             seeds(url(web, "/train.jsonl") | {"sha256": known})
     assert (tmp_path / "out" / "rows.jsonl").read_bytes() == before
-    found = sources.digest(QUESTIONS[1:])
+    found = sources.rows_digest(QUESTIONS[1:])
     assert len(seeds(url(web, "/train.jsonl") | {"sha256": found})[0]) == 99
 
 
@@ -733,11 +733,11 @@ def test_the_prompt_takes_every_row_as_it_is(tmp_path):
 
     row = {"instruction": "What is {theme} in {{x}}?", "response": "a"}
     with Journal(tmp_path / "web.jsonl") as journal:
-        classify = sampling.classifier(backend, {}, "Is it? {instruction}", journal)
+        classify = sampling.make_classifier(backend, {}, "Is it? {instruction}", journal)
         assert classify([row, row]) == ["1", "1"]
     assert seen == ["Is it? What is {theme} in {{x}}?"]  # asked once
 
 
 def test_the_real_prompt_has_its_placeholder():
     template = (ROOT / "config" / "prompts" / "classify" / "webinstruct.md").read_text()
-    assert prompts.placeholders(template) == {"instruction"}
+    assert prompts.list_placeholders(template) == {"instruction"}

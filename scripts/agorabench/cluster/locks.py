@@ -84,7 +84,7 @@ def preflight(generators):
         elif (python := entry.get("python")) and not os.access(python, os.X_OK):
             raise UserError(f"generator '{name}': its python, {python}, is no program")
     providers = {
-        name: import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
+        name: import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
         for name, entry in generators.items()
         if "base_url" in entry
     }

@@ -27,29 +27,29 @@ COMMON = 10
 QUESTIONS = ("prompt", "question", "problem", "instruction", "text", "turns")
 
 
-def whole(row):
+def pair_text(row):
     """A pair as one text."""
     return f"{row['instruction']}\n{row['response']}"
 
 
-def plain(text):
+def normalize_text(text):
     """A text without its capitals, line breaks and repeated blanks."""
     return " ".join(text.casefold().split())
 
 
-def exact(texts):
+def find_exact(texts):
     """For each text, whether an earlier one is the same."""
     seen, found = set(), []
-    for text in map(plain, texts):
+    for text in map(normalize_text, texts):
         found.append(text in seen)
         seen.add(text)
     return found
 
 
-def near(texts):
+def find_near(texts):
     """For each text, whether it is nearly the same as an earlier one that is no repeat itself."""
-    texts = [plain(text) for text in texts]
-    sets, shared = _shingles(texts)
+    texts = [normalize_text(text) for text in texts]
+    sets, shared = _number_shingles(texts)
     seen, found = set(), []
     heads = defaultdict(list)  # 5-gram -> texts that have it in front
     for number, (text, mine) in enumerate(zip(texts, sets, strict=True)):
@@ -60,14 +60,14 @@ def near(texts):
             head = mine[: len(mine) - -(-LEAST * len(mine) // OF) + 1]
             head = head[shared[head]].tolist()
             candidates = {other for gram in head for other in heads.get(gram, ())}
-            again = any(_similar(mine, sets[other]) for other in candidates)
+            again = any(_are_similar(mine, sets[other]) for other in candidates)
             for gram in () if again else head:
                 heads[gram].append(number)
         found.append(again)
     return found
 
 
-def _shingles(texts):
+def _number_shingles(texts):
     """(Each text's 5-grams as an array of distinct numbers, rarest first; which are shared)."""
     import numpy
 
@@ -104,7 +104,7 @@ def _shingles(texts):
     return numpy.split(grams, ends), numpy.bincount(grams, minlength=len(counts)) > 1
 
 
-def _similar(one, other):
+def _are_similar(one, other):
     """Whether the Jaccard similarity of two sets is at least LEAST / OF."""
     import numpy
 
@@ -115,25 +115,25 @@ def _similar(one, other):
     return OF * common >= LEAST * (small + large - common)
 
 
-REPEATS = {"exact": exact, "near": near}
+REPEATS = {"exact": find_exact, "near": find_near}
 
 
-def sifter(duplicates):
+def repeat_filter(duplicates):
     """`sift` by the config's generation.duplicates; None where repeats are kept."""
     kind = REPEATS.get(duplicates)
-    return kind and partial(sift, repeats=kind)
+    return kind and partial(reject_repeats, repeats=kind)
 
 
-def sift(rows, repeats):
+def reject_repeats(rows, repeats):
     """The rows that repeat an earlier one by `repeats` (exact or near); that is their verdict."""
-    again = repeats([whole(row) for row in rows])
+    again = repeats([pair_text(row) for row in rows])
     dropped = [row for row, repeated in zip(rows, again, strict=True) if repeated]
     for row in dropped:
         row["verdict"] = "duplicate"
     return dropped
 
 
-class Items:
+class BenchmarkItems:
     """The test items of benchmarks, to be looked for in generated pairs.
 
     Args:
@@ -145,13 +145,13 @@ class Items:
         self._grams = defaultdict(set)  # 8 to 13 words -> benchmarks
         self._short = defaultdict(set)  # all words of a shorter item -> benchmarks
         for name, texts in questions.items():
-            items = {tuple(words(text)) for text in texts} - {()}
+            items = {tuple(split_words(text)) for text in texts} - {()}
             grams = Counter()
             for item in items:
                 if len(item) < SHORT:
                     self._short[" ".join(item)].add(name)
                 else:
-                    grams.update(set(_runs(item, min(LONG, len(item)))))
+                    grams.update(set(_word_runs(item, min(LONG, len(item)))))
             for gram, count in grams.items():
                 if count <= COMMON:
                     self._grams[gram].add(name)
@@ -159,27 +159,27 @@ class Items:
 
     def found(self, pair):
         """Names of the benchmarks that (instruction, response) shares an item's words with."""
-        instruction, response = map(words, pair)
+        instruction, response = map(split_words, pair)
         names = set(self._short.get(" ".join(instruction), ()))
         for text in (instruction, response):
-            for start, head in enumerate(_runs(text, SHORT)):
+            for start, head in enumerate(_word_runs(text, SHORT)):
                 if head in self._heads:
                     for count in range(SHORT, min(LONG, len(text) - start) + 1):
                         names |= self._grams.get(" ".join(text[start : start + count]), set())
         return names
 
 
-def words(text):
+def split_words(text):
     """The words of a text, without capitals and punctuation."""
     return re.findall(r"\w+", text.casefold())
 
 
-def _runs(words, count):
+def _word_runs(words, count):
     """All runs of `count` words."""
     return [" ".join(words[start : start + count]) for start in range(len(words) - count + 1)]
 
 
-def question(row):
+def item_question(row):
     """The question of a row of a benchmark's file; of a conversation, all its turns.
 
     Raises:
@@ -192,7 +192,7 @@ def question(row):
     raise UserError(f"no question: none of {', '.join(QUESTIONS)} in {', '.join(row)}")
 
 
-def load(paths):
+def load_items(paths):
     """The `Items` of benchmark files named {benchmark}.jsonl."""
     from pathlib import Path
 
@@ -201,7 +201,7 @@ def load(paths):
     questions = {}
     for path in map(Path, paths):
         try:
-            questions[path.stem] = [question(row) for row in read_jsonl(path)]
+            questions[path.stem] = [item_question(row) for row in read_jsonl(path)]
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-    return Items(questions)
+    return BenchmarkItems(questions)

@@ -59,7 +59,7 @@ class Malformed(ValueError):
     """A reply that is no pair; its text is a short, stable reason, fit to be counted."""
 
 
-def parse(method, text, replies="text"):
+def parse_reply(method, text, replies="text"):
     """Read one reply of `method` (instance, response or enhancement), in "text" or in "json".
 
     Returns:
@@ -78,19 +78,19 @@ def parse(method, text, replies="text"):
     if replies == "json":
         if not markers:
             raise ValueError(f"method {method} has no replies in JSON")
-        return _object(text)
+        return _parse_json(text)
     text = text.split(END, 1)[0]
     if not markers:
-        return None, _filled("response", text)
-    (start, opened), (end, closed) = (_find(marker, text) for marker in markers)
+        return None, _strip_text("response", text)
+    (start, opened), (end, closed) = (_find_marker(marker, text) for marker in markers)
     if end < start:
         raise Malformed("markers out of order")
     if text[:start].strip():
         raise Malformed(f"text before {markers[0].rstrip(':')}")
-    return _filled("instruction", text[opened:end]), _filled("response", text[closed:])
+    return _strip_text("instruction", text[opened:end]), _strip_text("response", text[closed:])
 
 
-def _find(marker, text):
+def _find_marker(marker, text):
     found = list(re.finditer(rf"^[ \t]*{re.escape(marker)}", text, re.MULTILINE))
     if len(found) != 1:
         name = marker.rstrip(":")
@@ -98,14 +98,14 @@ def _find(marker, text):
     return found[0].span()
 
 
-def _filled(part, text):
+def _strip_text(part, text):
     text = text.strip()
     if not text:
         raise Malformed(f"empty {part}")
     return text
 
 
-def _object(text):
+def _parse_json(text):
     text = text.strip()
     if fenced := BLOCK.fullmatch(text):
         text = fenced[1].strip()
@@ -130,11 +130,11 @@ def _object(text):
             raise Malformed("JSON value not text")
         if UNPRINTABLE.search(value[key]):
             raise Malformed("control character in JSON")
-    instruction, response = (_filled(key, value[key]) for key in KEYS)
+    instruction, response = (_strip_text(key, value[key]) for key in KEYS)
     return instruction, response
 
 
-def _once(pairs):
+def _unique_keys(pairs):
     """An object's pairs as a mapping; Python would silently keep the last of two equal keys."""
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -143,4 +143,4 @@ def _once(pairs):
 
 
 # parse_int: Python refuses to read a whole number of 5,000 digits; no number is an answer anyway.
-DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_once, parse_int=float)
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_unique_keys, parse_int=float)

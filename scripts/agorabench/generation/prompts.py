@@ -25,7 +25,7 @@ PLACEHOLDERS = {
 TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def placeholders(text):
+def list_placeholders(text):
     """Names of the placeholders in a template, a set."""
     return {match[1] for match in TOKEN.finditer(text) if match[1]}
 
@@ -40,7 +40,7 @@ def check_template(text, method, name):
             braces do not pair.
     """
     known = PLACEHOLDERS[method]
-    found = placeholders(text)
+    found = list_placeholders(text)
     possible = ", ".join(f"{{{word}}}" for word in known)
     if not text.strip():
         raise UserError(f"{name}: the meta-prompt is empty")
@@ -66,7 +66,7 @@ def check_template(text, method, name):
         )
 
 
-def render(template, values):
+def render_template(template, values):
     """Fill in a template with `values` (placeholder -> text; others may be there too).
 
     One pass: what is filled in is never read again, so it may hold placeholders and braces.
@@ -85,7 +85,7 @@ def render(template, values):
     return TOKEN.sub(fill, template)
 
 
-def demonstrations(rows, replies="text"):
+def format_demonstrations(rows, replies="text"):
     """Show `rows`, mappings with "instruction" and "response", in the form of an instance reply.
 
     With `replies` "json", each is a JSON object on a line of its own; what else is in a row is not
@@ -155,13 +155,13 @@ class Composer:
             }
             # Last, because the pool is the generator's own: what was drawn before is common to all.
             own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
-            values["demonstrations"] = demonstrations(shown + own, self.replies)
+            values["demonstrations"] = format_demonstrations(shown + own, self.replies)
             instruction = None
         else:
             shown = [self.seeds[self.order[slot % len(self.seeds)]]]
             values = {key: shown[0][key] for key in PLACEHOLDERS[self.method]}
             instruction = shown[0]["instruction"]
-        content = render(self.template, values)
+        content = render_template(self.template, values)
         system = [{"role": "system", "content": self.system}] if self.system else []
         return {
             "slot": slot,

@@ -19,7 +19,7 @@ class Shortfall(UserError):
     """The generator did not give N valid pairs."""
 
 
-class Instances:
+class Slots:
     """The requests of one set, as the queue that a backend takes them from.
 
     A slot is asked again, up to `attempts` times, until it has a valid reply, unless its request is
@@ -81,7 +81,7 @@ class Instances:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
-                    f"{self.attempts} attempts each; {rejections(self._rows)}"
+                    f"{self.attempts} attempts each; {format_rejections(self._rows)}"
                 )
             # Without generated demonstrations nothing waits for a wave; the first one is for
             # giving up early only.
@@ -137,12 +137,12 @@ class Instances:
             if "fault" not in row:
                 self._judge(self._under_way.pop(key), row)
             elif "given_up" in row:
-                self._judge(self._under_way.pop(key), errors.unanswered(key, row["fault"]))
+                self._judge(self._under_way.pop(key), errors.unanswered_row(key, row["fault"]))
 
     def _judge(self, request, reply):
         slot, attempt = request["slot"], request["attempt"]
         row = {"slot": slot, "attempt": attempt, "seeds": request["seeds"]} | reply
-        row |= read(self.writer, request["instruction"], reply, self.check)
+        row |= judge_reply(self.writer, request["instruction"], reply, self.check)
         self._rows.append(row)
         if row["verdict"] == "valid":
             del row["reply"]  # the pair is all that is in it
@@ -178,7 +178,7 @@ class Instances:
         if len(self.pairs) < self.size and self._dropped > max(len(self.pairs), FIRST_WAVE):
             raise Shortfall(
                 f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
-                f"repeat earlier ones; {rejections(self._rows)}"
+                f"repeat earlier ones; {format_rejections(self._rows)}"
             )
         return bool(dropped)
 
@@ -189,30 +189,32 @@ def pair_checks(generation, domain, benchmarks=()):
     `benchmarks` are files of test items; a pair that shares words with one of them does not count.
     """
     names, limit = generation["validators"][domain], generation["max_characters"]
-    items = duplicates.load(benchmarks) if benchmarks else None
+    items = duplicates.load_items(benchmarks) if benchmarks else None
 
     def check(pair):
-        verdict = validators.validate(pair, names, max_characters=limit)
+        verdict = validators.validate_pair(pair, names, max_characters=limit)
         return "in benchmark" if verdict == "valid" and items and items.found(pair) else verdict
 
-    return check, duplicates.sifter(generation.get("duplicates"))
+    return check, duplicates.repeat_filter(generation.get("duplicates"))
 
 
-def read(writer, instruction, reply, check):
+def judge_reply(writer, instruction, reply, check):
     """A reply's pair and verdict: "valid", or why it is not."""
     row = {"instruction": instruction, "response": None}
     finish = reply["finish_reason"]
     if finish != "stop":
         return row | {"verdict": "truncated" if finish == "length" else finish}
     try:
-        written, row["response"] = formats.parse(writer.method, reply["reply"], writer.replies)
+        written, row["response"] = formats.parse_reply(
+            writer.method, reply["reply"], writer.replies
+        )
     except formats.Malformed as error:
         return row | {"verdict": str(error)}
     row["instruction"] = written or instruction
     return row | {"verdict": check((row["instruction"], row["response"]))}
 
 
-def rejections(rows):
+def format_rejections(rows):
     """How often each reason spoke against a reply."""
     reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
     told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())

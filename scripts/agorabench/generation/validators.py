@@ -126,7 +126,7 @@ VALIDATORS = {
 }
 
 
-def validate(pair, names, *, max_characters=20_000):
+def validate_pair(pair, names, *, max_characters=20_000):
     """Apply the validators `names` in order to `pair`, (instruction, response), both texts.
 
     Returns:

@@ -6,7 +6,7 @@ https://docs.claude.com/en/api/messages and .../creating-message-batches
 import contextlib
 
 from agorabench.llm import errors
-from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
 from agorabench.llm.request import END
 
 FINISH = {
@@ -33,10 +33,10 @@ UNDONE = {"expired": "expired", "canceled": "cancelled"}
 
 def connect(entry, **settings):
     """The generator of a config entry, online or in batches."""
-    return backend(provider(entry), **settings)
+    return make_backend(make_provider(entry), **settings)
 
 
-def provider(entry):
+def make_provider(entry):
     """The endpoint of a config entry."""
     return Anthropic(entry)
 
@@ -96,9 +96,9 @@ class Anthropic(Provider):
             "reply": "".join(texts),
             "finish_reason": FINISH.get(reason, reason),
             "usage": {
-                "input": tokens(usage["input_tokens"])
-                + sum(tokens(usage.get(name) or 0) for name in cached),
-                "output": tokens(usage["output_tokens"]),
+                "input": check_count(usage["input_tokens"])
+                + sum(check_count(usage.get(name) or 0) for name in cached),
+                "output": check_count(usage["output_tokens"]),
             }
             if usage
             else None,
@@ -119,7 +119,7 @@ class Anthropic(Provider):
                 cast_to=self.library.types.messages.MessageBatch,
                 body={"requests": tasks},
             )
-            return text(batch.id)
+            return check_text(batch.id)
 
     def find(self, client, name, size, since):
         found = []
@@ -136,12 +136,12 @@ class Anthropic(Provider):
             response = client.messages.batches.with_raw_response.retrieve(id)
             batch = response.parse()
             counts = batch.request_counts
-            ended = text(batch.processing_status) == "ended"
+            ended = check_text(batch.processing_status) == "ended"
             done = sum(counts.to_dict().values()) - counts.processing
         state = "completed" if ended else "open"
         if ended and counts.canceled and batch.cancel_initiated_at:
             state = "cancelled"
-        return Look(state, done, errors.wait(response.headers), None, (id,))
+        return BatchStatus(state, done, errors.retry_delay(response.headers), None, (id,))
 
     def results(self, client, look):
         lines = []
@@ -158,9 +158,9 @@ class Anthropic(Provider):
         if result["type"] == "succeeded":
             return self.checked(result["message"])
         if result["type"] in UNDONE:
-            raise errors.Passing(UNDONE[result["type"]])
-        kind, _ = errors.told(result["error"])
-        raise errors.of_response(STATUSES.get(kind, 500), result["error"])
+            raise errors.Transient(UNDONE[result["type"]])
+        kind, _ = errors.error_message(result["error"])
+        raise errors.classify_error(STATUSES.get(kind, 500), result["error"])
 
     def cancel(self, client, id):
         with self.translated():

@@ -18,7 +18,7 @@ SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name i
 PROBE_TIMEOUT = 20.0  # seconds, for looking whether an endpoint is there
 
 
-class Look(NamedTuple):
+class BatchStatus(NamedTuple):
     """What a provider says of a batch.
 
     `state` is "open", "completed", "expired", "cancelled" or "failed" (refused as a whole, `fault`
@@ -122,7 +122,7 @@ class Provider:
         try:
             body = json.loads(response.content)
         except ValueError:
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
         # Picked from the raw ones: a look into the library's headers is slow, and there are many.
         limits = {
             name.decode().lower(): value.decode()
@@ -139,15 +139,15 @@ class Provider:
         while error.__cause__ and not isinstance(error, (aiohttp.ClientError, TimeoutError)):
             error = error.__cause__
         if isinstance(error, TimeoutError):
-            return errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s")
+            return errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.Passing("unreachable", str(error))
-        return errors.Passing("connection", str(error))
+            return errors.Transient("unreachable", str(error))
+        return errors.Transient("connection", str(error))
 
     def status(self, error):
         """The Fault that an APIStatusError of the client library stands for."""
         response = error.response
-        return errors.of_response(response.status_code, error.body or "", response.headers)
+        return errors.classify_error(response.status_code, error.body or "", response.headers)
 
     @contextmanager
     def translated(self):
@@ -158,12 +158,12 @@ class Provider:
         except library.APIStatusError as error:
             raise self.status(error) from None
         except library.APITimeoutError:
-            raise errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s") from None
+            raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
-            raise errors.Passing("connection", str(error.__cause__ or error)) from None
+            raise errors.Transient("connection", str(error.__cause__ or error)) from None
         except (library.APIError, ValueError, AttributeError, TypeError):
             # The library hands on what it cannot parse, as text or with attributes that are None.
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
 
     def checked(self, body):
         """Fields of the reply row in a response body, from the model that was asked.
@@ -174,7 +174,7 @@ class Provider:
         try:
             fields = self.read(body)
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
         fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
         if fields["reply"]:  # half a surrogate pair is legal in JSON and in no file
             halves = fields["reply"].encode("utf-16", "surrogatepass")
@@ -200,7 +200,7 @@ class Provider:
             return {model.id for model in client.models.list()} or None
         except self.library.APIStatusError as error:
             if error.status_code in (401, 403):
-                raise errors.sentence(self.status(error), self.entry, self.address) from None
+                raise errors.to_user_error(self.status(error), self.entry, self.address) from None
             return None  # not every endpoint has a list of models
         except self.library.APIConnectionError as error:
             cause = error.__cause__ or error
@@ -211,7 +211,7 @@ class Provider:
             client.close()
 
 
-def backend(provider, *, budget=None, state=None, **_):
+def make_backend(provider, *, budget=None, state=None, **_):
     """The backend object of a Provider, online or in batches as its entry says.
 
     `state` is the file that remembers the batches that were submitted.
@@ -224,14 +224,14 @@ def backend(provider, *, budget=None, state=None, **_):
     return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
 
 
-def tokens(value):
+def check_count(value):
     """A count of tokens as a whole number; anything else is a malformed body."""
     if type(value) is not int or value < 0:
         raise TypeError(f"{value!r} is no number of tokens")
     return value
 
 
-def text(value):
+def check_text(value):
     """A text that must be there; anything else is a malformed body."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")

@@ -14,7 +14,7 @@ from collections import deque
 from agorabench.errors import UserError
 from agorabench.files import to_json
 from agorabench.llm import errors
-from agorabench.llm.batch_log import Batch, Submissions, parsed
+from agorabench.llm.batch_log import Batch, BatchLog, parse_results
 from agorabench.llm.budget import BYTES_PER_TOKEN
 from agorabench.llm.online import TRIES
 from agorabench.llm.rate_limit import Pace
@@ -69,7 +69,7 @@ class Batches:
             UserError: the work had to stop; what batches had answered until then was yielded.
         """
         if self._state is None:
-            self._state = Submissions(self.path)
+            self._state = BatchLog(self.path)
             for batch in self._state.open:
                 if batch.model != self.provider.entry["model"]:
                     raise UserError(
@@ -189,7 +189,7 @@ class Batches:
             else:
                 return self._look(batch)
             self._heard = self.clock()
-        except errors.Passing as fault:
+        except errors.Transient as fault:
             self._later(batch, fault)
         except errors.Fault as fault:
             if fault.reason != "404" or batch.unsent:
@@ -231,7 +231,7 @@ class Batches:
                 self._bytes = batch.bytes // 2
             else:
                 key = self._pending.popleft()["fingerprint"]
-                self._rows.append(errors.unanswered(key, fault.reason) | {"mode": "batch"})
+                self._rows.append(errors.unanswered_row(key, fault.reason) | {"mode": "batch"})
         except errors.Fatal as fault:
             self._give_back(batch, "refused")
             self._stop = self._sentence(fault)
@@ -257,7 +257,7 @@ class Batches:
             look = self.provider.look(self._client, id)
             if look.state == "open":
                 continue
-            lines = parsed(self.provider.results(self._client, look))
+            lines = parse_results(self.provider.results(self._client, look))
             if any(key in batch.requests for key, _ in lines):
                 return self._state.submitted(batch, id)
             batch.ids.remove(id)
@@ -273,10 +273,10 @@ class Batches:
         if look.state == "failed":
             self._failed(batch, look.fault)
         elif look.state != "open":
-            lines = parsed(self.provider.results(self._client, look))
+            lines = parse_results(self.provider.results(self._client, look))
             batch.reads += 1
             if batch.reads < READS and (len(lines) < look.done or (None, None) in lines):
-                raise errors.Passing("malformed body", "fewer results than there are")
+                raise errors.Transient("malformed body", "fewer results than there are")
             self._collect(batch, look, lines)
             return look
         batch.tries = 0
@@ -288,7 +288,7 @@ class Batches:
         self._failures += 1
         if self._full is None:
             self._full = self.clock()
-        if not isinstance(fault, errors.Passing) or self.clock() - self._full >= DAY:
+        if not isinstance(fault, errors.Transient) or self.clock() - self._full >= DAY:
             self._stop = self._stop or self._sentence(fault)
         elif fault.reason == "429" and any(other.id for other in self._state.open):
             self._held = math.inf  # until one of them ends
@@ -324,7 +324,7 @@ class Batches:
         address, model = self.provider.address, self.provider.entry["model"]
         if fault.reason == "404" and model not in str(fault):
             return UserError(f"{address} takes no batches of model '{model}' ({fault})")
-        return errors.sentence(fault, self.provider.entry, address)
+        return errors.to_user_error(fault, self.provider.entry, address)
 
     # Results
 
@@ -356,7 +356,7 @@ class Batches:
         """The row of a request without a reply; plans it again where that can help."""
         if isinstance(fault, errors.Refused):
             self._answered += 1
-            return errors.unanswered(key, fault.reason)
+            return errors.unanswered_row(key, fault.reason)
         if isinstance(fault, errors.Fatal):
             self._stop = self._stop or self._sentence(fault)
         elif request:
@@ -365,14 +365,14 @@ class Batches:
             if tried[0] < TRIES:
                 self._pending.append(request)
             elif self._answered > tried[1]:
-                return errors.given_up(key, fault) | {"batch": batch.id}
+                return errors.given_up_row(key, fault) | {"batch": batch.id}
             else:
                 self._stop = self._stop or UserError(
                     f"{self.provider.address} answered nothing in {TRIES} batches, at last with "
                     f"{fault}; the same command goes on from there"
                 )
         # The batch tells it from a second row that a kill before the next step leaves behind.
-        return errors.row(key, fault) | {"batch": batch.id}
+        return errors.fault_row(key, fault) | {"batch": batch.id}
 
     # Waiting
 

@@ -51,7 +51,7 @@ class Batch:
             except errors.Fault as error:
                 fault = error
             except (KeyError, TypeError, AttributeError):
-                fault = errors.Passing("malformed line")
+                fault = errors.Transient("malformed line")
             if key in missing:
                 del missing[key]
                 first[key] = fields
@@ -61,17 +61,17 @@ class Batch:
             if key in first:
                 # The same completion twice is paid for once.
                 usage = None if fields and fields == first[key] else usage
-                fault = errors.Passing("duplicate id", usage=usage)
+                fault = errors.Transient("duplicate id", usage=usage)
             else:
                 strays += 1
                 reason = "malformed line" if line is None else "unknown id"
-                fault = errors.Passing(reason, usage=usage)
+                fault = errors.Transient(reason, usage=usage)
             yield key or "", None, None, fault, True
         for number, key in enumerate(missing):
-            yield key, self.requests[key], None, errors.Passing(undone), number >= strays
+            yield key, self.requests[key], None, errors.Transient(undone), number >= strays
 
 
-class Submissions:
+class BatchLog:
     """The open batches of the file at `path`, as `open`; one job at a time, which has the journal.
 
     Raises:
@@ -80,7 +80,7 @@ class Submissions:
 
     def __init__(self, path):
         self.path, self._file = Path(path), None
-        batches, _, self._good = remembered(path)
+        batches, _, self._good = read_batches(path)
         self.open = list(batches.values())
 
     def close(self):
@@ -106,7 +106,7 @@ class Submissions:
         places = {self.path}
         if len(self.path.parents) > 4:  # {journals}/{domain}/{method}/{generator}/{prompt}/
             places |= set(self.path.parents[4].glob("*/*/*/*/*.batches"))
-        return set().union(*(remembered(place)[1] for place in places))
+        return set().union(*(read_batches(place)[1] for place in places))
 
     def _note(self, event, batch, **more):
         """Write a row to disk."""
@@ -120,7 +120,7 @@ class Submissions:
         os.fsync(self._file.fileno())
 
 
-def remembered(path):
+def read_batches(path):
     """What a file says: ({name: Batch} of those that are open, ids of all, bytes in whole rows).
 
     Raises:
@@ -150,7 +150,7 @@ def remembered(path):
     return batches, ids, good
 
 
-def parsed(lines):
+def parse_results(lines):
     """[(custom_id, object)] of lines of results; None for what is not there."""
     found = []
     for line in lines:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import read_json, write_json
-from agorabench.llm.journal import peek
+from agorabench.llm.journal import read_rows
 
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 # Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
@@ -25,18 +25,18 @@ REQUESTS = 100  # and no more than so many requests could cost
 EVERY = 5.0  # seconds after which what was spent is told to the other jobs
 
 
-def usd(usage, price, batch=False):
+def usage_cost(usage, price, batch=False):
     """What tokens cost in USD; `price` is per million tokens, with the factor of batches."""
     factor = price.get("batch", 1.0) if batch else 1.0
     return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
 
 
-def dollars(amount):
+def format_usd(amount):
     """USD in cents, small amounts in hundredths of them; nothing for None."""
     return "" if amount is None else f"{amount:,.{2 if abs(amount) >= 1 or not amount else 4}f}"
 
 
-def most(request, entry):
+def max_usage(request, entry):
     """The most tokens that a request can take, as usage."""
     size = sum(len(message["content"].encode()) for message in request["messages"])
     told = math.ceil(size / BYTES_PER_TOKEN) + 20
@@ -44,15 +44,15 @@ def most(request, entry):
     return {"input": told, "output": sampling["max_tokens"]}
 
 
-def ceiling(request, entry):
+def max_cost(request, entry):
     """The most that a request can cost, in USD."""
-    return usd(most(request, entry), entry["price"], entry["mode"] == "batch")
+    return usage_cost(max_usage(request, entry), entry["price"], entry["mode"] == "batch")
 
 
-def spent(rows, price):
+def rows_cost(rows, price):
     """What journal rows, replies and faults, have cost in USD; at most, where that is unknown."""
     return sum(
-        usd(usage, price, "mode" in row)
+        usage_cost(usage, price, "mode" in row)
         for row in rows
         if (usage := row.get("usage") or row.get("most"))
     )
@@ -108,7 +108,7 @@ class Budget:
         Raises:
             UserError: it can never be paid; nothing of this job is under way.
         """
-        amount = ceiling(request, self.entry)
+        amount = max_cost(request, self.entry)
         if amount > self.free:
             self._sync(amount)
         if amount <= self.free:
@@ -119,9 +119,9 @@ class Budget:
         if self._amounts:
             return False
         raise UserError(
-            f"{self.limit[0]} allows {dollars(self.limit[1])} USD: {dollars(self.limit[2])} are "
-            f"spent, {dollars(self.limit[3])} are held by other jobs, and the next request could "
-            f"cost {dollars(amount)}, as max_tokens is {most(request, self.entry)['output']}; "
+            f"{self.limit[0]} allows {format_usd(self.limit[1])} USD: {format_usd(self.limit[2])} are "
+            f"spent, {format_usd(self.limit[3])} are held by other jobs, and the next request could "
+            f"cost {format_usd(amount)}, as max_tokens is {max_usage(request, self.entry)['output']}; "
             "raise the limit, and the same command goes on from there"
         )
 
@@ -130,7 +130,7 @@ class Budget:
         amount = self._amounts.pop(request["fingerprint"])
         cost = 0.0
         if row and (row.get("usage") or row.get("most")):
-            cost = spent([row], self.entry["price"])
+            cost = rows_cost([row], self.entry["price"])
         elif row and "fault" not in row:
             cost = amount  # a reply whose provider told no usage
         self.under_way -= amount
@@ -141,7 +141,7 @@ class Budget:
 
     def charge(self, row):
         """A row has come in, of a batch of an earlier run, for which nothing was set aside."""
-        cost = spent([row], self.entry["price"])
+        cost = rows_cost([row], self.entry["price"])
         self.free -= cost
         self.spent += cost
         if self.clock() - self.told > EVERY:
@@ -176,7 +176,7 @@ class Budget:
     def _read(self, path, generator):
         """The books of a journal: what its rows cost."""
         price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
-        return {"generator": generator, "spent": spent(peek(path), price), "held": 0.0}
+        return {"generator": generator, "spent": rows_cost(read_rows(path), price), "held": 0.0}
 
     @contextmanager
     def _books(self):

@@ -9,7 +9,7 @@ from agorabench.errors import UserError
 from agorabench.files import read_jsonl
 
 
-def load(source):
+def load_pairs(source):
     """Pairs {"instruction", "response"} of a config entry's data set, in its own order.
 
     Raises:

@@ -152,7 +152,7 @@ class Journal:
             self.paid_faults.append(row)
 
 
-def peek(path):
+def read_rows(path):
     """Yield the whole rows of a journal without taking its lock; none where there is no file.
 
     Raises:

@@ -14,7 +14,7 @@ from collections import deque
 
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.budget import BILLED, most
+from agorabench.llm.budget import BILLED, max_usage
 from agorabench.llm.rate_limit import Pace
 from agorabench.progress import duration
 
@@ -165,23 +165,23 @@ class Online:
             self._answered = self.clock()
             self.pace.took(self._answered - sent)
             self._replies += 1
-        except errors.Passing as fault:
+        except errors.Transient as fault:
             row = self._again(fault, request, state, sent)
         except errors.Refused as fault:
             self._answered = self.clock()
-            row = errors.unanswered(fingerprint, fault.reason)
+            row = errors.unanswered_row(fingerprint, fault.reason)
         except errors.Fatal as fault:
             if self._own(fault):
-                row = errors.unanswered(fingerprint, fault.reason)
+                row = errors.unanswered_row(fingerprint, fault.reason)
             else:
-                self._stop = errors.sentence(fault, self.provider.entry, self.provider.address)
-                row = errors.row(fingerprint, fault)
+                self._stop = errors.to_user_error(fault, self.provider.entry, self.provider.address)
+                row = errors.fault_row(fingerprint, fault)
         except Exception as error:  # ours: it must not end as a request that nobody misses
             self._stop = error
         finally:
             if row:
                 if not row.get("usage") and row.get("fault") in BILLED:
-                    row["most"] = most(request, self.provider.entry)
+                    row["most"] = max_usage(request, self.provider.entry)
                 self._rows.append(row)
             if self.budget:
                 self.budget.settle(request, row)
@@ -205,7 +205,7 @@ class Online:
         state.setdefault("failed", now)
         # It is the request's own fault only if others were answered meanwhile; a limit never is.
         if state["tries"] >= TRIES and self._answered > state["failed"]:
-            return errors.given_up(request["fingerprint"], fault)
+            return errors.given_up_row(request["fingerprint"], fault)
         silent, patience = now - self._answered, self.provider.entry["patience"]
         if (fault.after or 0.0) > patience and not self._stop:
             self._stop = UserError(
@@ -220,4 +220,4 @@ class Online:
             )
         pause = self.pace.pause(min(state["tries"], 6), fault.after)
         heapq.heappush(self._later, (now + pause, next(self._number), request, state))
-        return errors.row(request["fingerprint"], fault)
+        return errors.fault_row(request["fingerprint"], fault)

@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/chat and .../batch
 
 from agorabench.files import to_json
 from agorabench.llm import errors
-from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
 from agorabench.llm.request import END
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
@@ -23,10 +23,10 @@ UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 def connect(entry, **settings):
     """The generator of a config entry, online or in batches."""
-    return backend(provider(entry), **settings)
+    return make_backend(make_provider(entry), **settings)
 
 
-def provider(entry):
+def make_provider(entry):
     """The endpoint of a config entry."""
     return OpenAI(entry)
 
@@ -84,8 +84,8 @@ class OpenAI(Provider):
             "reply": text or refusal or "",
             "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
             "usage": {
-                "input": tokens(usage["prompt_tokens"]),
-                "output": tokens(usage.get("completion_tokens", 0)),
+                "input": check_count(usage["prompt_tokens"]),
+                "output": check_count(usage.get("completion_tokens", 0)),
             }
             if usage
             else None,
@@ -114,7 +114,7 @@ class OpenAI(Provider):
                 completion_window="24h",
                 metadata={"agorabench": name},
             )
-            return text(batch.id)
+            return check_text(batch.id)
 
     def find(self, client, name, size, since):
         found = []
@@ -130,20 +130,20 @@ class OpenAI(Provider):
         with self.translated():
             response = client.batches.with_raw_response.retrieve(id)
             batch = response.parse()
-            state, counts = text(batch.status), batch.request_counts
+            state, counts = check_text(batch.status), batch.request_counts
             places = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
             listed = (batch.errors and batch.errors.data) or []
         fault = None
         if state == "failed":
-            fault = errors.Passing("failed", "a batch failed for no stated reason")
+            fault = errors.Transient("failed", "a batch failed for no stated reason")
             if listed:
                 error = {"code": listed[0].code, "message": listed[0].message}
                 status = STATUSES.get(listed[0].code, 400)
-                fault = errors.of_response(status, {"error": error})
+                fault = errors.classify_error(status, {"error": error})
         elif state not in ("completed", "expired", "cancelled"):
             state = "open"  # validating, in_progress, finalizing, cancelling
         done = counts.completed + counts.failed if counts else 0
-        return Look(state, done, errors.wait(response.headers), fault, places)
+        return BatchStatus(state, done, errors.retry_delay(response.headers), fault, places)
 
     def results(self, client, look):
         lines = []
@@ -155,10 +155,10 @@ class OpenAI(Provider):
     def result(self, line):
         response, error = line.get("response"), line.get("error")
         if not response:
-            code, message = errors.told(error)
-            raise errors.Passing(UNDONE.get(code, code or "malformed line"), message)
+            code, message = errors.error_message(error)
+            raise errors.Transient(UNDONE.get(code, code or "malformed line"), message)
         if response["status_code"] != 200:
-            raise errors.of_response(response["status_code"], response["body"])
+            raise errors.classify_error(response["status_code"], response["body"])
         return self.checked(response["body"])
 
     def cancel(self, client, id):

@@ -68,7 +68,7 @@ class Pace:
         """An answer came; `need` is the number of tokens that a request takes."""
         self.refusals = 0
         self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
-        if pause := limited(headers, need):
+        if pause := refill_delay(headers, need):
             self.held = max(self.held, self.clock() + pause)
 
     def refused(self, sent, after):
@@ -91,7 +91,7 @@ class Pace:
         return min(LONGEST, 2.0**tries) * (0.5 + 0.5 * self.draw())
 
 
-def limited(headers, need):
+def refill_delay(headers, need):
     """Seconds until a limit that is used up has refilled for one more request, or 0.
 
     A provider says what remains, of what limit, and when it will be full again; buckets refill
@@ -107,7 +107,7 @@ def limited(headers, need):
             least = 1.0 if unit == "requests" else float(need)
             if left >= least:
                 continue
-            full = duration(headers[pattern.format("reset")])
+            full = parse_duration(headers[pattern.format("reset")])
             limit = float(headers.get(pattern.format("limit"), left))
         except (KeyError, ValueError):
             continue
@@ -116,7 +116,7 @@ def limited(headers, need):
     return longest
 
 
-def duration(text):
+def parse_duration(text):
     """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time of day in RFC 3339."""
     if "T" in text:
         until = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -54,7 +54,7 @@ def missing(model, revision=None, cache=None):
     from huggingface_hub import hf_hub_download, utils
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    from agorabench.seeds.sources import refusal
+    from agorabench.seeds.sources import explain_hub_error
 
     utils.disable_progress_bars()
     utils.logging.set_verbosity_error()
@@ -63,7 +63,7 @@ def missing(model, revision=None, cache=None):
     except RemoteEntryNotFoundError:
         return None  # a model of another form
     except (OSError, ValueError) as error:
-        return refusal(error, {"revision": revision})
+        return explain_hub_error(error, {"revision": revision})
     return None
 
 

@@ -31,12 +31,12 @@ class Unfit(ValueError):
 # Conversions: (instruction, response, row) -> (instruction, response)
 
 
-def plain(instruction, response, _):
+def keep_texts(instruction, response, _):
     """As they are."""
     return instruction, response
 
 
-def gsm8k(question, answer, _):
+def convert_gsm8k(question, answer, _):
     """The steps without notes such as <<48/2=24>>, then the number after ####."""
     steps, mark, result = answer.rpartition("####")
     if not mark:
@@ -45,12 +45,12 @@ def gsm8k(question, answer, _):
     return question, f"{steps}\n[RESULT] {result.strip()} [/RESULT]"
 
 
-def math(problem, solution, _):
+def convert_math(problem, solution, _):
     r"""The solution, then what stands in its last \boxed."""
-    return problem, f"{solution}\n[RESULT] {boxed(solution)} [/RESULT]"
+    return problem, f"{solution}\n[RESULT] {boxed_answer(solution)} [/RESULT]"
 
 
-def mbpp(task, code, row):
+def convert_mbpp(task, code, row):
     """Task and first assertion in a docstring; fenced code."""
     tests = row.get("test_list")
     if not tests:
@@ -58,15 +58,21 @@ def mbpp(task, code, row):
     return f'"""\n{task}\n{tests[0]}\n"""\n', f"```python\n{code}\n```"
 
 
-def python(task, code, _):
+def fence_python(task, code, _):
     """Fenced code."""
     return task, f"```python\n{code.strip()}\n```"
 
 
-CONVERSIONS = {"plain": plain, "gsm8k": gsm8k, "math": math, "mbpp": mbpp, "python": python}
+CONVERSIONS = {
+    "plain": keep_texts,
+    "gsm8k": convert_gsm8k,
+    "math": convert_math,
+    "mbpp": convert_mbpp,
+    "python": fence_python,
+}
 
 
-def boxed(solution):
+def boxed_answer(solution):
     r"""The argument of the last \boxed or \fbox, braces balanced; one without braces is one token.
 
     Raises:
@@ -92,7 +98,7 @@ def boxed(solution):
 # Which rows
 
 
-def pick(rows, part, name, *, seed, answered, tokens=None, classify=None, wave=WAVE):
+def sample_rows(rows, part, name, *, seed, answered, tokens=None, classify=None, wave=WAVE):
     """The seed rows that a part of the config takes from its source.
 
     Args:
@@ -116,9 +122,9 @@ def pick(rows, part, name, *, seed, answered, tokens=None, classify=None, wave=W
     if size:
         random.Random(f"seeds {seed}").shuffle(order)
     dropped = Counter()
-    fit = fitting(rows, order, part, name, answered, tokens, dropped)
+    fit = fitting_rows(rows, order, part, name, answered, tokens, dropped)
     if part.get("classify"):
-        fit = of_class(fit, part["classify"]["class"], classify, wave, dropped)
+        fit = rows_of_class(fit, part["classify"]["class"], classify, wave, dropped)
     taken = sorted(islice(fit, size), key=lambda found: found[0])
     if size and len(taken) < size:
         told = ", ".join(f"{reason} {count}" for reason, count in dropped.most_common())
@@ -129,15 +135,15 @@ def pick(rows, part, name, *, seed, answered, tokens=None, classify=None, wave=W
     return [row for _, row in taken], dropped
 
 
-def fitting(rows, order, part, name, answered, tokens, dropped):
+def fitting_rows(rows, order, part, name, answered, tokens, dropped):
     """(place, seed row) of every row that fits, in the given order; counts the others."""
     for place in order:
         row = rows[place]
         try:
             for field, wanted in part.get("where", {}).items():
-                if at(row, field) not in (wanted if isinstance(wanted, list) else [wanted]):
+                if value_at(row, field) not in (wanted if isinstance(wanted, list) else [wanted]):
                     raise Unfit("not matching where")
-            seed = converted(row, part, answered)
+            seed = convert_row(row, part, answered)
         except Unfit as reason:
             dropped[str(reason)] += 1
             continue
@@ -153,11 +159,11 @@ def fitting(rows, order, part, name, answered, tokens, dropped):
         yield place, {"id": f"{name}/{place}" if own is None else str(own), **seed}
 
 
-def converted(row, part, answered):
+def convert_row(row, part, answered):
     """Instruction and response of a row in the form wanted."""
-    instruction = at(row, part.get("instruction", "instruction")) or ""
+    instruction = value_at(row, part.get("instruction", "instruction")) or ""
     try:
-        response = at(row, part.get("response", "response")) or ""
+        response = value_at(row, part.get("response", "response")) or ""
     except KeyError:
         if answered:
             raise
@@ -171,7 +177,7 @@ def converted(row, part, answered):
     return {"instruction": instruction, "response": response}
 
 
-def at(row, path):
+def value_at(row, path):
     """The value at a dotted path ("conversations.0") in nested mappings and lists.
 
     Raises:
@@ -189,7 +195,7 @@ def at(row, path):
 # Classification
 
 
-def of_class(found, wanted, classify, wave, dropped):
+def rows_of_class(found, wanted, classify, wave, dropped):
     """The (place, row) pairs of class `wanted`, in their order; counts the others."""
     while pairs := list(islice(found, wave)):
         verdicts = classify([row for _, row in pairs])
@@ -200,7 +206,7 @@ def of_class(found, wanted, classify, wave, dropped):
                 dropped["other class" if verdict in CLASSES else "not classified"] += 1
 
 
-def classifier(backend, asked, template, journal):
+def make_classifier(backend, asked, template, journal):
     """Return a function: rows -> "1", "2" or, for any other reply, None.
 
     Args:
@@ -211,7 +217,7 @@ def classifier(backend, asked, template, journal):
     """
 
     def request(row):
-        content = prompts.render(template, row)
+        content = prompts.render_template(template, row)
         messages = [{"role": "user", "content": content}]
         # The sample is always 0: which rows are looked at must not decide what is paid for twice.
         return build_request(backend.identity, messages, asked, 0)
@@ -226,7 +232,7 @@ def classifier(backend, asked, template, journal):
     return classify
 
 
-def counter(tokenizer, revision):
+def token_counter(tokenizer, revision):
     """Return a function: text -> its number of tokens, without special ones.
 
     Raises:
@@ -234,13 +240,13 @@ def counter(tokenizer, revision):
     """
     from transformers import AutoTokenizer
 
-    from agorabench.seeds.sources import refusal
+    from agorabench.seeds.sources import explain_hub_error
 
     try:
         loaded = AutoTokenizer.from_pretrained(tokenizer, revision=revision)
     except Exception as error:  # the library raises dozens of kinds
         raise UserError(
-            f"tokenizer: {tokenizer} {refusal(error, {'revision': revision})}; or download its"
-            " tokenizer files, put them in a folder and name that folder as tokenizer.model"
+            f"tokenizer: {tokenizer} {explain_hub_error(error, {'revision': revision})}; or download"
+            " its tokenizer files, put them in a folder and name that folder as tokenizer.model"
         ) from None
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])

@@ -78,7 +78,7 @@ class Lock:
             yield entries
 
 
-def read(source, lock, setting):
+def read_source(source, lock, setting):
     """Rows of a source and where they came from.
 
     Args:
@@ -95,15 +95,17 @@ def read(source, lock, setting):
     kind = next(kind for kind in ("path", "url", "hub") if kind in source)
     origin = {kind: source[kind], "licence": source.get("licence")}
     try:
-        rows, found = {"path": local, "url": web, "hub": hub}[kind](source, lock)
+        rows, found = {"path": read_local, "url": read_url, "hub": read_hub}[kind](source, lock)
     except Unreadable as fault:
-        raise UserError(f"{setting}: {source[kind]}: {fault}; {advice(kind, source)}") from None
+        raise UserError(
+            f"{setting}: {source[kind]}: {fault}; {download_advice(kind, source)}"
+        ) from None
     if not len(rows):
         raise UserError(f"{setting}: {source[kind]}: there are no rows")
     return rows, origin | found
 
 
-def advice(kind, source):
+def download_advice(kind, source):
     """What to do where a source cannot be had."""
     if kind == "path":
         return "put the file there, or correct path"
@@ -112,7 +114,7 @@ def advice(kind, source):
         subset = source.get("subset")
         parts = [subset] if isinstance(subset, str) else subset or []
         what = " and ".join(source.get("files") or ())
-        what = what or " ".join(["split", split(source), *(["of", *parts] if parts else [])])
+        what = what or " ".join(["split", split_name(source), *(["of", *parts] if parts else [])])
         what += f" from https://huggingface.co/datasets/{source['hub']}"
     return (
         f"or download {what} yourself (JSON Lines, JSON or Parquet), put it anywhere and give its"
@@ -123,7 +125,7 @@ def advice(kind, source):
 # A local file
 
 
-def local(source, _):
+def read_local(source, _):
     """Rows of a file, or of all files of a folder in the order of their names."""
     path = Path(source["path"])
     files = [path]
@@ -133,10 +135,10 @@ def local(source, _):
         raise Unreadable("no such file")
     if not files:
         raise Unreadable("there is no file in this folder")
-    return joined([parse(file) for file in files]), {"sha256": file_digest(*files)}
+    return join_rows([parse_file(file) for file in files]), {"sha256": file_digest(*files)}
 
 
-def parse(file):
+def parse_file(file):
     """Rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
 
     Raises:
@@ -149,7 +151,7 @@ def parse(file):
                 plain = Path(folder) / file.stem
                 with gzip.open(file) as packed, open(plain, "wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
-                return parse(plain)
+                return parse_file(plain)
         if file.suffix == ".parquet":
             from datasets import Dataset, disable_progress_bars
 
@@ -170,7 +172,7 @@ def parse(file):
     return rows
 
 
-def joined(sets):
+def join_rows(sets):
     """Several sequences of rows as one."""
     if len(sets) == 1:
         return sets[0]
@@ -184,16 +186,16 @@ def joined(sets):
 # A file on the web
 
 
-def web(source, lock):
+def read_url(source, lock):
     """Rows of the file at a URL, whose sha256 the config or the lock knows after the first time."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(urlsplit(source["url"]).path).name
-        download(source["url"], file)
-        rows = parse(file)  # before the lock: what cannot be read is not worth remembering
-        return rows, {"sha256": verified(file, source, lock)}
+        download_file(source["url"], file)
+        rows = parse_file(file)  # before the lock: what cannot be read is not worth remembering
+        return rows, {"sha256": verified_digest(file, source, lock)}
 
 
-def verified(file, source, lock):
+def verified_digest(file, source, lock):
     """The sha256 of a downloaded file, which must be that of the config or of the lock.
 
     Raises:
@@ -212,7 +214,7 @@ def verified(file, source, lock):
     return found
 
 
-def whole(source, lock, setting, target):
+def copy_source(source, lock, setting, target):
     """Bring a file to `target` as it is; returns where it came from.
 
     Args:
@@ -231,8 +233,8 @@ def whole(source, lock, setting, target):
                 found = file_digest(file)
             else:
                 file = Path(folder) / "file"
-                download(source["url"], file)
-                found = verified(file, source, lock)
+                download_file(source["url"], file)
+                found = verified_digest(file, source, lock)
             with atomic_file(target, "wb") as copy, open(file, "rb") as original:
                 shutil.copyfileobj(original, copy)
     except Unreadable as fault:
@@ -243,7 +245,7 @@ def whole(source, lock, setting, target):
     return source | {"sha256": found}
 
 
-def download(url, file):
+def download_file(url, file):
     """Write what is at `url` to `file`.
 
     Raises:
@@ -271,7 +273,7 @@ def download(url, file):
 # A data set of the hub
 
 
-def hub(source, lock):
+def read_hub(source, lock):
     """Rows of a split (of one or several subsets), or of named files, at one revision."""
     import datasets
     import huggingface_hub
@@ -287,7 +289,7 @@ def hub(source, lock):
         if files := source.get("files"):
             # Some data sets hold a loading script, which `datasets` refuses to run.
             parts = [
-                parse(
+                parse_file(
                     huggingface_hub.hf_hub_download(
                         name, file, repo_type="dataset", revision=revision
                     )
@@ -297,17 +299,17 @@ def hub(source, lock):
         else:
             subsets = source.get("subset")
             parts = [
-                datasets.load_dataset(name, subset, revision=revision, split=split(source))
+                datasets.load_dataset(name, subset, revision=revision, split=split_name(source))
                 for subset in (subsets if isinstance(subsets, list) else [subsets])
             ]
     except (Unreadable, UserError):
         raise
     except Exception as error:  # the libraries raise dozens of kinds
-        raise Unreadable(refusal(error, source)) from None
-    return joined(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
+        raise Unreadable(explain_hub_error(error, source)) from None
+    return join_rows(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
-def split(source):
+def split_name(source):
     """The split of a data set of the hub that is read."""
     return source.get("split", "train")
 
@@ -330,7 +332,7 @@ def hub_revision(name, lock):
     return lock.pin("revisions", name, lambda: HfApi().model_info(name).sha)
 
 
-def refusal(error, source=None):
+def explain_hub_error(error, source=None):
     """Why the hub gave nothing, in words."""
     from huggingface_hub import errors
 
@@ -350,7 +352,7 @@ def first_line(error):
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def digest(rows):
+def rows_digest(rows):
     """SHA-256 (hexadecimal) of rows as `jsonl.write` writes them."""
     total = hashlib.sha256()
     for row in rows:
