@@ -40,7 +40,7 @@ def count_duplicates(pairs):
 
 def count_overlaps(pairs, items):
     """Numbers of pairs that share words with test items (an overlap.Items)."""
-    found = [items.found(pair) for pair in pairs]
+    found = [items.find_overlap(pair) for pair in pairs]
     counts = Counter(name for names in found for name in names)
     return {
         "overlap": {name: counts[name] for name in items.names},

@@ -52,15 +52,15 @@ def opened(name, generators, path):
         raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
     entry = generators[name]
     provider = import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
-    return provider, provider.connect()
+    return provider, provider.open_client()
 
 
 def look(provider, client, id, cancel):
     """What the provider says of a batch, after it was cancelled if that is wanted."""
     try:
-        seen = provider.look(client, id)
+        seen = provider.batch_status(client, id)
         if cancel and seen.state == "open":
-            provider.cancel(client, id)
+            provider.cancel_batch(client, id)
             return f"{id}: being cancelled, {seen.done:,} done"
         return f"{id}: {seen.state}, {seen.done:,} done"
     except errors.Fault as fault:

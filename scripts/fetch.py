@@ -169,9 +169,9 @@ def verify(lock, setting, source, manifest, rows):
     ]
     settings = [manifest.get(key) for key in ("sample_seed", "tokenizer", "classifier")]
     recipe, found = json_fingerprint(VERSION, source, versions, settings), sources.rows_digest(rows)
-    known = lock.pin("sets", setting, lambda: {"recipe": recipe, "sha256": found})
+    known = lock.pin_entry("sets", setting, lambda: {"recipe": recipe, "sha256": found})
     if known["recipe"] != recipe:  # another config, or another version of a source: a new set
-        lock.put("sets", setting, {"recipe": recipe, "sha256": found})
+        lock.set_entry("sets", setting, {"recipe": recipe, "sha256": found})
     elif known["sha256"] != found:
         raise UserError(
             f"{setting}: the same sources give other rows than when {lock.path} was written"

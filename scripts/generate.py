@@ -89,7 +89,7 @@ def count_requests(journal, rows, price):
     "requests" is what the provider counts; "usd" counts what may have been billed, though nobody
     reported what it took, at the most that it can be.
     """
-    usage = [row["usage"] for row in journal.paid if row.get("usage")]
+    usage = [row["usage"] for row in journal.paid_rows if row.get("usage")]
     return {
         "requests": len(journal) + journal.faults.total(),
         "replies": len(journal),
@@ -97,8 +97,8 @@ def count_requests(journal, rows, price):
         "input_tokens": sum(tokens["input"] for tokens in usage),
         "output_tokens": sum(tokens["output"] for tokens in usage),
         "replies_without_usage": sum(not row.get("usage") for row in journal.rows.values()),
-        "usd": rows_cost(journal.paid, price) if price else 0.0,
-        "models": dict(Counter(row["model"] for row in journal.paid if row.get("model"))),
+        "usd": rows_cost(journal.paid_rows, price) if price else 0.0,
+        "models": dict(Counter(row["model"] for row in journal.paid_rows if row.get("model"))),
         "set": {
             "replies": len(rows),
             "valid": sum(row["verdict"] == "valid" for row in rows),

@@ -105,7 +105,7 @@ FOUND = {
 def test_overlap_with_test_items(case):
     instruction, response, expected = FOUND[case]
     items = duplicates.BenchmarkItems({"b": [LONG, MIDDLE, SHORT, "", "!?"]})
-    assert (items.found((instruction, response)) == {"b"}) is expected
+    assert (items.find_overlap((instruction, response)) == {"b"}) is expected
 
 
 def test_the_form_of_a_benchmarks_questions_is_no_overlap():
@@ -113,7 +113,7 @@ def test_the_form_of_a_benchmarks_questions_is_no_overlap():
     items = duplicates.BenchmarkItems(
         {"b": [f"{form}: question {i}" for i in range(20)], "c": [LONG]}
     )
-    assert items.found((f"{form}: something else", LONG)) == {"c"}
+    assert items.find_overlap((f"{form}: something else", LONG)) == {"c"}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_every_benchmarks_items_are_found_in_themselves(data, name, count, field
     assert all(duplicates.item_question(row) == row[field] for row in rows)
     items = duplicates.load_items([data / name])
     # Not the rest: boilerplate in more than ten items, questions of other alphabets.
-    found = sum(bool(items.found((duplicates.item_question(row), ""))) for row in rows)
+    found = sum(bool(items.find_overlap((duplicates.item_question(row), ""))) for row in rows)
     assert found >= 0.97 * count
 
 

@@ -265,6 +265,6 @@ def test_books_that_are_deleted_while_jobs_are_at_work(tmp_path):
         first.reserve(asked(1))
         first.settle(asked(1), {"usage": {"input": 10**5, "output": 10**5}})
         (tmp_path / "budget.json").unlink()
-        first._sync(0.0)
+        first._take_share(0.0)
         told = json.loads((tmp_path / "budget.json").read_text())
         assert told["math/response/a/p/seed1.jsonl"]["spent"] == pytest.approx(0.3)

@@ -19,7 +19,7 @@ import mini
 import pytest
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_jsonl
-from agorabench.generation.formats import END
+from agorabench.generation.formats import END, SCHEMA
 from agorabench.llm import errors, vllm
 from helpers import ROOT
 
@@ -40,8 +40,8 @@ def requests(count, kind="text"):
         {
             "fingerprint": json_fingerprint(kind, text),
             "messages": [{"role": "user", "content": text}],
-            "format": kind,
         }
+        | ({"schema": SCHEMA} if kind == "json" else {})
         for text in texts
     ]
 
@@ -60,7 +60,7 @@ class Stand:
     def __init__(self):
         self.under_way, self.most, self.forgotten = [], 0, []
 
-    def add(self, request):
+    def add_request(self, request):
         if len(request["messages"][0]["content"]) > 99:
             raise errors.Refused("too long")
         self.under_way.append(request["fingerprint"][:8])
@@ -70,7 +70,7 @@ class Stand:
     def step(self):
         return [finished(self.under_way.pop())]
 
-    def forget(self, numbers):
+    def abort_requests(self, numbers):
         self.forgotten += numbers
 
 

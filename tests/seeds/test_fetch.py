@@ -474,7 +474,7 @@ def test_benchmark_rows_stay_as_they_are(web, tmp_path):
 def entries(path, first):
     lock = sources.Lock(path)
     for number in range(first, first + 25):
-        lock.pin("files", f"file{number}", lambda number=number: f"{number}")
+        lock.pin_entry("files", f"file{number}", lambda number=number: f"{number}")
 
 
 def test_jobs_do_not_lose_each_others_entries(tmp_path):

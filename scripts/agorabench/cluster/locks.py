@@ -90,11 +90,11 @@ def preflight(generators):
     }
     for names in keys.values():
         with _needed_by(names):
-            providers[names[0]].key()
+            providers[names[0]].api_key()
     for (_, address, _), names in places.items():
         models = {generators[name]["model"]: None for name in names}
         with _needed_by(names):
-            served = providers[names[0]].served(models)
+            served = providers[names[0]].served_models(models)
         for model in models:
             if served is not None and model not in served:
                 known = ", ".join(sorted(served)[:20]) or "none"

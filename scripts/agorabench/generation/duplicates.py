@@ -157,7 +157,7 @@ class BenchmarkItems:
                     self._grams[gram].add(name)
         self._heads = {" ".join(gram.split(" ")[:SHORT]) for gram in self._grams}
 
-    def found(self, pair):
+    def find_overlap(self, pair):
         """Names of the benchmarks that (instruction, response) shares an item's words with."""
         instruction, response = map(split_words, pair)
         names = set(self._short.get(" ".join(instruction), ()))

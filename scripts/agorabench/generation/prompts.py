@@ -130,7 +130,7 @@ class Composer:
         self.template, self.system, self.replies = template, system, replies
         self.seeds, self.themes, self.openings = seeds, themes, openings
         self.demonstrations = demonstrations
-        self.order = self._random("order").sample(range(len(seeds)), len(seeds))
+        self.order = self._random_for("order").sample(range(len(seeds)), len(seeds))
 
     @property
     def shows_generated(self):
@@ -140,13 +140,13 @@ class Composer:
     def __str__(self):
         return f"{self.method} {self.domain}, seed {self.seed}"
 
-    def _random(self, *parts):
+    def _random_for(self, *parts):
         return random.Random("/".join(map(str, (self.seed, self.domain, self.method, *parts))))
 
-    def request(self, slot, attempt, pool):
+    def compose_request(self, slot, attempt, pool):
         """Messages for one attempt at a slot; `pool` holds the valid pairs of earlier waves."""
         if self.method == "instance":
-            draw = self._random(slot, attempt)
+            draw = self._random_for(slot, attempt)
             count = min(self.demonstrations["seed"], len(self.seeds))
             shown = draw.sample(self.seeds, count)
             values = {

@@ -70,13 +70,13 @@ class Slots:
         """
         start, stop = 0, first_wave
         while len(self.pairs) < self.size:
-            self.open(start, stop)
+            self.open_wave(start, stop)
             asking = True
             while asking:
                 for rows in backend.complete(self):
                     self.journal.add(rows)
-                    self.settle(rows)
-                asking = self.repeats and self._sift() and self.extend()
+                    self.settle_rows(rows)
+                asking = self.repeats and self._drop_repeats() and self.extend_wave()
             if self.broken and len(self.pairs) < self.size:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
@@ -87,16 +87,16 @@ class Slots:
             # giving up early only.
             start, stop = stop, 2 * stop if self.writer.shows_generated else sys.maxsize
 
-    def open(self, start, stop):
+    def open_wave(self, start, stop):
         """Begin the wave of slots from `start` to before `stop`."""
         self._pool = [self.pairs[slot] for slot in sorted(self.pairs)]
         self._todo = deque()
         self._fresh = start  # first slot not begun
         self._start, self._stop, self._front = start, stop, start
         self._ended, self._lost, self.broken = {}, 0, False
-        self.extend()
+        self.extend_wave()
 
-    def extend(self):
+    def extend_wave(self):
         """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
         begun = self._fresh
         if not self.broken:
@@ -110,10 +110,10 @@ class Slots:
         """Whether there is a request to be taken; what the journal answers is settled here."""
         while self._next is None and self._todo and not self.broken:
             slot, attempt = self._todo.popleft()
-            content = self.writer.request(slot, attempt, self._pool)
+            content = self.writer.compose_request(slot, attempt, self._pool)
             request = build_request(self.identity, parameters=self.asked, **content)
             if (key := request["fingerprint"]) in self.journal:
-                self._judge(request, self.journal[key])
+                self._record_reply(request, self.journal[key])
             else:
                 self._next = request
         return self._next is not None
@@ -128,18 +128,20 @@ class Slots:
 
     # What came of it
 
-    def settle(self, rows):
+    def settle_rows(self, rows):
         """Judge the replies among journal `rows`, and what was given up."""
         for row in rows:
             key = row["fingerprint"]
             if key not in self._under_way:
                 continue
             if "fault" not in row:
-                self._judge(self._under_way.pop(key), row)
+                self._record_reply(self._under_way.pop(key), row)
             elif "given_up" in row:
-                self._judge(self._under_way.pop(key), errors.unanswered_row(key, row["fault"]))
+                self._record_reply(
+                    self._under_way.pop(key), errors.unanswered_row(key, row["fault"])
+                )
 
-    def _judge(self, request, reply):
+    def _record_reply(self, request, reply):
         slot, attempt = request["slot"], request["attempt"]
         row = {"slot": slot, "attempt": attempt, "seeds": request["seeds"]} | reply
         row |= judge_reply(self.writer, request["instruction"], reply, self.check)
@@ -163,7 +165,7 @@ class Slots:
             if looked_at % STRIDE == 0 or self._front == self._stop:
                 self.broken |= self._lost > GIVE_UP_SHARE * looked_at
 
-    def _sift(self):
+    def _drop_repeats(self):
         """Take out what repeats an earlier pair; returns whether anything did.
 
         Only between requests, when every slot begun has ended: what a pair repeats then depends on
@@ -193,7 +195,9 @@ def pair_checks(generation, domain, benchmarks=()):
 
     def check(pair):
         verdict = validators.validate_pair(pair, names, max_characters=limit)
-        return "in benchmark" if verdict == "valid" and items and items.found(pair) else verdict
+        return (
+            "in benchmark" if verdict == "valid" and items and items.find_overlap(pair) else verdict
+        )
 
     return check, duplicates.repeat_filter(generation.get("duplicates"))
 

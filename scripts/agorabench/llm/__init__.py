@@ -68,7 +68,7 @@ def open_backend(name, config, journal, threads=1):
         kept = stack.enter_context(Journal(journal))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
-            cost = rows_cost(kept.paid, entry["price"])
+            cost = rows_cost(kept.paid_rows, entry["price"])
             budget = Budget(journal, cost, journal_root(journal), priced, name, config["max_usd"])
             settings["budget"] = stack.enter_context(budget)
         backend = connect(entry, state=open_batches(journal), **settings)

@@ -57,7 +57,7 @@ class Provider:
         self.identity = entry["model"]
         self.address = entry["base_url"]
 
-    def key(self):
+    def api_key(self):
         """The key from the environment; text without meaning where none is needed.
 
         Raises:
@@ -74,11 +74,11 @@ class Provider:
             raise UserError(f"the environment variable {name} holds more than a key; {needed}")
         return key
 
-    def arguments(self):
+    def client_arguments(self):
         """What both kinds of client are made with; tries are counted in online.py."""
-        return {"api_key": self.key(), "base_url": self.address, "max_retries": 0}
+        return {"api_key": self.api_key(), "base_url": self.address, "max_retries": 0}
 
-    def libraries(self):
+    def client_libraries(self):
         """(official client's module, its synchronous and asynchronous class, its HTTP library).
 
         Imported only here: a set whose replies are all journaled has no use for them.
@@ -86,39 +86,41 @@ class Provider:
         raise NotImplementedError
 
     @property
-    def library(self):
+    def client_library(self):
         """The official client's module."""
-        return self.libraries()[0]
+        return self.client_libraries()[0]
 
-    def connect(self):
+    def open_client(self):
         """A synchronous client: batches, and looking what is served."""
-        return self.libraries()[1](**self.arguments(), timeout=self.entry["timeout"])
+        return self.client_libraries()[1](**self.client_arguments(), timeout=self.entry["timeout"])
 
-    def connect_async(self):
+    def open_async_client(self):
         """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
-        library, _, client, http = self.libraries()
+        library, _, client, http = self.client_libraries()
         most = self.entry["concurrency"]  # aiohttp takes None for 100
         limits = http.Limits(max_connections=most, max_keepalive_connections=most)
         transport = library.DefaultAioHttpClient(limits=limits)
-        return client(**self.arguments(), http_client=transport, timeout=self.entry["timeout"])
+        return client(
+            **self.client_arguments(), http_client=transport, timeout=self.entry["timeout"]
+        )
 
-    async def ask(self, client, request):
+    async def send_request(self, client, request):
         """Send one request; returns (fields of the reply row, headers about rate limits).
 
         Raises:
             faults.Fault: there is no reply, and what that means.
         """
-        library, _, _, http = self.libraries()
+        library, _, _, http = self.client_libraries()
         try:
             async with asyncio.timeout(self.entry["timeout"]):
                 # Unparsed: building the library's objects takes as long as all of our own work.
                 response = await client.post(
-                    self.path, cast_to=http.Response, body=self.body(request)
+                    self.path, cast_to=http.Response, body=self.request_body(request)
                 )
         except library.APIStatusError as error:
-            raise self.status(error) from None
+            raise self.status_fault(error) from None
         except (TimeoutError, library.APIConnectionError) as error:
-            raise self.lost(error) from None
+            raise self.connection_fault(error) from None
         try:
             body = json.loads(response.content)
         except ValueError:
@@ -129,9 +131,9 @@ class Provider:
             for name, value in response.headers.raw
             if b"ratelimit" in name.lower()
         }
-        return self.checked(body), limits
+        return self.read_reply(body), limits
 
-    def lost(self, error):
+    def connection_fault(self, error):
         """The Fault that an error of the asynchronous client's connection stands for."""
         import aiohttp
 
@@ -144,19 +146,19 @@ class Provider:
             return errors.Transient("unreachable", str(error))
         return errors.Transient("connection", str(error))
 
-    def status(self, error):
+    def status_fault(self, error):
         """The Fault that an APIStatusError of the client library stands for."""
         response = error.response
         return errors.classify_error(response.status_code, error.body or "", response.headers)
 
     @contextmanager
-    def translated(self):
+    def raising_faults(self):
         """Raise what goes wrong in a synchronous call of the client library as faults.Fault."""
-        library = self.library
+        library = self.client_library
         try:
             yield
         except library.APIStatusError as error:
-            raise self.status(error) from None
+            raise self.status_fault(error) from None
         except library.APITimeoutError:
             raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
@@ -165,14 +167,14 @@ class Provider:
             # The library hands on what it cannot parse, as text or with attributes that are None.
             raise errors.Transient("malformed body") from None
 
-    def checked(self, body):
+    def read_reply(self, body):
         """Fields of the reply row in a response body, from the model that was asked.
 
         Raises:
             faults.Fault: the body is not what the protocol says, or another model's.
         """
         try:
-            fields = self.read(body)
+            fields = self.parse_body(body)
         except (KeyError, IndexError, TypeError, AttributeError):
             raise errors.Transient("malformed body") from None
         fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
@@ -188,24 +190,26 @@ class Provider:
             raise errors.Fatal("wrong model", text, usage=fields["usage"])
         return fields
 
-    def served(self, models):
+    def served_models(self, models):
         """Names of the models that the endpoint serves, or None where it does not say; of `models`
         also those that it serves under another name.
 
         Raises:
             UserError: there is no key, it is refused, or nobody answers.
         """
-        client = self.libraries()[1](**self.arguments(), timeout=PROBE_TIMEOUT)
+        client = self.client_libraries()[1](**self.client_arguments(), timeout=PROBE_TIMEOUT)
         try:
             return {model.id for model in client.models.list()} or None
-        except self.library.APIStatusError as error:
+        except self.client_library.APIStatusError as error:
             if error.status_code in (401, 403):
-                raise errors.to_user_error(self.status(error), self.entry, self.address) from None
+                raise errors.to_user_error(
+                    self.status_fault(error), self.entry, self.address
+                ) from None
             return None  # not every endpoint has a list of models
-        except self.library.APIConnectionError as error:
+        except self.client_library.APIConnectionError as error:
             cause = error.__cause__ or error
             raise UserError(f"nobody answers at {self.address}: {cause}") from None
-        except (ValueError, AttributeError, TypeError, self.library.APIError):
+        except (ValueError, AttributeError, TypeError, self.client_library.APIError):
             return None  # a list of another form, as Together's is
         finally:
             client.close()

@@ -31,11 +31,11 @@ class Batch:
         self.due = 0.0
 
     @property
-    def unsent(self):
+    def is_unsent(self):
         """Whether it is nowhere at the provider, as far as is known."""
         return not self.id and not self.ids
 
-    def outcomes(self, provider, lines, undone):
+    def match_results(self, provider, lines, undone):
         """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
         that is a row) for every line of results (see `parsed`), and for every request without one,
         which is `undone`.
@@ -81,34 +81,34 @@ class BatchLog:
     def __init__(self, path):
         self.path, self._file = Path(path), None
         batches, _, self._good = read_batches(path)
-        self.open = list(batches.values())
+        self.open_batches = list(batches.values())
 
     def close(self):
         if self._file:
             self._file.close()
 
-    def plan(self, batch):
+    def record_planned(self, batch):
         row = {"at": batch.at, "tokens": batch.tokens, "model": batch.model}
         row["fingerprints"] = list(batch.requests)
-        self._note("planned", batch, **row)
-        self.open.append(batch)
+        self._append_row("planned", batch, **row)
+        self.open_batches.append(batch)
 
-    def submitted(self, batch, id):
-        self._note("submitted", batch, id=id)
+    def record_submitted(self, batch, id):
+        self._append_row("submitted", batch, id=id)
         batch.id, batch.ids, batch.tries = id, [], 0
 
-    def forget(self, batch, how):
-        self._note("closed", batch, how=how)
-        self.open.remove(batch)
+    def record_closed(self, batch, how):
+        self._append_row("closed", batch, how=how)
+        self.open_batches.remove(batch)
 
-    def claimed(self):
+    def known_ids(self):
         """Ids of all batches that any job of this workflow has ever had."""
         places = {self.path}
         if len(self.path.parents) > 4:  # {journals}/{domain}/{method}/{generator}/{prompt}/
             places |= set(self.path.parents[4].glob("*/*/*/*/*.batches"))
         return set().union(*(read_batches(place)[1] for place in places))
 
-    def _note(self, event, batch, **more):
+    def _append_row(self, event, batch, **more):
         """Write a row to disk."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)

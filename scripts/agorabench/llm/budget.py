@@ -79,14 +79,14 @@ class Budget:
         self.name = str(Path(journal).relative_to(root))
         self.spent = spent  # and what has come in since
         self.free = self.under_way = 0.0
-        self._amounts = {}
+        self._reserved = {}
 
     def __enter__(self):
-        with self._books() as books:
-            self._enter(books)
+        with self._locked_books() as books:
+            self._update_books(books)
         return self
 
-    def _enter(self, books):
+    def _update_books(self, books):
         """Bring `books` up to date with what this job has spent and holds."""
         known = self.name in books
         mine = {"spent": self.spent, "held": self.free + self.under_way}
@@ -94,13 +94,13 @@ class Budget:
         if not known:  # a new job, or somebody has deleted the file
             for path in self.root.glob("*/*/*/*/*.jsonl"):
                 if (name := str(path.relative_to(self.root))) not in books:
-                    books[name] = self._read(path, path.relative_to(self.root).parts[2])
-        self.told = self.clock()
+                    books[name] = self._journal_books(path, path.relative_to(self.root).parts[2])
+        self.synced = self.clock()
 
     def __exit__(self, *_):
         self.free = self.under_way = 0.0
-        with self._books() as books:
-            self._enter(books)
+        with self._locked_books() as books:
+            self._update_books(books)
 
     def reserve(self, request):
         """Set aside what a request may cost; False where that must wait for one under way.
@@ -110,13 +110,13 @@ class Budget:
         """
         amount = max_cost(request, self.entry)
         if amount > self.free:
-            self._sync(amount)
+            self._take_share(amount)
         if amount <= self.free:
             self.free -= amount
             self.under_way += amount
-            self._amounts[request["fingerprint"]] = amount
+            self._reserved[request["fingerprint"]] = amount
             return True
-        if self._amounts:
+        if self._reserved:
             return False
         raise UserError(
             f"{self.limit[0]} allows {format_usd(self.limit[1])} USD: {format_usd(self.limit[2])} are "
@@ -127,7 +127,7 @@ class Budget:
 
     def settle(self, request, row):
         """A request has ended with `row` (None: it was given up); what it cost is spent."""
-        amount = self._amounts.pop(request["fingerprint"])
+        amount = self._reserved.pop(request["fingerprint"])
         cost = 0.0
         if row and (row.get("usage") or row.get("most")):
             cost = rows_cost([row], self.entry["price"])
@@ -136,29 +136,29 @@ class Budget:
         self.under_way -= amount
         self.free += amount - cost
         self.spent += cost
-        if self.clock() - self.told > EVERY:
-            self._sync(0.0)
+        if self.clock() - self.synced > EVERY:
+            self._take_share(0.0)
 
     def charge(self, row):
         """A row has come in, of a batch of an earlier run, for which nothing was set aside."""
         cost = rows_cost([row], self.entry["price"])
         self.free -= cost
         self.spent += cost
-        if self.clock() - self.told > EVERY:
-            self._sync(0.0)
+        if self.clock() - self.synced > EVERY:
+            self._take_share(0.0)
 
-    def _sync(self, amount):
+    def _take_share(self, amount):
         """Tell what was spent, and take a further share if `amount` is not free."""
-        with self._books() as books:
-            self._enter(books)
-            left, self.limit = self._left(books)
+        with self._locked_books() as books:
+            self._update_books(books)
+            left, self.limit = self._tightest_limit(books)
             wanted = amount - self.free
             if 0 < wanted <= left:
                 taken = max(wanted, min(left / SHARE, REQUESTS * amount))
                 self.free += taken
                 books[self.name]["held"] += taken
 
-    def _left(self, books):
+    def _tightest_limit(self, books):
         """USD that nobody has spent or holds of the tightest limit, and what that is: its name, the
         limit, what is spent, what others hold."""
         found = [(float("inf"), None)]
@@ -173,13 +173,13 @@ class Budget:
                 found.append((limit - gone - held, (name, limit, gone, held - own)))
         return min(found, key=lambda pair: pair[0])
 
-    def _read(self, path, generator):
+    def _journal_books(self, path, generator):
         """The books of a journal: what its rows cost."""
         price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
         return {"generator": generator, "spent": rows_cost(read_rows(path), price), "held": 0.0}
 
     @contextmanager
-    def _books(self):
+    def _locked_books(self):
         """All books, locked; written back at the end."""
         path = self.root / "budget.json"
         self.root.mkdir(parents=True, exist_ok=True)

@@ -36,13 +36,13 @@ class OpenAI(Provider):
 
     path = "/chat/completions"
 
-    def libraries(self):
+    def client_libraries(self):
         import httpx
         import openai
 
         return openai, openai.OpenAI, openai.AsyncOpenAI, httpx
 
-    def body(self, request):
+    def request_body(self, request):
         """The request's body, the same online and in a batch."""
         sampling = request.get("sampling", self.entry["sampling"])
         # OpenAI's reasoning models know only the newer name, other endpoints often the older one.
@@ -68,7 +68,7 @@ class OpenAI(Provider):
             body["seed"] = int(request["fingerprint"][:8], 16) >> 1  # some take 31 bits only
         return body | self.entry["extra"]
 
-    def read(self, body):
+    def parse_body(self, body):
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         choice = body["choices"][0]
         message, usage = choice["message"], body.get("usage")
@@ -96,17 +96,17 @@ class OpenAI(Provider):
 
     named = True
 
-    def task(self, request):
+    def batch_task(self, request):
         return {
             "custom_id": request["fingerprint"],
             "method": "POST",
             "url": ENDPOINT,
-            "body": self.body(request),
+            "body": self.request_body(request),
         }
 
-    def submit(self, client, name, tasks):
+    def submit_batch(self, client, name, tasks):
         lines = "".join(to_json(task) + "\n" for task in tasks)
-        with self.translated():
+        with self.raising_faults():
             file = client.files.create(file=(f"{name}.jsonl", lines.encode()), purpose="batch")
             batch = client.batches.create(
                 input_file_id=file.id,
@@ -116,9 +116,9 @@ class OpenAI(Provider):
             )
             return check_text(batch.id)
 
-    def find(self, client, name, size, since):
+    def find_batches(self, client, name, size, since):
         found = []
-        with self.translated():
+        with self.raising_faults():
             for batch in client.batches.list(limit=100):
                 if batch.created_at < since:
                     break
@@ -126,8 +126,8 @@ class OpenAI(Provider):
                     found.append(batch.id)
         return found
 
-    def look(self, client, id):
-        with self.translated():
+    def batch_status(self, client, id):
+        with self.raising_faults():
             response = client.batches.with_raw_response.retrieve(id)
             batch = response.parse()
             state, counts = check_text(batch.status), batch.request_counts
@@ -145,22 +145,22 @@ class OpenAI(Provider):
         done = counts.completed + counts.failed if counts else 0
         return BatchStatus(state, done, errors.retry_delay(response.headers), fault, places)
 
-    def results(self, client, look):
+    def fetch_results(self, client, look):
         lines = []
         for place in look.places:
-            with self.translated():
+            with self.raising_faults():
                 lines += client.files.content(place).content.split(b"\n")
         return [line for line in lines if line.strip()]
 
-    def result(self, line):
+    def parse_result(self, line):
         response, error = line.get("response"), line.get("error")
         if not response:
             code, message = errors.error_message(error)
             raise errors.Transient(UNDONE.get(code, code or "malformed line"), message)
         if response["status_code"] != 200:
             raise errors.classify_error(response["status_code"], response["body"])
-        return self.checked(response["body"])
+        return self.read_reply(response["body"])
 
-    def cancel(self, client, id):
-        with self.translated():
+    def cancel_batch(self, client, id):
+        with self.raising_faults():
             client.batches.cancel(id)

@@ -58,7 +58,7 @@ class Generator:
                 while queue and len(under_way) < self.batch_size:
                     request = queue.popleft()
                     try:
-                        under_way[self._engine.add(request)] = request["fingerprint"]
+                        under_way[self._engine.add_request(request)] = request["fingerprint"]
                     except errors.Refused as fault:
                         rows.append(errors.unanswered_row(request["fingerprint"], fault.reason))
                 if under_way:
@@ -72,7 +72,7 @@ class Generator:
         finally:
             # Where the caller gives up in the middle, what is left must not be answered later.
             if under_way:
-                self._engine.forget(under_way)
+                self._engine.abort_requests(under_way)
 
     def close(self):
         """Let go of the model."""
@@ -108,7 +108,7 @@ class Engine:
                 f"{error_reason(error)}"
             ) from None
 
-    def add(self, request):
+    def add_request(self, request):
         """Queue a request; returns the number that its output will carry as `request_id`.
 
         Raises:
@@ -156,7 +156,7 @@ class Engine:
                 "what was answered before is kept, the same command goes on from there"
             ) from error
 
-    def forget(self, numbers):
+    def abort_requests(self, numbers):
         """Stop working on the requests of these numbers."""
         from vllm.exceptions import VLLMServerError
 

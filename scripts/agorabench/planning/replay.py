@@ -241,7 +241,7 @@ def rendered(writer, size, first_wave):
     """Mean tokens of a set's prompts, from some of them; seeds stand in for generated pairs."""
     texts = []
     for slot in range(0, size, max(size // RENDERED, 1)):
-        request = writer.request(slot, 0, writer.seeds if slot >= first_wave else [])
+        request = writer.compose_request(slot, 0, writer.seeds if slot >= first_wave else [])
         texts.append("".join(message["content"] for message in request["messages"]))
     return estimates.mean_tokens(texts)
 

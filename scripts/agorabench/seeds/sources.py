@@ -45,23 +45,23 @@ class Lock:
     def __init__(self, path):
         self.path = Path(path)
 
-    def pin(self, section, key, find):
+    def pin_entry(self, section, key, find):
         """The entry of `key`; where there is none, `find()` says what it is."""
-        with self._turn() as entries:
+        with self._locked_entries() as entries:
             if key not in entries.setdefault(section, {}):
                 entries[section][key] = find()
                 write_json(self.path, entries)
             return entries[section][key]
 
-    def put(self, section, key, value):
+    def set_entry(self, section, key, value):
         """Make `value` the entry of `key`."""
-        with self._turn() as entries:
+        with self._locked_entries() as entries:
             if entries.setdefault(section, {}).get(key) != value:
                 entries[section][key] = value
                 write_json(self.path, entries)
 
     @contextmanager
-    def _turn(self):
+    def _locked_entries(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not the lock file itself: it is replaced, and a lock would stay with the old one.
         with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
@@ -205,7 +205,7 @@ def verified_digest(file, source, lock):
     if source.get("sha256"):
         wanted, holder = source["sha256"], "the config"
     else:
-        wanted, holder = lock.pin("files", url, lambda: found), lock.path
+        wanted, holder = lock.pin_entry("files", url, lambda: found), lock.path
     if found != wanted:
         raise Unreadable(
             f"the file has changed: its sha256 is {found}, in {holder} it is {wanted}; take the new"
@@ -283,7 +283,7 @@ def read_hub(source, lock):
     huggingface_hub.logging.set_verbosity_error()  # it tells each of its attempts; we tell the last
     name = source["hub"]
     try:
-        revision = source.get("revision") or lock.pin(
+        revision = source.get("revision") or lock.pin_entry(
             "revisions", name, lambda: huggingface_hub.HfApi().dataset_info(name).sha
         )
         if files := source.get("files"):
@@ -329,7 +329,7 @@ def hub_revision(name, lock):
     """Revision of a model on the hub, which the lock knows after the first time."""
     from huggingface_hub import HfApi
 
-    return lock.pin("revisions", name, lambda: HfApi().model_info(name).sha)
+    return lock.pin_entry("revisions", name, lambda: HfApi().model_info(name).sha)
 
 
 def explain_hub_error(error, source=None):
