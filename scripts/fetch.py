@@ -20,6 +20,7 @@ from agorabench.files import file_digest, json_fingerprint, write_json, write_js
 from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.seeds import sampling, sources
+from agorabench.seeds.classify import make_classifier
 
 VERSION = 1  # raise it where a change of this code is meant to change the rows
 
@@ -150,7 +151,7 @@ def open_classifier(config, chosen, stack):
     about = {"identity": backend.identity, "sampling": parameters, "mode": entry.get("mode")}
     about["prompt_sha256"] = file_digest(chosen["prompt"])
     template = Path(chosen["prompt"]).read_text(encoding="utf-8")
-    return about, sampling.make_classifier(backend, parameters, template, journal)
+    return about, make_classifier(backend, parameters, template, journal)
 
 
 def verify(lock, setting, source, manifest, rows):

@@ -9,7 +9,7 @@ import generate
 import pytest
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, to_json, write_jsonl
-from agorabench.generation import duplicates, slots
+from agorabench.generation import contamination, duplicates, slots
 from agorabench.llm.journal import Journal
 from generation.test_generate import Counting, composer, valid
 
@@ -104,13 +104,13 @@ FOUND = {
 @pytest.mark.parametrize("case", FOUND)
 def test_overlap_with_test_items(case):
     instruction, response, expected = FOUND[case]
-    items = duplicates.BenchmarkItems({"b": [LONG, MIDDLE, SHORT, "", "!?"]})
+    items = contamination.BenchmarkItems({"b": [LONG, MIDDLE, SHORT, "", "!?"]})
     assert (items.find_overlap((instruction, response)) == {"b"}) is expected
 
 
 def test_the_form_of_a_benchmarks_questions_is_no_overlap():
     form = "Solve the following problem step by step and give the final answer in a box"
-    items = duplicates.BenchmarkItems(
+    items = contamination.BenchmarkItems(
         {"b": [f"{form}: question {i}" for i in range(20)], "c": [LONG]}
     )
     assert items.find_overlap((f"{form}: something else", LONG)) == {"c"}
@@ -130,19 +130,19 @@ def test_the_form_of_a_benchmarks_questions_is_no_overlap():
 def test_every_benchmarks_items_are_found_in_themselves(data, name, count, field):
     rows = read_jsonl(data / name)
     assert len(rows) == count
-    assert all(duplicates.item_question(row) == row[field] for row in rows)
-    items = duplicates.load_items([data / name])
+    assert all(contamination.item_question(row) == row[field] for row in rows)
+    items = contamination.load_items([data / name])
     # Not the rest: boilerplate in more than ten items, questions of other alphabets.
-    found = sum(bool(items.find_overlap((duplicates.item_question(row), ""))) for row in rows)
+    found = sum(bool(items.find_overlap((contamination.item_question(row), ""))) for row in rows)
     assert found >= 0.97 * count
 
 
 def test_questions_are_asked_for_by_name(tmp_path):
-    assert duplicates.item_question({"turns": [{"content": "a"}, {"content": "b"}]}) == "a\nb"
-    assert duplicates.item_question({"turns": ["a", "b"]}) == "a\nb"
+    assert contamination.item_question({"turns": [{"content": "a"}, {"content": "b"}]}) == "a\nb"
+    assert contamination.item_question({"turns": ["a", "b"]}) == "a\nb"
     write_jsonl(tmp_path / "mine.jsonl", [{"quiz": "What?"}])
     with pytest.raises(UserError, match=r"mine.jsonl: no question: none of prompt, .* in quiz"):
-        duplicates.load_items([tmp_path / "mine.jsonl"])
+        contamination.load_items([tmp_path / "mine.jsonl"])
 
 
 def test_an_audit_counts_pairs(tmp_path):

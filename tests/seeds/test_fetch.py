@@ -23,7 +23,8 @@ from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl, to_json
 from agorabench.generation import prompts
 from agorabench.llm.journal import Journal
-from agorabench.seeds import sampling, sources
+from agorabench.seeds import convert, sampling, sources
+from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
 
 SETTING = ["--domain", "math", "--method", "instance"]
@@ -253,13 +254,13 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
     ],
 )
 def test_the_boxed_answer(solution, answer):
-    assert sampling.boxed_answer(solution) == answer
+    assert convert.boxed_answer(solution) == answer
 
 
 @pytest.mark.parametrize("solution", ["x = 3", r"$\boxed{\frac{1}{2}$", r"$\boxed$"])
 def test_no_boxed_answer(solution):
-    with pytest.raises(sampling.Unfit, match="no boxed answer"):
-        sampling.boxed_answer(solution)
+    with pytest.raises(convert.Unfit, match="no boxed answer"):
+        convert.boxed_answer(solution)
 
 
 def test_what_cannot_be_converted_is_counted(seeds, tmp_path):
@@ -303,7 +304,7 @@ def test_math_comes_out_as_the_paper_has_it(seeds, data):
     ]
     for problem, response in shown(data, "math_seed_data"):
         solution = response.rpartition("\n[RESULT] ")[0]
-        assert sampling.convert_math(problem, solution, {}) == (problem, response)
+        assert convert.convert_math(problem, solution, {}) == (problem, response)
 
 
 def test_gsm8k_and_conala(seeds, data):
@@ -454,8 +455,8 @@ def test_rows_that_change_although_their_source_does_not(web, seeds, tmp_path, m
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     source = url(web, "/train.jsonl") | {"convert": "python"}
     seeds(source)
-    changed = sampling.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
-    monkeypatch.setattr(sampling, "CONVERSIONS", changed)
+    changed = convert.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
+    monkeypatch.setattr(convert, "CONVERSIONS", changed)
     with pytest.raises(UserError, match=r"the same sources give other rows .* delete sets\.seeds"):
         seeds(source)
     monkeypatch.setattr(fetch, "VERSION", fetch.VERSION + 1)  # a change that is meant
@@ -733,7 +734,7 @@ def test_the_prompt_takes_every_row_as_it_is(tmp_path):
 
     row = {"instruction": "What is {theme} in {{x}}?", "response": "a"}
     with Journal(tmp_path / "web.jsonl") as journal:
-        classify = sampling.make_classifier(backend, {}, "Is it? {instruction}", journal)
+        classify = make_classifier(backend, {}, "Is it? {instruction}", journal)
         assert classify([row, row]) == ["1", "1"]
     assert seen == ["Is it? What is {theme} in {{x}}?"]  # asked once
 
