@@ -21,6 +21,7 @@ from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.plugins import find_plugin
 from agorabench.seeds import sampling, sources
+from agorabench.seeds.classify import make_classifier
 
 VERSION = 1  # raise it where a change of this code is meant to change the rows
 
@@ -45,7 +46,7 @@ def fetch_file(config, name, file):
     params = stages.benchmark_file(config, name, file).params
     path, lock = paths.benchmark_file(name, file), sources.Lock(params["lock"])
     setting = f"benchmarks.{name}.files.{file}"
-    write_json(paths.manifest(path), sources.whole(params["source"], lock, setting, path))
+    write_json(paths.manifest(path), sources.copy_source(params["source"], lock, setting, path))
 
 
 def fetch_benchmark(config, name):
@@ -59,7 +60,7 @@ def fetch_benchmark(config, name):
     if "source" in source:
         rows, manifest = find_plugin("benchmark_source", source["source"])(name), {}
     else:
-        rows, origin = sources.read(source, lock, setting)
+        rows, origin = sources.read_source(source, lock, setting)
         manifest = {"origins": {name: origin}}
         verify(lock, setting, source, manifest, rows)
     write_rows(paths.benchmark_items(name), rows, source, manifest)
@@ -103,9 +104,9 @@ def read_seeds(config, params, method, lock, setting, stack):
     rows = []
     for name in sorted(parts):
         part = parts[name]
-        raw, origin = sources.read(part, lock, setting)
+        raw, origin = sources.read_source(part, lock, setting)
         try:
-            taken, left_out = sampling.pick(
+            taken, left_out = sampling.sample_rows(
                 raw, part, name, seed=seed, answered=method != "response",
                 tokens=tokens, classify=classify,
                 # A batch may take hours: few large ones, about as many as half of the rows need.
@@ -126,7 +127,7 @@ def tokenizer(chosen, lock, setting):
     model, revision = chosen["model"], chosen.get("revision")
     if not revision and not Path(model).is_dir():
         revision = sources.hub_revision(model, lock)
-    return {"model": model, "revision": revision}, sampling.counter(model, revision)
+    return {"model": model, "revision": revision}, sampling.token_counter(model, revision)
 
 
 def stem(part):
@@ -147,7 +148,7 @@ def open_classifier(config, chosen, stack):
     about = {"identity": backend.identity, "sampling": parameters, "mode": entry.get("mode")}
     about["prompt_sha256"] = file_digest(chosen["prompt"])
     template = Path(chosen["prompt"]).read_text(encoding="utf-8")
-    return about, sampling.classifier(backend, parameters, template, journal)
+    return about, make_classifier(backend, parameters, template, journal)
 
 
 def verify(lock, setting, source, manifest, rows):
@@ -165,10 +166,10 @@ def verify(lock, setting, source, manifest, rows):
         origin.get("revision") or origin["sha256"] for origin in manifest["origins"].values()
     ]
     settings = [manifest.get(key) for key in ("sample_seed", "tokenizer", "classifier")]
-    recipe, found = json_fingerprint(VERSION, source, versions, settings), sources.digest(rows)
-    known = lock.pin("sets", setting, lambda: {"recipe": recipe, "sha256": found})
+    recipe, found = json_fingerprint(VERSION, source, versions, settings), sources.rows_digest(rows)
+    known = lock.pin_entry("sets", setting, lambda: {"recipe": recipe, "sha256": found})
     if known["recipe"] != recipe:  # another config, or another version of a source: a new set
-        lock.put("sets", setting, {"recipe": recipe, "sha256": found})
+        lock.set_entry("sets", setting, {"recipe": recipe, "sha256": found})
     elif known["sha256"] != found:
         raise UserError(
             f"{setting}: the same sources give other rows than when {lock.path} was written"

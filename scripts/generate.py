@@ -20,9 +20,9 @@ from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import read_jsonl, write_json, write_jsonl
 from agorabench.generation import prompts
-from agorabench.generation.slots import FIRST_WAVE, Instances, Shortfall, pair_checks, rejections
+from agorabench.generation.slots import FIRST_WAVE, Shortfall, Slots, format_rejections, pair_checks
 from agorabench.llm import dataset, open_backend
-from agorabench.llm.budget import spent
+from agorabench.llm.budget import rows_cost
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.progress import Progress
 
@@ -54,7 +54,7 @@ def generate_pairs(config, cell, threads=1):
         open_backend(cell.generator, config, journal_path, threads) as (journal, backend),
         Progress(label, cell.size, "valid") as bar,
     ):
-        slots = Instances(
+        slots = Slots(
             composer, journal, backend.identity, fingerprint_parameters(entry, params["replies"]),
             check, cell.size, generation["attempts"], bar.advance, repeats,
         )  # fmt: skip
@@ -89,7 +89,7 @@ def count_requests(journal, rows, price):
     "requests" is what the provider counts; "usd" counts what may have been billed, though nobody
     reported what it took, at the most that it can be.
     """
-    usage = [row["usage"] for row in journal.paid if row.get("usage")]
+    usage = [row["usage"] for row in journal.paid_rows if row.get("usage")]
     return {
         "requests": len(journal) + journal.faults.total(),
         "replies": len(journal),
@@ -97,8 +97,8 @@ def count_requests(journal, rows, price):
         "input_tokens": sum(tokens["input"] for tokens in usage),
         "output_tokens": sum(tokens["output"] for tokens in usage),
         "replies_without_usage": sum(not row.get("usage") for row in journal.rows.values()),
-        "usd": spent(journal.paid, price) if price else 0.0,
-        "models": dict(Counter(row["model"] for row in journal.paid if row.get("model"))),
+        "usd": rows_cost(journal.paid_rows, price) if price else 0.0,
+        "models": dict(Counter(row["model"] for row in journal.paid_rows if row.get("model"))),
         "set": {
             "replies": len(rows),
             "valid": sum(row["verdict"] == "valid" for row in rows),
@@ -110,7 +110,7 @@ def count_requests(journal, rows, price):
 def adopt_pairs(config, cell):
     """The rows of a cell, taken from the data set that stands in for its generator."""
     inputs, params = stages.generate(config, cell)
-    pairs = dataset.load(params["generator"]["data"][cell.domain])
+    pairs = dataset.load_pairs(params["generator"]["data"][cell.domain])
     check, repeats = pair_checks(params["generation"], cell.domain, inputs["benchmarks"])
     return adopt(pairs, check, cell.size, cell.seed, repeats)
 
@@ -138,7 +138,7 @@ def adopt(pairs, check, size, seed, repeats=None):
         return rows
     raise Shortfall(
         f"the data set has {len(valid)} valid pairs of {len(pairs)} and {size} are wanted; "
-        f"{rejections(rows)}"
+        f"{format_rejections(rows)}"
     )
 
 

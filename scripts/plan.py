@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from agorabench.cli import run_program
 from agorabench.config import references as configs
 from agorabench.files import atomic_file
-from agorabench.llm.budget import dollars
+from agorabench.llm.budget import format_usd
 from agorabench.planning import estimates
 from agorabench.planning.forecast import UNKNOWN, forecast, run_of, stale, survey
 from agorabench.report.markdown import table
@@ -120,7 +120,7 @@ def sets(rows):
                 str(made), brief(row["reason"]), f"{amount(row.get('valid'))} of {made.size:,}",
                 under_way + amount(row.get("requests_at_least")), amount(row.get("requests")),
                 amount(row.get("prompt_tokens")), amount(row.get("completion_tokens")),
-                dollars(row.get("usd_online")), dollars(row.get("usd_batch")),
+                format_usd(row.get("usd_online")), format_usd(row.get("usd_batch")),
                 gpu(row.get("gpu_hours")), f"[{note}]",
             )
         )  # fmt: skip
@@ -138,16 +138,17 @@ def generators(config, rows, spent):
     lines, warnings = [], []
 
     def add(name, mode, mine, gone, limit, whose):
-        left = "no limit" if limit is None else dollars(limit - gone)
+        left = "no limit" if limit is None else format_usd(limit - gone)
         amounts = [amount(total(mine, key) or 0)
                    for key in ("requests", "prompt_tokens", "completion_tokens")]  # fmt: skip
-        money = [dollars(total(mine, key)) for key in ("usd_online", "usd_batch")]
+        money = [format_usd(total(mine, key)) for key in ("usd_online", "usd_batch")]
         hours = gpu(total(mine, "gpu_hours"))
-        lines.append((name, mode, *amounts, *money, dollars(gone), left, hours))
+        lines.append((name, mode, *amounts, *money, format_usd(gone), left, hours))
         wanted = total(mine, "usd") or 0.0
         if limit is not None and wanted > limit - gone:
             warnings.append(
-                f"max_usd of {whose} leaves {left} USD, and about {dollars(wanted)} are wanted.\n"
+                f"max_usd of {whose} leaves {left} USD, and about {format_usd(wanted)} are "
+                "wanted.\n"
             )
 
     for name, entry in entries.items():
@@ -159,9 +160,11 @@ def generators(config, rows, spent):
 
     to_providers = total([row for row in asking if "mode" in entries[row["asks"]]], "usd") or 0.0
     own = total([row for row in asking if "mode" not in entries[row["asks"]]], "usd") or 0.0
-    bill = f"As configured: {dollars(to_providers + own)} USD"
+    bill = f"As configured: {format_usd(to_providers + own)} USD"
     if own:
-        bill += f", {dollars(to_providers)} of it to providers and the rest for models of one's own"
+        bill += (
+            f", {format_usd(to_providers)} of it to providers and the rest for models of one's own"
+        )
     return "\n".join([table(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
 
 

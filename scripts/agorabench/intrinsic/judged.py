@@ -46,7 +46,7 @@ def games(pairs, metrics, domain, seed):
             for path in rubric_files(entry["rubrics"], domain)
         )
         for pair in sample(pairs, entry["sample"], seed):
-            question = prompts.render(template, {**pair, "rubric": rubric})
+            question = prompts.render_template(template, {**pair, "rubric": rubric})
             messages = [{"role": "user", "content": question}]
             found.append({"metric": name, "id": pair["id"], "messages": messages})
     return found

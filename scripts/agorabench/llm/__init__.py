@@ -26,7 +26,7 @@ from importlib import import_module
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.llm.budget import Budget, spent
+from agorabench.llm.budget import Budget, rows_cost
 from agorabench.llm.journal import Journal
 from agorabench.paths import journal_root, open_batches
 
@@ -68,7 +68,7 @@ def open_backend(name, config, journal, threads=1):
         kept = stack.enter_context(Journal(journal))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
-            cost = spent(kept.paid, entry["price"])
+            cost = rows_cost(kept.paid_rows, entry["price"])
             budget = Budget(journal, cost, journal_root(journal), priced, name, config["max_usd"])
             settings["budget"] = stack.enter_context(budget)
         backend = connect(entry, state=open_batches(journal), **settings)

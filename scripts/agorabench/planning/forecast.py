@@ -21,8 +21,8 @@ from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import protocol
 from agorabench.files import read_json, read_jsonl
 from agorabench.intrinsic.judged import rubric_files
-from agorabench.llm.budget import usd
-from agorabench.llm.journal import peek
+from agorabench.llm.budget import usage_cost
+from agorabench.llm.journal import read_rows
 from agorabench.paths import LOCAL_MODELS as MODELS
 from agorabench.planning import estimates, replay
 
@@ -92,7 +92,7 @@ class Known:
         told twice.
         """
         if path not in self._keys:
-            self._keys[path] = {row["fingerprint"] for row in peek(path) if "fault" not in row}
+            self._keys[path] = {row["fingerprint"] for row in read_rows(path) if "fault" not in row}
         known = self._keys[path]
         new = {key: one for one in requests if (key := one["fingerprint"]) not in known}
         known.update(new)
@@ -305,10 +305,10 @@ def asking(config, name, requests, mean):
     row = {"asks": name, "requests": requests}
     row["prompt_tokens"], row["completion_tokens"] = map(round, usage.values())
     if "price" in entry:
-        row["usd_online"] = row["usd"] = usd(usage, entry["price"])
+        row["usd_online"] = row["usd"] = usage_cost(usage, entry["price"])
     if "mode" not in entry:
         return row | gpu_hours(config, entry["model"], entry, sum(usage.values()))
-    row["usd_batch"] = usd(usage, entry["price"], batch=True)
+    row["usd_batch"] = usage_cost(usage, entry["price"], batch=True)
     if entry["mode"] == "batch":
         row["usd"] = row["usd_batch"]
     return row

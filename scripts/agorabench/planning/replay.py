@@ -16,11 +16,11 @@ from agorabench.evaluation import ability, benchmarks
 from agorabench.evaluation.judge import judge_request
 from agorabench.files import read_jsonl
 from agorabench.generation import prompts
-from agorabench.generation.slots import FIRST_WAVE, Instances, Shortfall, pair_checks
+from agorabench.generation.slots import FIRST_WAVE, Shortfall, Slots, pair_checks
 from agorabench.intrinsic import judged
-from agorabench.llm.batch_log import remembered
-from agorabench.llm.budget import spent
-from agorabench.llm.journal import peek
+from agorabench.llm.batch_log import read_batches
+from agorabench.llm.budget import rows_cost
+from agorabench.llm.journal import read_rows
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.models.weights import DIGEST_FILE, model_identity
 from agorabench.paths import RESOURCES as BUILT
@@ -71,8 +71,8 @@ def look(config, due, remade, path, runs):
 def read(path, price, keep=False):
     """(Counter of a journal as in `look`, its replies by fingerprint if they are to be kept)."""
     held, replies = Counter(), {}
-    for row in peek(path):
-        held["usd"] += spent([row], price)
+    for row in read_rows(path):
+        held["usd"] += rows_cost([row], price)
         if "fault" in row:
             continue
         held["replies"] += 1
@@ -134,7 +134,7 @@ def count(config, run, replies, remade):
         items = [file for file in files if Path(file).exists()]
     check, repeats = pair_checks(generation, run.domain, items)
     asked = fingerprint_parameters(entry, family["replies"])
-    instances = Instances(
+    instances = Slots(
         writer, replies, name, asked, check, run.size, generation["attempts"], repeats=repeats
     )
     silent, stops = Silent(), None
@@ -145,7 +145,7 @@ def count(config, run, replies, remade):
     except Shortfall as error:
         stops = None if silent.asked else str(error)
     under_way = set()
-    for batch in remembered(Path(paths.set_journal(run)).with_suffix(".batches"))[0].values():
+    for batch in read_batches(Path(paths.set_journal(run)).with_suffix(".batches"))[0].values():
         under_way.update(batch.requests)
     valid = len(instances.pairs)
     return Count(
@@ -241,7 +241,7 @@ def rendered(writer, size, first_wave):
     """Mean tokens of a set's prompts, from some of them; seeds stand in for generated pairs."""
     texts = []
     for slot in range(0, size, max(size // RENDERED, 1)):
-        request = writer.request(slot, 0, writer.seeds if slot >= first_wave else [])
+        request = writer.compose_request(slot, 0, writer.seeds if slot >= first_wave else [])
         texts.append("".join(message["content"] for message in request["messages"]))
     return estimates.mean_tokens(texts)
 
