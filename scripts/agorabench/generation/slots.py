@@ -7,6 +7,7 @@ from agorabench.errors import UserError
 from agorabench.generation import duplicates, formats, validators
 from agorabench.llm import errors
 from agorabench.llm.request import build_request
+from agorabench.llm.silent import Unanswered
 
 # More than this share of slots without a valid reply end the work: the generator or the prompt is
 # broken, and asking on would only cost money. Looked at after every stride of slots.
@@ -57,6 +58,11 @@ class Instances:
         self._next = None  # request that is composed and not taken yet
 
     @property
+    def missing(self):
+        """Pairs that neither are there nor can come of requests that are under way."""
+        return self.size - len(self.pairs) - len(self._under_way)
+
+    @property
     def rows(self):
         """All replies with their verdicts, in order of slot and attempt."""
         return sorted(self._rows, key=lambda row: (row["slot"], row["attempt"]))
@@ -67,17 +73,20 @@ class Instances:
         Raises:
             Shortfall: too many slots had no valid reply, or repeat earlier ones; what was asked
                 has been journaled.
+            Unanswered: the backend left requests without a reply.
         """
         start, stop = 0, first_wave
-        while len(self.pairs) < self.size:
+        while self.missing > 0:
             self.open(start, stop)
             asking = True
             while asking:
                 for rows in backend.complete(self):
                     self.journal.add(rows)
                     self.settle(rows)
+                if self._under_way and self.writer.shows_generated:
+                    raise self._unanswered()  # later requests show pairs that are not there
                 asking = self.repeats and self._sift() and self.extend()
-            if self.broken and len(self.pairs) < self.size:
+            if self.broken and self.missing > 0:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
@@ -86,6 +95,11 @@ class Instances:
             # Without generated demonstrations nothing waits for a wave; the first one is for
             # giving up early only.
             start, stop = stop, 2 * stop if self.writer.shows_generated else sys.maxsize
+        if self._under_way:
+            raise self._unanswered()
+
+    def _unanswered(self):
+        return Unanswered(f"{self.writer}: {len(self._under_way)} requests got no reply")
 
     def open(self, start, stop):
         """Begin the wave of slots from `start` to before `stop`."""
@@ -100,7 +114,7 @@ class Instances:
         """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
         begun = self._fresh
         if not self.broken:
-            self._fresh = min(self._stop, begun + self.size - len(self.pairs))
+            self._fresh = min(self._stop, begun + self.missing)
             self._todo.extend((slot, 0) for slot in range(begun, self._fresh))
         return self._fresh > begun
 
@@ -175,7 +189,7 @@ class Instances:
             del self.pairs[row["slot"]]
         self._advance(-len(dropped))
         self._dropped += len(dropped)
-        if len(self.pairs) < self.size and self._dropped > max(len(self.pairs), FIRST_WAVE):
+        if self.missing > 0 and self._dropped > max(len(self.pairs), FIRST_WAVE):
             raise Shortfall(
                 f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
                 f"repeat earlier ones; {rejections(self._rows)}"
