@@ -10,6 +10,7 @@ from agorabench.errors import UserError
 from agorabench.files import to_json
 from agorabench.llm.batch_log import remembered
 from agorabench.llm.journal import peek
+from agorabench.llm.request import text_length
 from agorabench.models.weights import model_identity
 from agorabench.paths import open_batches
 
@@ -24,9 +25,9 @@ class SilentBackend:
     """A backend that keeps the `requests` it is asked, by fingerprint, and answers none."""
 
     def __init__(self, entry):
-        # That of the backend of `entry`, which is not opened: no model is loaded, no key needed.
-        local = "base_url" not in entry
-        self.identity = model_identity(entry["model"]) if local else entry["model"]
+        # As the backend of `entry` would name it, which is not opened: no model, no key.
+        remote = "base_url" in entry
+        self.identity = entry["model"] if remote else model_identity(entry["model"])
         self.requests = {}
 
     def complete(self, queue):
@@ -55,7 +56,8 @@ class JournalView:
 
 
 class DryRun:
-    """The context in which a job runs dry, with `journal` and `backend` in place of the real ones.
+    """A context with a `journal` and a `backend` for a job to run dry; then `lengths`, characters
+    of the prompts that it would ask, by fingerprint, and how many of them are `in_batches`.
 
     What ends a job that has asked for replies is not known before they are there, and ends the
     context quietly; the faults of a job that asks nothing are its own.
@@ -66,32 +68,21 @@ class DryRun:
     """
 
     def __init__(self, entry, journal):
-        self.path, self.journal, self.backend = journal, JournalView(journal), SilentBackend(entry)
+        self.journal, self.backend = JournalView(journal), SilentBackend(entry)
+        batches, _, _ = remembered(open_batches(journal))
+        self._under_way = {key for batch in batches.values() for key in batch.requests}
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        return kind is not None and issubclass(kind, UserError) and bool(self.backend.requests)
-
-    @property
-    def prompt_lengths(self):
-        """Characters of the prompt of every request, by fingerprint."""
-        return {
-            key: sum(len(message["content"]) for message in request["messages"])
-            for key, request in self.backend.requests.items()
-        }
-
-    @property
-    def in_batches(self):
-        """How many of the requests are under way in batches: nobody asks for them again."""
-        batches, _, _ = remembered(open_batches(self.path))
-        under_way = {key for batch in batches.values() for key in batch.requests}
-        return len(under_way & self.backend.requests.keys())
+        requests = self.backend.requests
+        self.lengths = {key: text_length(row["messages"]) for key, row in requests.items()}
+        self.in_batches = len(self._under_way & requests.keys())
+        return kind is not None and issubclass(kind, UserError) and bool(requests)
 
     def summary(self, **more):
-        """One line of JSON: requests, estimated tokens of their prompts, replies of the journal."""
-        lengths = self.prompt_lengths
-        counts = {"requests": len(lengths), "in_batches": self.in_batches}
-        counts["prompt_tokens"] = round(sum(lengths.values()) / CHARACTERS_PER_TOKEN)
+        """A line of JSON: requests, estimated tokens of their prompts, replies of the journal."""
+        counts = {"requests": len(self.lengths), "in_batches": self.in_batches}
+        counts["prompt_tokens"] = round(sum(self.lengths.values()) / CHARACTERS_PER_TOKEN)
         return to_json(counts | {"journaled": len(self.journal.used)} | more)
