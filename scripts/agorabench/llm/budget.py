@@ -118,10 +118,11 @@ class Budget:
             return True
         if self._reserved:
             return False
+        name, limit, gone, held = self.limit
         raise UserError(
-            f"{self.limit[0]} allows {format_usd(self.limit[1])} USD: {format_usd(self.limit[2])} are "
-            f"spent, {format_usd(self.limit[3])} are held by other jobs, and the next request could "
-            f"cost {format_usd(amount)}, as max_tokens is {max_usage(request, self.entry)['output']}; "
+            f"{name} allows {format_usd(limit)} USD: {format_usd(gone)} are spent, "
+            f"{format_usd(held)} are held by other jobs, and the next request could cost "
+            f"{format_usd(amount)}, as max_tokens is {max_usage(request, self.entry)['output']}; "
             "raise the limit, and the same command goes on from there"
         )
 

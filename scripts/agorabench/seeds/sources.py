@@ -37,18 +37,19 @@ class Unreadable(Exception):
 class Lock:
     """Versions found at the first fetch and the digests of what came of them, in a JSON file.
 
-    Jobs that fetch at the same time take turns, so none loses another's entries.
+    Jobs that fetch at the same time take turns, so none loses another's entries. In a dry run
+    nothing is written.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, dry_run=False):
+        self.path, self.dry_run = Path(path), dry_run
 
     def pin_entry(self, section, key, find):
         """The entry of `key`; where there is none, `find()` says what it is."""
         with self._locked_entries() as entries:
             if key not in entries.setdefault(section, {}):
                 entries[section][key] = find()
-                write_json(self.path, entries)
+                self._write(entries)
             return entries[section][key]
 
     def set_entry(self, section, key, value):
@@ -56,24 +57,33 @@ class Lock:
         with self._locked_entries() as entries:
             if entries.setdefault(section, {}).get(key) != value:
                 entries[section][key] = value
-                write_json(self.path, entries)
+                self._write(entries)
+
+    def _write(self, entries):
+        if not self.dry_run:
+            write_json(self.path, entries)
 
     @contextmanager
     def _locked_entries(self):
+        if self.dry_run:
+            yield self._read()
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not the lock file itself: it is replaced, and a lock would stay with the old one.
         with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            try:
-                entries = read_json(self.path)
-            except FileNotFoundError:
-                entries = {}
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
-                    " version anew"
-                ) from None
-            yield entries
+            yield self._read()
+
+    def _read(self):
+        try:
+            return read_json(self.path)
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
+                " version anew"
+            ) from None
 
 
 def read_source(source, lock, setting):
