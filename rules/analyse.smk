@@ -26,9 +26,7 @@ rule tabulate_pgr:
         code=code("tabulate", *PGR_MODULES),
     output:
         report(paths.PGR_TABLE, caption="../docs/captions/pgr_table.rst", category="PGR"),
-        report(
-            paths.table("pgr", "html"), caption="../docs/captions/pgr_table.rst", category="PGR"
-        ),
+        report(paths.table("pgr", "html"), caption="../docs/captions/pgr_table.rst", category="PGR"),
         [paths.table("pgr", ending) for ending in ("md", "tex")],
         paths.table("seeds"),
     log:
@@ -57,7 +55,12 @@ rule tabulate_reference:
         program("tabulate", "--table pgr --reference {wildcards.reference}")
 
 
-for table, category in {"cost": "Cost", "paid": "Cost", "data": "Data", "intrinsic": "Data"}.items():
+for table, category in {
+    "cost": "Cost",
+    "paid": "Cost",
+    "data": "Data",
+    "intrinsic": "Data",
+}.items():
 
     rule:
         name:
@@ -66,9 +69,7 @@ for table, category in {"cost": "Cost", "paid": "Cost", "data": "Data", "intrins
             **result_stages.tabulate(config, table).inputs,
             code=code("tabulate", f"agorabench/analysis/{table}.py"),
         output:
-            report(
-                paths.table(table), caption=f"../docs/captions/{table}.rst", category=category
-            ),
+            report(paths.table(table), caption=f"../docs/captions/{table}.rst", category=category),
         log:
             f"logs/tabulate/{table}.log",
         conda:

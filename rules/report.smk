@@ -1,9 +1,9 @@
-"""All results on one page, all data in one folder, the paper's own numbers recomputed; and the plan.
+"""All results on one page, all data in one folder, the paper's own numbers recomputed.
 
 Needs: the tables and figures of analyse.smk; generated sets, students, scores and answers;
        config/paper/, the tables that the paper prints.
 Makes: results/report.html, results/dataset/ (every set as Parquet, with a card),
-       results/paper/comparison.html; and results/plan.{md,csv}, where it is asked for.
+       results/paper/comparison.html.
 """
 
 from agorabench.report.exhibits import list_exhibits
@@ -14,21 +14,6 @@ TEMPLATES = {
     "export": [f"{LOOK}/card.md"],
     "report": [f"{LOOK}/{name}" for name in ("page.html", "parts.html", "page.css", "page.js")],
 }
-
-
-# No output: what is to be done can change without any file that Snakemake looks at.
-rule plan:
-    log:
-        "logs/plan.log",
-    conda:
-        "../envs/local.yaml"
-    threads: 8
-    params:
-        config=CONFIG,
-        snakefile=os.path.relpath(workflow.main_snakefile),
-    shell:
-        "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"
-        " --output results/plan.md --table results/plan.csv --threads {threads} 2>&1 | tee {log}"
 
 
 rule export:

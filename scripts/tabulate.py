@@ -52,7 +52,8 @@ def write_pgr_table(config, reference=None):
     """Write the PGR table and what is made of it, or the table with a further reference."""
     if reference and reference not in (known := student_references(config)):
         raise UserError(f"unknown reference '{reference}'; known: {', '.join(known) or 'none'}")
-    for path, text in make_pgr_files(result_stages.tabulate(config, "pgr", reference).params).items():
+    params = result_stages.tabulate(config, "pgr", reference).params
+    for path, text in make_pgr_files(params).items():
         with atomic_file(path) as file:
             file.write(text)
 

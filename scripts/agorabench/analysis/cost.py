@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 from agorabench import paths
 from agorabench.files import read_json
-from agorabench.llm.budget import usd
+from agorabench.llm.budget import usage_cost
 from agorabench.matrix import list_cells
 
 
@@ -61,7 +61,7 @@ def ledger_tokens(ledger):
 def usd_of_tokens(whole, batch, price):
     """What the tokens of `ledger_tokens` cost in USD, at `price` per million."""
     online = {part: whole[part] - batch[part] for part in whole}
-    return usd(online, price) + usd(batch, price, batch=True)
+    return usage_cost(online, price) + usage_cost(batch, price, batch=True)
 
 
 def sum_columns(whole, batch, replies, pairs, cost):

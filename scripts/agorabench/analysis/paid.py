@@ -11,7 +11,7 @@ from dataclasses import replace
 from agorabench import paths
 from agorabench.analysis.cost import sum_columns, usd_of_tokens
 from agorabench.files import read_json
-from agorabench.llm.journal import peek
+from agorabench.llm.journal import read_rows
 from agorabench.matrix import list_cells
 
 
@@ -50,7 +50,7 @@ def read_journals(names, classified):
     journals = {path: journal.generator for path, journal in paths.list_journals().items()}
     for path, name in (journals | classified).items():
         if name in books:
-            for row in peek(path):
+            for row in read_rows(path):
                 count_row(books[name], row)
     return books
 

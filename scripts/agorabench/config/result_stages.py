@@ -3,7 +3,7 @@ what they are made of.
 """
 
 from agorabench import matrix, paths
-from agorabench.config.stages import Stage, select
+from agorabench.config.stages import Stage, select, select_entries
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.models.weights import DIGEST_FILE
 

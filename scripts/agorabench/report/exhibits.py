@@ -61,7 +61,7 @@ def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
     titles = {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name in questions}
     order = sorted(questions, key=[*TITLES, *questions].index)
     return [
-        Exhibit("PGR by method and domain", CAPTIONS / "pgr_figure.rst", figure=paths.figure("pgr")),
+        Exhibit("PGR by method and domain", _caption("pgr_figure"), figure=paths.figure("pgr")),
         *(Exhibit(tables[name], _caption(name), paths.table(name)) for name in tables),
         *(_question_exhibit(name, titles[name]) for name in order),
     ]

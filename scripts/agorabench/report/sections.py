@@ -8,7 +8,7 @@ from pathlib import Path
 from agorabench import paths
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
-from agorabench.llm.budget import usd
+from agorabench.llm.budget import usage_cost
 from agorabench.matrix import COORDINATES
 from agorabench.report.pgr_rows import section_id
 from agorabench.report.readable import read_text
@@ -137,7 +137,7 @@ def space_evenly(rows: list, number: int) -> list:
 
 def price_reply(row: dict, price: dict) -> float | None:
     """Cost of a reply in USD; None where its tokens are not known."""
-    return usd(row["usage"], price, batch="mode" in row) if row.get("usage") else None
+    return usage_cost(row["usage"], price, batch="mode" in row) if row.get("usage") else None
 
 
 def group_rejections(raw: list[dict]) -> list[tuple[str, int, dict]]:
