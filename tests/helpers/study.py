@@ -1,13 +1,12 @@
 """Results of an invented study, in the files that the pipeline leaves, for what only reads them."""
 
-import json
+import contextlib
 import random
 from pathlib import Path
 
-import cost
 import pyarrow
 import pyarrow.parquet
-import tally
+import tabulate
 from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs, training_row
@@ -136,23 +135,11 @@ class Study:
             write_jsonl(self.results / "judgements" / model / f"{name}.jsonl", [])
 
     def write_tables(self):
-        """The PGR table and the costs, by the scripts that make them."""
-        matrix = json.dumps(self.matrix)
-        tally.main(
-            [
-                *("--matrix", matrix, "--benchmarks", json.dumps(self.benchmarks)),
-                *f"--scores {self.results}/scores --bootstrap 200 --seed 1".split(),
-                *f"--output {self.results}/pgr_table.csv".split(),
-            ]
-        )
-        cost.main(
-            [
-                *("--matrix", matrix, "--prices", json.dumps(self.prices)),
-                *f"--data {self.results}/data --journals {self.results}/journal".split(),
-                *f"--output {self.results}/tables/cost.csv".split(),
-                *f"--paid {self.results}/tables/paid.csv".split(),
-            ]
-        )
+        """The PGR table and the costs, by the program that makes them."""
+        with contextlib.chdir(self.results.parent):
+            tabulate.write_pgr_table(self.config)
+            tabulate.write_table(self.config, "cost")
+            tabulate.write_table(self.config, "paid")
 
     @property
     def config(self):
@@ -161,4 +148,9 @@ class Study:
             name: {"domain": domain, "protocol": "mini", "in_mean": True}
             for name, domain in self.benchmarks.items()
         }
-        return self.matrix | {"benchmarks": benchmarks, "intrinsic": {}}
+        generators = {
+            name: entry | {"price": self.prices[name]} if name in self.prices else entry
+            for name, entry in self.matrix["generators"].items()
+        }
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest
