@@ -138,8 +138,8 @@ class Study:
         """The PGR table and the costs, by the program that makes them."""
         with contextlib.chdir(self.results.parent):
             tabulate.write_pgr_table(self.config)
-            for name in ("cost", "paid"):
-                tabulate.write_table(self.config, name)
+            tabulate.write_table(self.config, "cost")
+            tabulate.write_table(self.config, "paid")
 
     @property
     def config(self):
@@ -149,11 +149,11 @@ class Study:
             for name, domain in self.benchmarks.items()
         }
         generators = {
-            name: entry | {"price": self.prices[name]}
+            name: entry | {"price": self.prices[name]} if name in self.prices else entry
             for name, entry in self.matrix["generators"].items()
         }
         experiments = self.matrix["experiments"].values()
         students = [name for axes in experiments for name in axes["students"]]
-        more = {"students": dict.fromkeys(students, {"references": {}}), "intrinsic": {}}
-        more |= {"benchmarks": benchmarks, "generators": generators, "bootstrap": 200, "seed": 1}
-        return self.matrix | more | {"seeds": {}}
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        rest |= {"students": dict.fromkeys(students, {"references": {}})}
+        return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest
