@@ -36,6 +36,7 @@ include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 include: "rules/analyse.smk"
 include: "rules/present.smk"
+include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 

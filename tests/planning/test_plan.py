@@ -12,7 +12,7 @@ import yaml
 from agorabench.config import references as configs
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.llm import connect
-from agorabench.llm.budget import usd
+from agorabench.llm.budget import usage_cost
 from agorabench.planning import estimates
 from helpers.asking import KEY, config, generator
 from helpers.workflow import Folder, count
@@ -152,7 +152,7 @@ def test_before_anything_is_done(tmp_path, monkeypatch):
         completion = estimates.RESPONSE + estimates.INSTRUCTION * (row["method"] == "instance")
         assert tokens["output"] == int(row["requests"]) * min(completion, 500)
         price = PRICES[row["generator"]] | {"batch": 0.5}
-        assert float(row["usd_online"]) == pytest.approx(usd(tokens, price), rel=1e-3)
+        assert float(row["usd_online"]) == pytest.approx(usage_cost(tokens, price), rel=1e-3)
         assert float(row["usd_batch"]) == pytest.approx(float(row["usd_online"]) / 2)
         assert "assumed" in row["source"]
     solving = [row for row in rows if row["rule"] == "solve_math"]
@@ -244,7 +244,7 @@ def test_what_was_spent_is_taken_from_the_limits(made, plans):
     for name in PRICES:
         for method in CELLS:
             for row in read_jsonl(plans.journal(name, method)):
-                spent[name] += usd(row["usage"], PRICES[name])
+                spent[name] += usage_cost(row["usage"], PRICES[name])
     line = next(line for line in text.splitlines() if line.startswith("| gpt "))
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[8] == f"{spent['gpt']:.4f}"

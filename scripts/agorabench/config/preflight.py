@@ -22,16 +22,16 @@ def check_endpoints(generators: Mapping[str, Mapping]) -> None:
     _check_interpreters(generators)
     remote = {name: entry for name, entry in generators.items() if "base_url" in entry}
     providers = {
-        name: import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
+        name: import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
         for name, entry in remote.items()
     }
     for names in _group(remote, "key").values():
         with _named_by(names):
-            providers[names[0]].key()
+            providers[names[0]].api_key()
     for (_, address, _), names in _group(remote, "backend", "base_url", "key").items():
         models = {remote[name]["model"]: None for name in names}
         with _named_by(names):
-            served = providers[names[0]].served(models)
+            served = providers[names[0]].served_models(models)
         for model in models:
             if served is not None and model not in served:
                 known = ", ".join(sorted(served)[:20]) or "none"
