@@ -47,11 +47,9 @@ def check_files(config, root):
                 path = ("generators", name, "data", domain)
                 place, row = _first(root, source["path"], (*path, "path"))
                 for part in ("instruction", "response"):
-                    try:
-                        dataset.dig(row, source[part])
-                    except (KeyError, IndexError, TypeError, ValueError):
+                    if dataset.text_at(row, source[part]) is None:
                         text = f"no text in '{source[part]}' of {place}; known: {', '.join(row)}"
-                        raise Fault((*path, part), text) from None
+                        raise Fault((*path, part), text)
     for name, student in config["students"].items():
         roles = {(role,): student[role] for role in matrix.ANCHORS}
         roles |= {("references", key): entry for key, entry in student["references"].items()}
