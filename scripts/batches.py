@@ -14,7 +14,7 @@ from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.batch_log import remembered
+from agorabench.llm.batch_log import read_batches
 
 
 def main(argv=None):
@@ -29,7 +29,7 @@ def main(argv=None):
     }
     for path in paths.list_open_batches():
         name = classifiers.get(path) or paths.parse_journal(path).generator
-        batches = remembered(path)[0].values()
+        batches = read_batches(path)[0].values()
         if batches and name not in clients:
             clients[name] = opened(name, generators, path)
         for batch in batches:
@@ -51,16 +51,16 @@ def opened(name, generators, path):
         known = ", ".join(generators)
         raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
     entry = generators[name]
-    provider = import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
-    return provider, provider.connect()
+    provider = import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
+    return provider, provider.open_client()
 
 
 def look(provider, client, id, cancel):
     """What the provider says of a batch, after it was cancelled if that is wanted."""
     try:
-        seen = provider.look(client, id)
+        seen = provider.batch_status(client, id)
         if cancel and seen.state == "open":
-            provider.cancel(client, id)
+            provider.cancel_batch(client, id)
             return f"{id}: being cancelled, {seen.done:,} done"
         return f"{id}: {seen.state}, {seen.done:,} done"
     except errors.Fault as fault:

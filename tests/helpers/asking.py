@@ -157,5 +157,5 @@ class Cell:
 
 def hurry(monkeypatch, factor=0.02):
     """Make all pauses shorter than they would be."""
-    pause = Pace.pause
-    monkeypatch.setattr(Pace, "pause", lambda self, *rest: factor * pause(self, *rest))
+    pause = Pace.retry_pause
+    monkeypatch.setattr(Pace, "retry_pause", lambda self, *rest: factor * pause(self, *rest))

@@ -12,7 +12,7 @@ from agorabench.files import json_fingerprint
 from agorabench.generation import prompts, slots
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import fingerprint_parameters
-from agorabench.seeds import sampling
+from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
 
 GOLDEN = json.loads((ROOT / "tests/cases/fingerprints.json").read_text())
@@ -80,7 +80,7 @@ def generated(folder, entry, method, domain, replies, system):
     with Journal(folder / "journal.jsonl") as journal:
         verdicts = iter(["too short", "valid", "valid", "valid", "valid"])
         asked = fingerprint_parameters(entry, replies)
-        slots.Instances(
+        slots.Slots(
             writer, journal, backend.identity, asked, lambda pair: next(verdicts), 4, attempts=2
         ).generate(backend, first_wave=1)
     return backend.asked
@@ -90,7 +90,7 @@ def classified(folder):
     """Fingerprints of the classification of seed data, where a row comes twice."""
     backend, asked = Recorder("1"), fingerprint_parameters(ENTRIES["api"], "text")
     with Journal(folder / "journal.jsonl") as journal:
-        classify = sampling.classifier(backend, asked, "Math or not?\n{instruction}", journal)
+        classify = make_classifier(backend, asked, "Math or not?\n{instruction}", journal)
         classify([*SEEDS, SEEDS[0]])
     return backend.asked
 

@@ -25,7 +25,8 @@ from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl, to_json, write_json
 from agorabench.generation import prompts
 from agorabench.llm.journal import Journal
-from agorabench.seeds import sampling, sources
+from agorabench.seeds import convert, sampling, sources
+from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
 from helpers.asking import config
 
@@ -272,13 +273,13 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
     ],
 )
 def test_the_boxed_answer(solution, answer):
-    assert sampling.boxed(solution) == answer
+    assert convert.boxed_answer(solution) == answer
 
 
 @pytest.mark.parametrize("solution", ["x = 3", r"$\boxed{\frac{1}{2}$", r"$\boxed$"])
 def test_no_boxed_answer(solution):
-    with pytest.raises(sampling.Unfit, match="no boxed answer"):
-        sampling.boxed(solution)
+    with pytest.raises(convert.Unfit, match="no boxed answer"):
+        convert.boxed_answer(solution)
 
 
 def test_what_cannot_be_converted_is_counted(seeds, tmp_path):
@@ -322,7 +323,7 @@ def test_math_comes_out_as_the_paper_has_it(seeds, data):
     ]
     for problem, response in shown(data, "math_seed_data"):
         solution = response.rpartition("\n[RESULT] ")[0]
-        assert sampling.math(problem, solution, {}) == (problem, response)
+        assert convert.convert_math(problem, solution, {}) == (problem, response)
 
 
 def test_gsm8k_and_conala(seeds, data):
@@ -458,14 +459,14 @@ def test_a_file_that_changes_is_refused(web, seeds, tmp_path):
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     seeds(url(web, "/train.jsonl"))
     lock = read_json(tmp_path / "lock.json")
-    assert lock["files"] == {f"{web.address}/train.jsonl": sources.digest(QUESTIONS)}
+    assert lock["files"] == {f"{web.address}/train.jsonl": sources.rows_digest(QUESTIONS)}
     before = (tmp_path / paths.seed_rows(*SETTING)).read_bytes()
     web.answers["/train.jsonl"] = body(lines(QUESTIONS[1:]))
-    for known in (None, sources.digest(QUESTIONS)):
+    for known in (None, sources.rows_digest(QUESTIONS)):
         with pytest.raises(UserError, match=r"the file has changed: its sha256 is [0-9a-f]{64}"):
             seeds(url(web, "/train.jsonl") | {"sha256": known})
     assert (tmp_path / paths.seed_rows(*SETTING)).read_bytes() == before
-    found = sources.digest(QUESTIONS[1:])
+    found = sources.rows_digest(QUESTIONS[1:])
     assert len(seeds(url(web, "/train.jsonl") | {"sha256": found})[0]) == 99
 
 
@@ -473,8 +474,8 @@ def test_rows_that_change_although_their_source_does_not(web, seeds, tmp_path, m
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     source = url(web, "/train.jsonl") | {"convert": "python"}
     seeds(source)
-    changed = sampling.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
-    monkeypatch.setattr(sampling, "CONVERSIONS", changed)
+    changed = convert.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
+    monkeypatch.setattr(convert, "CONVERSIONS", changed)
     with pytest.raises(UserError, match=r"the same sources give other rows .* delete sets\.seeds"):
         seeds(source)
     monkeypatch.setattr(fetch, "VERSION", fetch.VERSION + 1)  # a change that is meant
@@ -493,7 +494,7 @@ def test_benchmark_rows_stay_as_they_are(web, tmp_path):
 def entries(path, first):
     lock = sources.Lock(path)
     for number in range(first, first + 25):
-        lock.pin("files", f"file{number}", lambda number=number: f"{number}")
+        lock.pin_entry("files", f"file{number}", lambda number=number: f"{number}")
 
 
 def test_jobs_do_not_lose_each_others_entries(tmp_path):
@@ -748,11 +749,11 @@ def test_the_prompt_takes_every_row_as_it_is(tmp_path):
 
     row = {"instruction": "What is {theme} in {{x}}?", "response": "a"}
     with Journal(tmp_path / "web.jsonl") as journal:
-        classify = sampling.classifier(backend, {}, "Is it? {instruction}", journal)
+        classify = make_classifier(backend, {}, "Is it? {instruction}", journal)
         assert classify([row, row]) == ["1", "1"]
     assert seen == ["Is it? What is {theme} in {{x}}?"]  # asked once
 
 
 def test_the_real_prompt_has_its_placeholder():
     template = (ROOT / "config" / "prompts" / "classify" / "webinstruct.md").read_text()
-    assert prompts.placeholders(template) == {"instruction"}
+    assert prompts.list_placeholders(template) == {"instruction"}

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench.generation import prompts
-from agorabench.intrinsic import mean, sample
+from agorabench.intrinsic import generated, mean, sample
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -28,6 +28,12 @@ VERDICT = re.compile(
 def rubric_files(folder, domain):
     """Files that the question to a judge is made of: the prompt, and the domain's rubric."""
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
+
+
+def load_games(stage, domain):
+    """The games of a stage `assess` (config/stages.py) about a set of a domain."""
+    pairs = generated(*stage.inputs["data"])
+    return games(pairs, stage.params["metrics"], domain, stage.params["seed"])
 
 
 def games(pairs, metrics, domain, seed):
@@ -46,10 +52,15 @@ def games(pairs, metrics, domain, seed):
             for path in rubric_files(entry["rubrics"], domain)
         )
         for pair in sample(pairs, entry["sample"], seed):
-            question = prompts.render(template, {**pair, "rubric": rubric})
+            question = prompts.render_template(template, {**pair, "rubric": rubric})
             messages = [{"role": "user", "content": question}]
             found.append({"metric": name, "id": pair["id"], "messages": messages})
     return found
+
+
+def read_verdict(_, reply):
+    """`score`, in the form that judge_games wants."""
+    return score(reply)
 
 
 def score(reply):
