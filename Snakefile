@@ -24,11 +24,10 @@ if not {"seeds", "benchmarks"} & set(config):
 report: "docs/captions/workflow.rst"
 
 
-include: "rules/common.smk"
-include: "rules/common_data.smk"
-include: "rules/common_scores.smk"
+include: "rules/helpers.smk"
+include: "rules/tables_interim.smk"
 include: "rules/resources.smk"
-include: "rules/fetch.smk"
+include: "rules/seeds.smk"
 include: "rules/mini.smk"
 include: "rules/generate.smk"
 include: "rules/train.smk"
@@ -81,8 +80,11 @@ onstart:
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and limiter.max_jobs >= 100 * limiter.timespan:
         workflow.scheduler.job_rate_limiter = None
+    due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
+    # Jobs of a cluster must not leave their node or their limits.
+    warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
     try:
-        hub.find(models_loaded(), config["mini"])
-        locks.begin(config, generators_asked(), warm=warm())
+        hub.find(loaded_models(config, due), config["mini"])
+        locks.begin(config, queried_generators(config, due), warm=warm)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -50,9 +50,16 @@ rule analyse:
         intrinsic=lambda wildcards, input: optional("intrinsic", input.intrinsic),
         generators=solvers(),
         benchmarks=json.dumps(
-            {name: config["benchmarks"][name]["domain"] for name in matrix.solved(config)}
+            {
+                name: config["benchmarks"][name]["domain"]
+                for name in matrix.ability_benchmarks(config)
+            }
         ),
-        apart=[name for name in matrix.solved(config) if not config["benchmarks"][name]["in_mean"]],
+        apart=[
+            name
+            for name in matrix.ability_benchmarks(config)
+            if not config["benchmarks"][name]["in_mean"]
+        ],
         mixtures=MIXTURES,
         prices=prices(),
         bootstrap=config["bootstrap"],

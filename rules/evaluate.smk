@@ -1,4 +1,4 @@
-"""Completions of the benchmarks by students, bases and references, and their scores.
+"""Completions of the benchmarks by students, bases, references and generators, and their scores.
 
 Needs: trained students, the base and reference of the config, resources/benchmarks/.
 Makes: results/predictions/{model}/{benchmark}.jsonl; where a judge decides,
@@ -6,10 +6,10 @@ Makes: results/predictions/{model}/{benchmark}.jsonl; where a judge decides,
        verdict on every item as .parquet beside it.
 """
 
-# One rule for each domain: a rule's outputs are fixed, and one load of a student answers all the
+# Rules for each domain: a rule's outputs are fixed, and one load of a model answers all the
 # benchmarks of its domain.
 for domain in matrix.DOMAINS:
-    names = matrix.benchmarks(config, domain)
+    names = matrix.scored_benchmarks(config, domain)
     if not names:
         continue
 
@@ -17,122 +17,73 @@ for domain in matrix.DOMAINS:
         name:
             f"predict_{domain}"
         input:
+            inputs(completions(STUDENT)),
             model=rules.train.output.weights,
             present=rules.train.output.present,
-            questions=questions(names),
         output:
-            [f"results/predictions/{{student}}/{CELL}/{name}.jsonl" for name in names],
+            [paths.predictions(STUDENT, name) for name in names],
         log:
-            f"logs/predict/{{student}}/{CELL}.log",
+            f"logs/predict/{STUDENT}.log",
         wildcard_constraints:
             domain=domain,
         conda:
             "../envs/local.yaml"
         threads: 1
         resources:
-            **ask(gb=prediction_gb, minutes=prediction_minutes, gpus=prediction_gpus),
+            **ask("predict"),
         params:
-            version=2,
-            benchmarks=answering(names),
-            system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
-            folder=f"{{student}}/{CELL}",
-            config=locks.CONFIG,
+            decides=decides(completions(STUDENT)),
+            model=STUDENT,
         shell:
-            "python scripts/warm.py scripts/predict.py --model results/models/{params.folder}"
-            " --name {params.folder}"
-            " --config {params.config} --student {wildcards.student} --remove"
-            " --benchmarks {params.benchmarks:q} --system={params.system:q}"
-            " --items resources/benchmarks --seed {wildcards.seed}"
-            " --output results/predictions/{params.folder}"
-            " --threads {threads} 2>&1 | tee {log}"
+            program("predict", "--model {params.model}", start=WARM)
+
+    # The generators' own ability, for what it says of the data that they make.
+    rule:
+        name:
+            f"predict_generator_{domain}"
+        input:
+            inputs(completions("generators/{generator}", domain)),
+        output:
+            [paths.predictions("generators/{generator}", name) for name in names],
+        log:
+            f"logs/predict/generators/{{generator}}/{domain}.log",
+        conda:
+            "../envs/local.yaml"
+        threads: 1
+        resources:
+            **ask("predict_generator"),
+            api=lambda wildcards: int(is_asked(wildcards.generator)),
+        params:
+            decides=decides(completions("generators/{generator}", domain)),
+            domain=domain,
+        shell:
+            program("predict", "--model generators/{wildcards.generator} --domain {params.domain}")
 
 
 rule predict_anchor:
     input:
-        model=lambda wildcards: model_file(anchor(wildcards)["model"]),
-        questions=questions(matrix.benchmarks(config)),
-        shots=shots,
+        inputs(completions("{student}/{anchor}")),
     output:
-        expand(
-            "results/predictions/{{student}}/{{anchor}}/{benchmark}.jsonl",
-            benchmark=matrix.benchmarks(config),
-        ),
+        [paths.predictions("{student}/{anchor}", name) for name in matrix.scored_benchmarks(config)],
     log:
         "logs/predict/{student}/{anchor}.log",
     conda:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=prediction_gb, minutes=prediction_minutes, gpus=prediction_gpus),
+        **ask("predict"),
     params:
-        version=2,
-        model=lambda wildcards: anchor(wildcards)["model"],
-        plain=lambda wildcards: "" if anchor(wildcards)["chat"] else "--plain",
-        benchmarks=lambda wildcards: answering(
-            matrix.benchmarks(config), few_shot=not anchor(wildcards)["chat"]
-        ),
-        system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
-        seed=config["seed"],
-        config=locks.CONFIG,
+        decides=decides(completions("{student}/{anchor}")),
     shell:
-        "python scripts/warm.py scripts/predict.py --model {params.model:q} {params.plain}"
-        " --config {params.config} --student {wildcards.student}"
-        " --name {wildcards.student}/{wildcards.anchor}"
-        " --benchmarks {params.benchmarks:q} --system={params.system:q}"
-        " --items resources/benchmarks --seed {params.seed}"
-        " --output results/predictions/{wildcards.student}/{wildcards.anchor}"
-        " --threads {threads} 2>&1 | tee {log}"
-
-
-# The generators' own ability, for what it says of the data that they make.
-for domain in matrix.DOMAINS:
-    names = matrix.benchmarks(config, domain)
-    if not names:
-        continue
-
-    rule:
-        name:
-            f"solve_{domain}"
-        input:
-            model=lambda wildcards: generator_source(wildcards),
-            questions=questions(names),
-        output:
-            [f"results/predictions/generators/{{generator}}/{name}.jsonl" for name in names],
-        log:
-            f"logs/solve/{{generator}}/{domain}.log",
-        conda:
-            "../envs/local.yaml"
-        threads: 1
-        resources:
-            **ask(gb=generation_gb, minutes=always(240), gpus=generation_gpus),
-            api=lambda wildcards: int(asks_provider(wildcards.generator)),
-        params:
-            version=1,
-            entry=lambda wildcards: json.dumps(
-                matrix.decisive(config["generators"][wildcards.generator]), sort_keys=True
-            ),
-            benchmarks=answering(names),
-            config=locks.CONFIG,
-            seed=config["seed"],
-            journal=lambda wildcards, domain=domain: matrix.abilities(
-                wildcards.generator, domain, config["seed"]
-            ),
-        shell:
-            "python scripts/ability.py --generator {wildcards.generator} --entry {params.entry:q}"
-            " --config {params.config} --benchmarks {params.benchmarks:q}"
-            " --items resources/benchmarks --seed {params.seed} --journal {params.journal}"
-            " --output results/predictions/generators/{wildcards.generator} --threads {threads}"
-            " 2>&1 | tee -i {log}"
+        program("predict", "--model {wildcards.student}/{wildcards.anchor}", start=WARM)
 
 
 rule judge:
     input:
-        questions="resources/benchmarks/{benchmark}.jsonl",
-        predictions="results/predictions/{model}/{benchmark}.jsonl",
-        files=protocol_files,
+        inputs(of_names(stages.judge, "benchmark", "model")),
     output:
-        games="results/judgements/{model}/{benchmark}.jsonl",
-        official=directory("results/judgements/{model}/{benchmark}"),
+        games=paths.judgements("{model}", "{benchmark}"),
+        official=directory(paths.official_judgements("{model}", "{benchmark}")),
     log:
         "logs/judge/{model}/{benchmark}.log",
     wildcard_constraints:
@@ -141,59 +92,32 @@ rule judge:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=judging_gb, minutes=judging_minutes, gpus=judging_gpus),
-        api=lambda wildcards: int("mode" in config["generators"][judge_of(wildcards)]),
+        **ask("judge"),
+        api=lambda wildcards: int(is_asked(config["benchmarks"][wildcards.benchmark]["judge"])),
     params:
-        version=2,
-        entry=lambda wildcards: entry(
-            "benchmarks", wildcards.benchmark, ("protocol", "limit", "labels", "style")
-        ),
-        judge=lambda wildcards: json.dumps(
-            matrix.decisive(config["generators"][judge_of(wildcards)]), sort_keys=True
-        ),
-        name=judge_of,
-        config=locks.CONFIG,
-        seed=config["seed"],
-        journal=lambda wildcards: matrix.judgements(
-            wildcards.benchmark, judge_of(wildcards), wildcards.model, config["seed"]
-        ),
+        decides=decides(of_names(stages.judge, "benchmark", "model")),
     shell:
-        "python scripts/judge.py --name {wildcards.benchmark} --entry {params.entry:q}"
-        " --items {input.questions} --files resources/benchmarks/{wildcards.benchmark}"
-        " --predictions {input.predictions} --model {wildcards.model} --seed {params.seed}"
-        " --judge {params.judge:q} --generator {params.name} --config {params.config}"
-        " --journal {params.journal} --output {output.games} --official {output.official}"
-        " --threads {threads} 2>&1 | tee -i {log}"
+        program("judge", "--benchmark {wildcards.benchmark} --model {wildcards.model}")
 
 
 rule score:
     input:
-        questions="resources/benchmarks/{benchmark}.jsonl",
-        predictions="results/predictions/{model}/{benchmark}.jsonl",
-        judgements=lambda wildcards: rules.judge.output.games if judged(wildcards) else [],
-        files=lambda wildcards: protocol_files(wildcards) if judged(wildcards) else [],
-        code=scoring_code,
+        inputs(of_names(stages.score, "benchmark", "model")),
+        code=score_code,
     output:
-        score="results/scores/{model}/{benchmark}.json",
-        verdicts="results/scores/{model}/{benchmark}.parquet",
+        score=paths.score("{model}", "{benchmark}"),
+        verdicts=paths.verdicts("{model}", "{benchmark}"),
     log:
         "logs/score/{model}/{benchmark}.log",
     wildcard_constraints:
         model=r".+",
     conda:
         "../envs/local.yaml"
-    threads: scoring_threads
+    threads: score_threads
     resources:
-        **ask(gb=scoring_gb, minutes=always(10)),
+        **ask("score"),
         small=1,
     params:
-        entry=lambda wildcards: entry(
-            "benchmarks", wildcards.benchmark, ("protocol", "limit", "style", "score")
-        ),
-        judgements=judgement_arguments,
-        sandbox=config["sandbox"],
+        decides=decides(of_names(stages.score, "benchmark", "model")),
     shell:
-        "python scripts/score.py --name {wildcards.benchmark} --entry {params.entry:q}"
-        " --items {input.questions} --model {wildcards.model} --predictions {input.predictions}"
-        " {params.judgements:q} --sandbox {params.sandbox} --threads {threads}"
-        " --output {output.score} --verdicts {output.verdicts} 2>&1 | tee {log}"
+        program("score", "--benchmark {wildcards.benchmark} --model {wildcards.model}")

@@ -1,4 +1,4 @@
-"""Generators write instances; the first N valid ones become training data.
+"""Generators write pairs; the first N valid ones become training data.
 
 Needs: seed data, meta-prompts, themes; the generator (a model, or a data set in its place); for a
        mixture, the sets of its parts.
@@ -10,16 +10,9 @@ Makes: results/raw/{cell}.jsonl (every reply), results/data/{cell}.jsonl (the tr
 
 rule generate:
     input:
-        source=generator_source,
-        seeds=lambda wildcards: rules.fetch_seeds.output.rows if asked(wildcards) else [],
-        prompt=meta_prompt,
-        themes=wordlist("themes"),
-        openings=wordlist("openings"),
-        benchmarks=lambda wildcards: (
-            compared(wildcards) if config["generation"]["overlap"] == "drop" else []
-        ),
+        inputs(of_cell(stages.generate)),
     output:
-        f"results/raw/{CELL}.jsonl",
+        paths.raw_replies(CELL),
     log:
         f"logs/generate/{CELL}.log",
     wildcard_constraints:
@@ -28,41 +21,21 @@ rule generate:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=generation_gb, minutes=generation_minutes, gpus=generation_gpus),
-        # Not a param: how many are answered together does not decide what is answered.
-        batch=lambda wildcards: config["generators"][wildcards.generator].get("batch_size", 1),
-        api=lambda wildcards: int(asks_provider(wildcards.generator)),
+        **ask("generate"),
+        api=lambda wildcards: int(is_asked(wildcards.generator)),
     params:
-        version=1,
-        # no size here: a larger set extends a smaller one
-        journal="journal/{domain}/{method}/{generator}/{prompt}/seed{seed}.jsonl",
-        entry=generator_entry,
-        generation=generation,
-        replies=reply_form,
-        start=lambda wildcards: start(wildcards.generator),
-        config=locks.CONFIG,
-        files=lambda wildcards, input: [
-            *optional("seeds", input.seeds),
-            *optional("prompt", input.prompt),
-            *optional("themes", input.themes),
-            *optional("openings", input.openings),
-            *optional("benchmarks", input.benchmarks),
-        ],
+        decides=decides(of_cell(stages.generate)),
+        start=lambda wildcards: starter(wildcards.generator),
+        cell=CELL,
     shell:
-        "python {params.start} scripts/generate.py"
-        " --entry {params.entry:q} --generation {params.generation:q}"
-        " --config {params.config} --generator {wildcards.generator} --replies {params.replies}"
-        " --domain {wildcards.domain} --method {wildcards.method}"
-        " --size {wildcards.size} --seed {wildcards.seed}"
-        " {params.files:q} --journal {params.journal} --output {output}"
-        " --threads {threads} --batch-size {resources.batch} 2>&1 | tee -i {log}"
+        program("generate", "--cell {params.cell}", start="{params.start}")
 
 
 rule mix:
     input:
-        mixed_sets,
+        inputs(of_cell(stages.mix)),
     output:
-        f"results/raw/{CELL}.jsonl",
+        paths.raw_replies(CELL),
     log:
         f"logs/mix/{CELL}.log",
     wildcard_constraints:
@@ -70,56 +43,44 @@ rule mix:
     conda:
         "../envs/local.yaml"
     params:
-        version=1,
-        shares=lambda wildcards: json.dumps(
-            config["generators"][wildcards.generator]["of"], sort_keys=True
-        ),
-        duplicates=config["generation"]["duplicates"],
+        decides=decides(of_cell(stages.mix)),
+        cell=CELL,
     shell:
-        "python scripts/mix.py --of {params.shares:q} --raw {input} --size {wildcards.size}"
-        " --duplicates {params.duplicates} --output {output} 2>&1 | tee {log}"
+        program("mix", "--cell {params.cell}")
 
 
 rule curate:
     input:
-        raw=f"results/raw/{CELL}.jsonl",
-        seeds=lambda wildcards: (
-            rules.fetch_seeds.output.rows
-            if wildcards.method == "instance"
-            and asked(wildcards)
-            and config["generation"]["train_on_seeds"]
-            else []
-        ),
+        inputs(of_cell(stages.curate)),
     output:
-        data=f"results/data/{CELL}.jsonl",
-        ledger=f"results/data/{CELL}.ledger.json",
+        data=paths.training_set(CELL),
+        ledger=paths.set_ledger(CELL),
     log:
         f"logs/curate/{CELL}.log",
     conda:
         "../envs/local.yaml"
     params:
-        version=2,
+        decides=decides(of_cell(stages.curate)),
+        cell=CELL,
     shell:
-        "python scripts/curate.py --raw {input.raw} --seeds {input.seeds}"
-        " --size {wildcards.size} --output {output.data} --ledger {output.ledger}"
-        " 2>&1 | tee {log}"
+        program("curate", "--cell {params.cell}")
 
 
 # Apart from curate, whose outputs students are trained on: an edit of a benchmark retrains nothing.
 rule audit:
     input:
-        data=f"results/data/{CELL}.jsonl",
-        benchmarks=compared,
+        inputs(of_cell(stages.audit)),
         code=code("audit"),
     output:
-        f"results/data/{CELL}.audit.json",
+        paths.set_audit(CELL),
     log:
         f"logs/audit/{CELL}.log",
     conda:
         "../envs/local.yaml"
     resources:
-        **ask(gb=always(4), minutes=always(5)),
+        **ask("audit"),
         small=1,
+    params:
+        cell=CELL,
     shell:
-        "python scripts/audit.py --data {input.data} --benchmarks {input.benchmarks}"
-        " --output {output} 2>&1 | tee {log}"
+        program("audit", "--cell {params.cell}")

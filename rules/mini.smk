@@ -14,7 +14,7 @@ rule mini_tokenizer:
     conda:
         "../envs/local.yaml"
     resources:
-        **ask(gb=always(4), minutes=always(30)),
+        **ask_amounts(gb=always(4), minutes=always(30)),
     params:
         version=1,
         recipe=lambda wildcards: recipe("tokenizer"),
@@ -35,7 +35,7 @@ rule mini_base:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=always(4), minutes=always(30)),
+        **ask_amounts(gb=always(4), minutes=always(30)),
     params:
         version=1,
         recipe=lambda wildcards: recipe("base"),
@@ -59,7 +59,7 @@ rule mini_posttrain:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=always(4), minutes=always(30)),
+        **ask_amounts(gb=always(4), minutes=always(30)),
     params:
         version=1,
         recipe=lambda wildcards: recipe(wildcards.mini),

@@ -25,10 +25,15 @@ rule tally:
     params:
         matrix=experiments(),
         benchmarks=json.dumps(
-            {name: config["benchmarks"][name]["domain"] for name in matrix.benchmarks(config)}
+            {
+                name: config["benchmarks"][name]["domain"]
+                for name in matrix.scored_benchmarks(config)
+            }
         ),
         apart=[
-            name for name in matrix.benchmarks(config) if not config["benchmarks"][name]["in_mean"]
+            name
+            for name in matrix.scored_benchmarks(config)
+            if not config["benchmarks"][name]["in_mean"]
         ],
         bootstrap=config["bootstrap"],
         seed=config["seed"],
@@ -84,7 +89,7 @@ rule plot:
 # The sets of mixtures' parts are paid for too.
 rule cost:
     input:
-        ledgers=[f"results/data/{run.cell}.ledger.json" for run in SETS],
+        ledgers=[f"results/data/{cell}.ledger.json" for cell in SETS],
         code=code("cost"),
     output:
         report("results/tables/cost.csv", caption="../docs/captions/cost.rst", category="Cost"),
@@ -119,7 +124,7 @@ rule paid:
         matrix=experiments(),
         prices=prices(),
         classified=classified(),
-        judges=matrix.judges(config),
+        judges=matrix.judge_generators(config),
     shell:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
         " --data results/data --journals journal --classified {params.classified:q}"
@@ -134,7 +139,7 @@ rule plan:
         "../envs/local.yaml"
     threads: 8
     params:
-        config=locks.CONFIG,
+        config=CONFIG,
         snakefile=os.path.relpath(workflow.main_snakefile),
     shell:
         "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"

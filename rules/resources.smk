@@ -23,7 +23,7 @@ else:
     relay(signal.SIGUSR1)
 
 
-def ask(gb, minutes, gpus=lambda wildcards: 0, warning=None):
+def ask_amounts(gb, minutes, gpus=lambda wildcards: 0, warning=None):
     """Resources of a rule, to be unpacked into its `resources:`.
 
     Args:
@@ -85,14 +85,9 @@ def generation_minutes(wildcards):
     Whatever is cut off has its replies in the journal, and the next attempt goes on from there.
     """
     chosen = config["generators"][wildcards.generator]
-    if asks_provider(wildcards.generator):
+    if is_asked(wildcards.generator):
         return 2880 if chosen.get("mode") == "batch" else 1440
     return 60 + shared(10 * (chosen.get("parameters") or 0), wildcards, generation_gpus(wildcards))
-
-
-def asks_provider(name):
-    """Is the generator asked over the network?"""
-    return config["generators"][name]["backend"] in ("openai", "anthropic")
 
 
 def shared(minutes, wildcards, gpus):
@@ -143,17 +138,22 @@ def prediction_minutes(wildcards):
 
 def judging_gpus(wildcards):
     """GPUs of a judge: those of the backend vllm."""
-    return config["generators"][judge_of(wildcards)].get("gpus", 0)
+    return config["generators"][config["benchmarks"][wildcards.benchmark]["judge"]].get("gpus", 0)
 
 
 def judging_gb(wildcards):
     """Memory of the machine, in GB."""
-    return loading_gb(judge_of(wildcards))
+    return loading_gb(config["benchmarks"][wildcards.benchmark]["judge"])
 
 
 def judging_minutes(wildcards):
     """An hour or two for a thousand verdicts; a day for batches."""
-    return 1440 if config["generators"][judge_of(wildcards)].get("mode") == "batch" else 120
+    return (
+        1440
+        if config["generators"][config["benchmarks"][wildcards.benchmark]["judge"]].get("mode")
+        == "batch"
+        else 120
+    )
 
 
 def assessing_gpus(wildcards):
@@ -193,4 +193,20 @@ def measuring_minutes(wildcards):
 
 def scoring_gb(wildcards):
     """Memory in GB: programs that models wrote may take 4 GB each, several at a time."""
-    return 2 + 4 * scoring_threads(wildcards)
+    return 2 + 4 * score_threads(wildcards)
+
+
+def ask(stage, warning=None):
+    """Interim: resources of a stage."""
+    amounts = {
+        "generate": (generation_gb, generation_minutes, generation_gpus),
+        "audit": (always(4), always(5)),
+        "train": (training_gb, training_minutes, training_gpus),
+        "predict": (prediction_gb, prediction_minutes, prediction_gpus),
+        "predict_generator": (generation_gb, always(240), generation_gpus),
+        "judge": (judging_gb, judging_minutes, judging_gpus),
+        "judge_set": (assessing_gb, assessing_minutes, assessing_gpus),
+        "measure": (measuring_gb, measuring_minutes, measuring_gpus),
+        "score": (scoring_gb, always(10)),
+    }[stage]
+    return ask_amounts(*amounts, warning=warning)

@@ -5,16 +5,18 @@ rule providers:
     """Replies of generators behind APIs, pairs and answers to the benchmarks: on a machine with a
     network, where nodes have none."""
     input:
-        [f"results/raw/{run.cell}.jsonl" for run in SETS if asks_provider(run.generator)],
+        [paths.raw_replies(cell) for cell in SETS if is_asked(cell.generator)],
         [
-            f"results/predictions/{model}/{name}.jsonl"
-            for model, name in abilities(filter(asks_provider, solvers()))
+            paths.predictions(model, name)
+            for model, name in matrix.ability_evaluations(
+                config, list(filter(is_asked, matrix.solving_generators(config)))
+            )
         ],
 
 
 rule data:
     input:
-        [f"results/data/{run.cell}.jsonl" for run in RUNS],
+        [paths.training_set(cell) for cell in CELLS],
         rules.describe.output,
 
 
@@ -25,15 +27,18 @@ rule dataset:
 
 rule models:
     input:
-        [f"results/models/{run.model}/weights.sha256" for run in RUNS],
+        [f"{paths.student_folder(run.model)}/weights.sha256" for run in RUNS],
 
 
 rule predictions:
     """Answers of all models, generators too, before any judge is asked."""
     input:
         [
-            f"results/predictions/{model}/{name}.jsonl"
-            for model, name in [*all_evaluations(), *abilities()]
+            paths.predictions(model, name)
+            for model, name in [
+                *matrix.all_evaluations(config),
+                *matrix.ability_evaluations(config),
+            ]
         ],
 
 
@@ -41,13 +46,13 @@ rule judgements:
     """What judges behind APIs say of them, and of the generated sets: on a machine with a network,
     where nodes have none."""
     input:
-        judgement_files(list(filter(asks_provider, matrix.judges(config)))),
-        assessment_files(list(filter(asks_provider, matrix.judges(config)))),
+        judgement_files(list(filter(is_asked, matrix.judge_generators(config)))),
+        assessment_files(list(filter(is_asked, matrix.judge_generators(config)))),
 
 
 rule scores:
     input:
-        score_files(all_evaluations()),
+        score_files(matrix.all_evaluations(config)),
 
 
 rule references:
@@ -59,7 +64,7 @@ rule references:
 rule abilities:
     """Scores of the generators themselves on the benchmarks of all experiments' domains."""
     input:
-        score_files(abilities()),
+        score_files(matrix.ability_evaluations(config)),
 
 
 rule intrinsic:

@@ -7,36 +7,25 @@ Makes: results/models/{student}/{cell}/, a Hugging Face folder. Its weights.sha2
        when somebody needs them again. Checkpoints are kept apart from what Snakemake deletes.
 """
 
+STUDENT = paths.student_model("{student}", CELL)
+
 
 rule train:
     input:
-        data=f"results/data/{CELL}.jsonl",
-        base=lambda wildcards: model_file(config["students"][wildcards.student]["base"]["model"]),
-        template=lambda wildcards: config["students"][wildcards.student]["template"] or [],
+        inputs(training),
     output:
-        weights=f"results/models/{{student}}/{CELL}/weights.sha256",
-        present=kept(f"results/models/{{student}}/{CELL}/present"),
+        weights=f"{paths.student_folder(STUDENT)}/weights.sha256",
+        present=kept(f"{paths.student_folder(STUDENT)}/present"),
     log:
-        f"logs/train/{{student}}/{CELL}.log",
+        f"logs/train/{STUDENT}.log",
     conda:
         "../envs/local.yaml"
     threads: 1
     resources:
-        **ask(gb=training_gb, minutes=training_minutes, gpus=training_gpus, warning=300),
+        **ask("train", warning=300),
     params:
-        version=1,
-        base=lambda wildcards: config["students"][wildcards.student]["base"]["model"],
-        recipe=lambda wildcards: json.dumps(
-            config["students"][wildcards.student]["recipe"], sort_keys=True
-        ),
-        system=lambda wildcards: config["students"][wildcards.student]["system"] or "",
-        template=lambda wildcards, input: optional("template", input.template),
-        config=locks.CONFIG,
-        folder=f"results/models/{{student}}/{CELL}",
+        decides=decides(training),
+        cell=CELL,
     shell:
-        "python scripts/warm.py scripts/train.py --model {params.base:q}"
-        " --data {input.data} --recipe {params.recipe:q} --system={params.system:q}"
-        " {params.template:q} --seed {wildcards.seed} --output {params.folder}"
-        " --config {params.config} --student {wildcards.student}"
-        " --threads {threads} --version {params.version} 2>&1 | tee -i {log}"
-        " && touch {output.present}"
+        program("train", "--student {wildcards.student} --cell {params.cell}", start=WARM)
+        + " && touch {output.present}"

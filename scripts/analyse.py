@@ -22,7 +22,8 @@ import json
 from pathlib import Path
 
 from agorabench.analysis import choices, findings, illustrations, study
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.report.table import to_latex, to_markdown, to_page
 from agorabench.stats.pgr import from_csv, views
@@ -133,4 +134,4 @@ def text(value):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

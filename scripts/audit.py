@@ -1,35 +1,32 @@
-r"""Say how far a training set repeats itself and the benchmarks' test items.
+"""Say how far a training set repeats itself and the benchmarks' test items.
 
-    python scripts/audit.py --data results/data/math/response/strong/mini/n600-seed1.jsonl \
-        --benchmarks resources/benchmarks/mini-sums.jsonl --output /tmp/data.audit.json
+    python scripts/audit.py --config config/mini.yaml --cell math/response/strong/mini/n600-seed1
 
-Counts pairs: "duplicates" of an earlier pair, or of its instruction, exact and near ones (exact
-ones included), and "overlap" with each benchmark; "overlap_any" with at least one. What is counted
-says agorabench/generation/duplicates.py. Seed data that is trained on too is not looked at.
+Makes results/data/{cell}.audit.json, counts of pairs: "duplicates" of an earlier pair, or of its
+instruction, exact and near ones (exact ones included), and "overlap" with each benchmark of the
+domain; "overlap_any" with at least one. Seed data that is trained on too is not looked at.
 """
 
-import argparse
 from collections import Counter
 
-from agorabench.errors import run
+from agorabench import paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
 from agorabench.files import read_jsonl, write_json
 from agorabench.generation import duplicates
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="the training set")
-    parser.add_argument("--benchmarks", nargs="*", default=[], help="files of test items")
-    parser.add_argument("--output", required=True)
-    args = parser.parse_args(argv)
-
+    args = parse_arguments(__doc__, "cell", argv)
+    inputs = stages.audit(args.config, args.cell).inputs
     pairs = [
         tuple(turn["content"] for turn in row["messages"])
-        for row in read_jsonl(args.data)
+        for row in read_jsonl(*inputs["data"])
         if row["origin"] == "generated"
     ]
-    told = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
-    write_json(args.output, told | overlaps(pairs, duplicates.load(args.benchmarks)))
+    audit = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
+    audit |= count_overlaps(pairs, duplicates.load(inputs["benchmarks"]))
+    write_json(paths.set_audit(args.cell), audit)
 
 
 def count_duplicates(pairs):
@@ -41,7 +38,7 @@ def count_duplicates(pairs):
     }
 
 
-def overlaps(pairs, items):
+def count_overlaps(pairs, items):
     """Numbers of pairs that share words with test items (an overlap.Items)."""
     found = [items.found(pair) for pair in pairs]
     counts = Counter(name for names in found for name in names)
@@ -52,4 +49,4 @@ def overlaps(pairs, items):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -12,8 +12,9 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from agorabench.cli import run_program
 from agorabench.config import references
-from agorabench.errors import UserError, run
+from agorabench.errors import UserError
 from agorabench.llm import errors
 from agorabench.llm.batch_log import remembered
 
@@ -67,4 +68,4 @@ def look(provider, client, id, cancel):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 from agorabench import matrix
-from agorabench.errors import run
+from agorabench.cli import run_program
 from agorabench.files import atomic_file, read_json, read_jsonl
 from agorabench.intrinsic import judged
 
@@ -40,7 +40,7 @@ def main(argv=None):
     with atomic_file(args.output) as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        for cell, found in {found.cell: found for found in matrix.runs(args.matrix)}.items():
+        for cell, found in {found.cell: found for found in matrix.expand_runs(args.matrix)}.items():
             place = {column: getattr(found, column) for column in PLACE}
             told = measured(args.measured, args.metrics, cell)
             told |= assessed(args.assessments, args.metrics, cell)
@@ -68,4 +68,4 @@ def assessed(folder, metrics, cell):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

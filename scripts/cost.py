@@ -22,10 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from agorabench import matrix
-from agorabench.errors import run
+from agorabench.cli import run_program
 from agorabench.files import atomic_file, read_json
 from agorabench.llm.budget import usd
 from agorabench.llm.journal import peek
+from agorabench.paths import set_journal
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
 
@@ -44,7 +45,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.paid and not args.journals:
         parser.error("--paid needs --journals")
-    for name in matrix.mixtures(args.matrix) if args.output else ():
+    for name in matrix.mixture_generators(args.matrix) if args.output else ():
         if name not in args.mixtures:
             parser.error(f"--output needs the parts of {name} in --mixtures")
 
@@ -53,7 +54,7 @@ def main(argv=None):
     def ledger(found):
         return read_json(Path(args.data) / f"{found.cell}.ledger.json")
 
-    cells = list({found.cell: found for found in matrix.runs(args.matrix)}.values())
+    cells = list({found.cell: found for found in matrix.expand_runs(args.matrix)}.values())
     if args.output:
         rows = []
         for found in cells:
@@ -70,7 +71,7 @@ def main(argv=None):
         book = ledger(found)
         for name, part in book.get("parts", {found.generator: book}).items():
             # Of sets that extend each other the largest has all pairs.
-            journal = name, replace(found, generator=name).journal
+            journal = name, set_journal(replace(found.cell, generator=name))
             pairs[journal] = max(pairs.get(journal, 0), part["pairs"])
     kept = Counter()
     for (generator, _), number in pairs.items():
@@ -192,4 +193,4 @@ def paid(book, pairs, price):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

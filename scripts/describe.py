@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from agorabench import matrix
-from agorabench.errors import run
+from agorabench.cli import run_program
 from agorabench.files import atomic_file, read_json
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
@@ -28,7 +28,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     rows = []
-    for cell, found in {found.cell: found for found in matrix.runs(args.matrix)}.items():
+    for cell, found in {found.cell: found for found in matrix.expand_runs(args.matrix)}.items():
         ledger, audit = (
             read_json(Path(args.data) / f"{cell}.{kind}.json") for kind in ("ledger", "audit")
         )
@@ -63,4 +63,4 @@ def describe(ledger, audit):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -1,87 +1,107 @@
-r"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
+"""Bring seed data or benchmark items to where the pipeline reads them, with a manifest.
 
-    python scripts/fetch.py seeds --domain code --method instance \
-        --source '{"hub": "google-research-datasets/mbpp", "subset": "full", "split": "train",
-                   "revision": null, "instruction": "text", "response": "code",
-                   "convert": "mbpp", "size": 100}' \
-        --output /tmp/seeds.jsonl --manifest /tmp/seeds.manifest.json --lock /tmp/lock.json
-    python scripts/fetch.py benchmark --source '{"source": "mini"}' --name mini-sums \
-        --output /tmp/items.jsonl --manifest /tmp/items.manifest.json
+    python scripts/fetch.py --config config/mini.yaml --domain math --method instance
+    python scripts/fetch.py --config config/mini.yaml --benchmark mini-sums
+    python scripts/fetch.py --config config/agorabench.yaml --benchmark alpaca-eval --file judge
 
 Seed rows become {"id", "instruction", "response"}; benchmark rows stay as their source has them.
-Versions that the config leaves open are looked up once and kept in the lock file; rows that come
-out otherwise than the lock file says are refused. HF_TOKEN is used where it is set.
-
-Where rows are classified, `--entry`, `--config` and `--generator` say by whom, as for generate.py.
+Versions that the config leaves open are looked up once and kept in the lock file (config: lock);
+rows that come out otherwise than the lock file says are refused. HF_TOKEN is used where it is set.
 """
 
-import argparse
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from agorabench.errors import UserError, run
+from agorabench import matrix, paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
+from agorabench.errors import UserError
 from agorabench.files import file_digest, json_fingerprint, write_json, write_jsonl
+from agorabench.llm import open_backend
+from agorabench.llm.request import fingerprint_parameters
 from agorabench.seeds import sampling, sources
 
 VERSION = 1  # raise it where a change of this code is meant to change the rows
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=("seeds", "benchmark", "file"))
-    parser.add_argument("--source", type=json.loads, required=True, help="the config's entry")
-    parser.add_argument("--domain", help="of seeds")
-    parser.add_argument("--method", help="of seeds")
-    parser.add_argument("--name", help="of a benchmark")
-    parser.add_argument("--file", help="of a benchmark: judge, control, baseline")
-    parser.add_argument("--sample-seed", type=int, default=1, help="of the seeds' sample")
-    parser.add_argument("--tokenizer", type=json.loads, help="config: tokenizer")
-    parser.add_argument("--lock", default="config/sources.lock.json", help="versions found")
-    parser.add_argument("--entry", type=json.loads, help="the classifier's config")
-    parser.add_argument("--config", help="the whole config: how to ask the classifier, max_usd")
-    parser.add_argument("--generator", help="the classifier's name in --config")
-    parser.add_argument("--journal", help="of the classification")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--manifest", required=True)
-    args = parser.parse_args(argv)
+    def add_file(parser):
+        parser.add_argument("--file", help="of a benchmark: judge, control or baseline")
 
-    lock = sources.Lock(args.lock)
-    if args.kind == "file":
-        setting = f"benchmarks.{args.name}.files.{args.file}"
-        write_json(args.manifest, sources.whole(args.source, lock, setting, args.output))
-        return
-    if "source" in args.source:
+    args = parse_arguments(__doc__, "domain? method? benchmark?", argv, add_file)
+    if args.benchmark and args.file:
+        fetch_file(args.config, args.benchmark, args.file)
+    elif args.benchmark:
+        fetch_benchmark(args.config, args.benchmark)
+    elif args.domain and args.method:
+        fetch_seeds(args.config, args.domain, args.method)
+    else:
+        raise UserError("fetch takes --domain and --method, or --benchmark")
+
+
+def fetch_file(config, name, file):
+    """Fetch a further file of a benchmark."""
+    params = stages.benchmark_file(config, name, file).params
+    path, lock = paths.benchmark_file(name, file), sources.Lock(params["lock"])
+    setting = f"benchmarks.{name}.files.{file}"
+    write_json(paths.manifest(path), sources.whole(params["source"], lock, setting, path))
+
+
+def fetch_benchmark(config, name):
+    """Fetch the items of a benchmark."""
+    params = stages.benchmark(config, name).params
+    source, lock, setting = (
+        params["source"],
+        sources.Lock(params["lock"]),
+        f"benchmarks.{name}.source",
+    )
+    if "source" in source:
         from miniature import world
 
-        if args.kind == "seeds":
-            rows, manifest = world.seeds(args.domain, args.method), {}
-        else:
-            rows, manifest = world.benchmark(args.name), {}
-    elif args.kind == "benchmark":
-        setting = f"benchmarks.{args.name}.source"
-        rows, origin = sources.read(args.source, lock, setting)
-        manifest = {"origins": {args.name: origin}}
-        verify(lock, setting, args.source, manifest, rows)
+        rows, manifest = world.benchmark(name), {}
     else:
-        setting = f"seeds.{args.domain}.{args.method}"
+        rows, origin = sources.read(source, lock, setting)
+        manifest = {"origins": {name: origin}}
+        verify(lock, setting, source, manifest, rows)
+    write_rows(paths.benchmark_items(name), rows, source, manifest)
+
+
+def fetch_seeds(config, domain, method):
+    """Fetch the seed data of a domain and method."""
+    params = stages.seeds(config, domain, method).params
+    source, lock, setting = (
+        params["source"],
+        sources.Lock(params["lock"]),
+        f"seeds.{domain}.{method}",
+    )
+    if "source" in source:
+        from miniature import world
+
+        rows, manifest = world.seeds(domain, method), {}
+    else:
         with ExitStack() as stack:
-            rows, manifest = seeds(args, lock, setting, stack)
-        verify(lock, setting, args.source, manifest, rows)
-    write_jsonl(args.output, rows)
-    told = {"source": args.source, "rows": len(rows), "sha256": file_digest(args.output)}
-    write_json(args.manifest, told | manifest)
+            rows, manifest = read_seeds(config, params, method, lock, setting, stack)
+        verify(lock, setting, source, manifest, rows)
+    write_rows(paths.seed_rows(domain, method), rows, source, manifest)
 
 
-def seeds(args, lock, setting, stack):
+def write_rows(path, rows, source, manifest):
+    """Write rows, and beside them their manifest."""
+    write_jsonl(path, rows)
+    about = {"source": source, "rows": len(rows), "sha256": file_digest(path)}
+    write_json(paths.manifest(path), about | manifest)
+
+
+def read_seeds(config, params, method, lock, setting, stack):
     """(Seed rows of a setting, what its manifest says of their making)."""
-    parts = args.source.get("parts") or {stem(args.source): args.source}
-    manifest = {"origins": {}, "sample_seed": args.sample_seed}
+    source, seed = params["source"], params["sample_seed"]
+    parts = source.get("parts") or {stem(source): source}
+    manifest = {"origins": {}, "sample_seed": seed}
     tokens = classify = None
-    if any(part.get("longest") for part in parts.values()):
-        manifest["tokenizer"], tokens = tokenizer(args.tokenizer, lock, setting)
-    if prompts := {part["classify"]["prompt"] for part in parts.values() if part.get("classify")}:
-        manifest["classifier"], classify = classification(args, prompts.pop(), stack)
+    if "tokenizer" in params:
+        manifest["tokenizer"], tokens = tokenizer(params["tokenizer"], lock, setting)
+    if chosen := matrix.classification(source):
+        manifest["classifier"], classify = open_classifier(config, chosen, stack)
     batch = manifest.get("classifier", {}).get("mode") == "batch"
     rows = []
     for name in sorted(parts):
@@ -89,7 +109,7 @@ def seeds(args, lock, setting, stack):
         raw, origin = sources.read(part, lock, setting)
         try:
             taken, left_out = sampling.pick(
-                raw, part, name, seed=args.sample_seed, answered=args.method != "response",
+                raw, part, name, seed=seed, answered=method != "response",
                 tokens=tokens, classify=classify,
                 # A batch may take hours: few large ones, about as many as half of the rows need.
                 wave=max(sampling.WAVE, 2 * (part.get("size") or 0) if batch else 0),
@@ -118,19 +138,19 @@ def stem(part):
     return place.rstrip("/").rpartition("/")[2].partition(".")[0]
 
 
-def classification(args, prompt, stack):
-    """(What the manifest says of the classifier, function that classifies until `stack` closes)."""
-    from agorabench.generation.slots import parameters
-    from agorabench.llm import opened
-    from generate import settings
+def open_classifier(config, chosen, stack):
+    """(What the manifest says of the classifier, function that classifies until `stack` closes).
 
-    entry, config = settings(args)
-    journal, backend = stack.enter_context(opened(args.generator, entry, config, args.journal))
-    asked = parameters(entry, "text")
-    told = {"identity": backend.identity, "sampling": asked, "mode": entry.get("mode")}
-    told["prompt_sha256"] = file_digest(prompt)
-    template = Path(prompt).read_text(encoding="utf-8")
-    return told, sampling.classifier(backend, asked, template, journal)
+    `chosen`: the `classify` entry of a source.
+    """
+    entry = config["generators"][chosen["generator"]]
+    journal_path = paths.classification_journal(chosen["prompt"])
+    journal, backend = stack.enter_context(open_backend(chosen["generator"], config, journal_path))
+    parameters = fingerprint_parameters(entry)
+    about = {"identity": backend.identity, "sampling": parameters, "mode": entry.get("mode")}
+    about["prompt_sha256"] = file_digest(chosen["prompt"])
+    template = Path(chosen["prompt"]).read_text(encoding="utf-8")
+    return about, sampling.classifier(backend, parameters, template, journal)
 
 
 def verify(lock, setting, source, manifest, rows):
@@ -161,4 +181,4 @@ def verify(lock, setting, source, manifest, rows):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

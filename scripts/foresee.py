@@ -17,8 +17,9 @@ from statistics import fmean
 from agorabench import matrix
 from agorabench.analysis import study
 from agorabench.analysis.study import SET
+from agorabench.cli import run_program
 from agorabench.cluster import locks
-from agorabench.errors import UserError, run
+from agorabench.errors import UserError
 from agorabench.files import read_json
 from agorabench.report import markdown
 from agorabench.report.table import value
@@ -58,7 +59,7 @@ def last_mixtures():
     """Names of the mixtures in the config of the folder's last run; none without a run."""
     if not Path(locks.CONFIG).exists():
         return []
-    return matrix.mixtures(read_json(locks.CONFIG))
+    return matrix.mixture_generators(read_json(locks.CONFIG))
 
 
 def answer(block):
@@ -104,4 +105,4 @@ def sentence(fit):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -1,81 +1,87 @@
-r"""Put a model's completions of a benchmark before its judge.
+r"""Put a model's completions of a benchmark, or the examples of a generated set, before a judge.
 
-    python scripts/judge.py --name alpaca-eval --entry '{"protocol": "alpaca_eval"}' \
-        --items resources/benchmarks/alpaca-eval.jsonl --files resources/benchmarks/alpaca-eval \
-        --predictions results/predictions/mini/reference/alpaca-eval.jsonl --model mini/reference \
-        --judge '{"backend": "openai", "model": "gpt-4.1", ...}' --config FILE --generator NAME \
-        --journal journal/judge/alpaca-eval/NAME/mini--reference/replies.jsonl \
-        --output /tmp/judgements.jsonl
+    python scripts/judge.py --config config/agorabench.yaml --benchmark alpaca-eval \
+        --model llama-3.1-8b/reference
+    python scripts/judge.py --config config/mini.yaml --judge hasty \
+        --cell math/response/strong/mini/n600-seed1
 
-Writes a row per game: id, model and answer (the fingerprint of its completion), game, swapped,
-verdict (null where none could be read in three replies), attempts, judge (the model that was
-asked), answered_by, and the reply. `--official` gets the same in the formats of the benchmark's own
-tool, which can go on from there.
+The first makes results/judgements/{model}/{benchmark}.jsonl, a row per game: id, model and answer
+(the fingerprint of its completion), game, swapped, verdict (null where none could be read in three
+replies), attempts, judge (the model that was asked), answered_by, and the reply; and the same in
+the formats of the benchmark's own tool, in a folder beside it. The second makes
+results/assessments/{judge}/{cell}.jsonl, a row per metric that the judge scores and example of its
+sample: metric, id (the example's line in the data, from 0), score (1 to 5) and the like. Seeds that
+a student trains on too are not judged.
 """
 
-import argparse
 import csv
-import json
 from functools import partial
 from pathlib import Path
 
-from agorabench.config.references import read
-from agorabench.errors import run
+from agorabench import intrinsic, paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
+from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks, judge
+from agorabench.evaluation.grading import match_items
 from agorabench.files import atomic_file, json_fingerprint, read_jsonl, write_json, write_jsonl
-from score import match
+from agorabench.intrinsic import judged
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="the benchmark")
-    parser.add_argument("--entry", type=json.loads, required=True, help="config: benchmarks.NAME")
-    parser.add_argument("--items", required=True)
-    parser.add_argument("--files", required=True, type=Path, help="folder of the protocol's files")
-    parser.add_argument("--predictions", required=True)
-    parser.add_argument("--model", required=True, help="whose completions they are")
-    parser.add_argument("--judge", type=json.loads, required=True, help="the judge's config")
-    parser.add_argument("--config", required=True, help="the whole config: how to ask, max_usd")
-    parser.add_argument("--generator", required=True, help="the judge's name in --config")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of answers")
-    parser.add_argument("--journal", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--official", type=Path, required=True, help="folder: the tool's formats")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args(argv)
+    args = parse_arguments(__doc__, "benchmark? model? judge? cell?", argv)
+    if args.judge and args.cell:
+        judge_set(args.config, args.judge, args.cell, args.threads)
+    elif args.benchmark and args.model:
+        judge_completions(args.config, args.benchmark, args.model, args.threads)
+    else:
+        raise UserError("judge takes --benchmark and --model, or --judge and --cell")
 
-    protocol = benchmarks.protocol(args.entry)
-    files = benchmarks.files(args.entry, args.files)
-    items = benchmarks.load(args.entry, args.items)
-    predictions = match(items, read_jsonl(args.predictions), args.predictions)
-    games = benchmarks.games(args.entry, items, predictions, files, args.seed)
-    found = judge.judge(
-        games, partial(protocol.verdict, args.entry), args.generator, read(args.config), args.judge,
-        args.journal, args.seed, f"judge {args.name}, {args.model}", args.threads,
+
+def judge_completions(config, benchmark, model, threads):
+    """Write the verdicts of a benchmark's judge on a model's completions."""
+    inputs, params = stages.judge(config, benchmark, model)
+    entry, name = params["benchmark"], config["benchmarks"][benchmark]["judge"]
+    protocol = benchmarks.protocol(entry)
+    files = benchmarks.files(entry, Path(paths.benchmark_file(benchmark, "")))
+    items = benchmarks.load(entry, *map(Path, inputs["questions"]))
+    predictions = match_items(items, read_jsonl(*inputs["predictions"]), *inputs["predictions"])
+    games = benchmarks.games(entry, items, predictions, files, params["seed"])
+    journal = paths.judge_journal(benchmark, name, model, params["seed"])
+    verdicts = judge.judge(
+        games, partial(protocol.verdict, entry), name, config, journal, params["seed"],
+        f"judge {benchmark}, {model}", threads,
     )  # fmt: skip
+    asked = params["judge"]["model"]
     rows = [
         {
             "id": game["id"],
-            "model": args.model,
+            "model": model,
             "answer": json_fingerprint(game["completion"]),
             "game": game["game"],
             "swapped": game["swapped"],
-            "verdict": one["verdict"],
-            "attempts": one["attempts"],
-            "judge": args.judge["model"],
-            "answered_by": one["reply"].get("model"),
-            "reply": one["reply"]["reply"],
-            **({"logprobs": one["reply"]["logprobs"]} if one["reply"].get("logprobs") else {}),
+            "verdict": verdict["verdict"],
+            "attempts": verdict["attempts"],
+            "judge": asked,
+            "answered_by": verdict["reply"].get("model"),
+            "reply": verdict["reply"]["reply"],
+            **logprobs_of(verdict["reply"]),
         }
-        for game, one in zip(games, found, strict=True)
+        for game, verdict in zip(games, verdicts, strict=True)
     ]
-    write_jsonl(args.output, rows)
+    write_jsonl(paths.judgements(model, benchmark), rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
-    told = protocol.official(
-        items, predictions, by_item, args.model, args.judge["model"], entry=args.entry, files=files
+    official = protocol.official(
+        items, predictions, by_item, model, asked, entry=entry, files=files
     )
-    for name, lines in told.items():
-        WRITE[Path(name).suffix](args.official / name, lines)
+    folder = Path(paths.official_judgements(model, benchmark))
+    for file, lines in official.items():
+        WRITE[Path(file).suffix](folder / file, lines)
+
+
+def logprobs_of(reply):
+    """The log probabilities of a reply's first token, where it has them."""
+    return {"logprobs": reply["logprobs"]} if reply.get("logprobs") else {}
 
 
 def write_csv(path, rows):
@@ -89,5 +95,29 @@ def write_csv(path, rows):
 WRITE = {".jsonl": write_jsonl, ".json": write_json, ".csv": write_csv}
 
 
+def judge_set(config, name, cell, threads):
+    """Write a judge's scores of samples of a generated set, by the rubrics of its metrics."""
+    inputs, params = stages.assess(config, name, cell)
+    pairs = intrinsic.generated(*inputs["data"])
+    games = judged.games(pairs, params["metrics"], cell.domain, params["seed"])
+    verdicts = judge.judge(
+        games, lambda _, reply: judged.score(reply), name, config,
+        paths.assessment_journal(cell, name), params["seed"], f"{name} judges {cell}", threads,
+    )  # fmt: skip
+    rows = [
+        {
+            "metric": game["metric"],
+            "id": game["id"],
+            "score": verdict["verdict"],
+            "attempts": verdict["attempts"],
+            "judge": params["judge"]["model"],
+            "answered_by": verdict["reply"].get("model"),
+            "reply": verdict["reply"]["reply"],
+        }
+        for game, verdict in zip(games, verdicts, strict=True)
+    ]
+    write_jsonl(paths.assessments(name, cell), rows)
+
+
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -12,7 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 
 
 def main(argv=None):
@@ -53,4 +54,4 @@ def recipe_from(text):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -1,35 +1,29 @@
-r"""Make a set of several generators' sets, pair by pair; nobody is asked.
+"""Make a set of several generators' sets, pair by pair; nobody is asked.
 
-    python scripts/mix.py --of '{"noisy": 0.5, "strong": 0.5}' --size 600 \
-        --raw results/raw/math/response/noisy/mini/n600-seed1.jsonl \
-        results/raw/math/response/strong/mini/n600-seed1.jsonl --output /tmp/raw.jsonl
+    python scripts/mix.py --config config/axes.yaml --cell math/response/mixed/mini/n300-seed1
 
-The output has rows as those of generate.py; "generator" names the one that a row is from.
+Makes results/raw/{cell}.jsonl with rows as those of generate.py; "generator" names the one that a
+row is from.
 """
 
-import argparse
-import json
 from collections import Counter
 from itertools import count, groupby, islice
 
-from agorabench.errors import run
+from agorabench import matrix, paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
 from agorabench.files import read_jsonl, write_jsonl
-from agorabench.generation import duplicates
+from agorabench.generation.duplicates import sifter
 from agorabench.generation.slots import Shortfall, rejections
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--of", type=json.loads, required=True, help="generator -> share, as JSON")
-    parser.add_argument("--raw", nargs="+", required=True, help="their sets, in the order of --of")
-    parser.add_argument("--size", type=int, required=True, help="valid pairs wanted")
-    parser.add_argument("--duplicates", default="keep", help="config: generation.duplicates")
-    parser.add_argument("--output", required=True)
-    args = parser.parse_args(argv)
-
-    sets = {name: read_jsonl(path) for name, path in zip(args.of, args.raw, strict=True)}
-    rows = mix(sets, args.of, args.size, duplicates.sifter(args.duplicates))
-    write_jsonl(args.output, rows)
+    args = parse_arguments(__doc__, "cell", argv)
+    params = stages.mix(args.config, args.cell).params
+    parts = [part for _, part in matrix.mixture_parts(args.config, args.cell)]
+    sets = {part.generator: read_jsonl(paths.raw_replies(part)) for part in parts}
+    rows = mix(sets, params["shares"], args.cell.size, sifter(params["duplicates"]))
+    write_jsonl(paths.raw_replies(args.cell), rows)
 
 
 def mix(sets, shares, size, repeats=None):
@@ -43,7 +37,7 @@ def mix(sets, shares, size, repeats=None):
     Args:
         sets: generator -> rows of its own set, by slot.
         shares: generator -> share of the pairs; the shares add up to 1.
-        repeats: as of instances.Instances; pairs that repeat an earlier one are replaced.
+        repeats: as of slots.Instances; pairs that repeat an earlier one are replaced.
 
     Raises:
         Shortfall: a generator has nothing left to give.
@@ -76,4 +70,4 @@ def mix(sets, shares, size, repeats=None):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

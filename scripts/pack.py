@@ -21,7 +21,8 @@ from pathlib import Path
 from string import Template
 
 from agorabench import matrix
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest, read_json, read_jsonl
 from agorabench.report import markdown
 
@@ -46,7 +47,7 @@ def main(argv=None):
     output = Path(args.output)
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty; remove it or name another folder")
-    cells = list({found.cell: found for found in matrix.runs(args.matrix)}.values())
+    cells = list({found.cell: found for found in matrix.expand_runs(args.matrix)}.values())
     names = configurations(cells)
     counts = {}
     for name, cell in names.items():
@@ -238,4 +239,4 @@ def table(rows):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

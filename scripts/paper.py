@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 
 from agorabench.analysis import published
-from agorabench.errors import run
+from agorabench.cli import run_program
 from agorabench.files import atomic_file
 from agorabench.report import diagrams, figures, views
 from agorabench.report.table import Sheet, interval, p_value, to_html, value
@@ -311,4 +311,4 @@ def printed(tables, averages, loadings):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -16,8 +16,8 @@ import os
 import re
 from collections import Counter, defaultdict
 
+from agorabench.cli import run_program
 from agorabench.config import references as configs
-from agorabench.errors import run
 from agorabench.files import atomic_file
 from agorabench.llm.budget import dollars
 from agorabench.planning import estimates
@@ -42,7 +42,7 @@ def main(argv=None):
     parser.add_argument("--table", required=True, help="the plan as CSV")
     args = parser.parse_args(argv)
 
-    config = configs.read(args.config)
+    config = configs.load_config(args.config)
     jobs = stale(config, args.snakefile, args.target)
     known = survey(config, jobs, args.threads)
     rows = forecast(config, jobs, known)
@@ -117,7 +117,7 @@ def sets(rows):
         under_way = f"{row['in_batches']:,} in batches, " if row.get("in_batches") else ""
         lines.append(
             (
-                made.cell, brief(row["reason"]), f"{amount(row.get('valid'))} of {made.size:,}",
+                str(made), brief(row["reason"]), f"{amount(row.get('valid'))} of {made.size:,}",
                 under_way + amount(row.get("requests_at_least")), amount(row.get("requests")),
                 amount(row.get("prompt_tokens")), amount(row.get("completion_tokens")),
                 dollars(row.get("usd_online")), dollars(row.get("usd_batch")),
@@ -212,4 +212,4 @@ def gpu(hours):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

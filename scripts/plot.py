@@ -13,7 +13,8 @@ compares; without them everything is drawn, one block below the other.
 import argparse
 from pathlib import Path
 
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.report import figures
 from agorabench.stats.pgr import MEAN, METHODS, NOISE, from_csv, views
 
@@ -322,4 +323,4 @@ def centred(axes):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -30,7 +30,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agorabench import matrix
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.files import atomic_file, read_jsonl
 from agorabench.llm.budget import usd
 from agorabench.report import figures
@@ -57,7 +58,7 @@ def main(argv=None):
     parser.add_argument("--characters", type=int, default=2000, help="of a text of a model")
     args = parser.parse_args(argv)
 
-    runs = matrix.runs(args.matrix)
+    runs = matrix.expand_runs(args.matrix)
     rows = from_csv(text(args.table), args.table)
     widest, lacking = overall(rows)
     exhibits = [exhibit(number, one) for number, one in enumerate(args.exhibits, 1)]
@@ -454,4 +455,4 @@ def inline(name):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

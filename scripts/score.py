@@ -1,224 +1,59 @@
-r"""Grade a model's completions of one benchmark: a score, its standard error, a verdict per item.
+"""Grade a model's completions of one benchmark: a score, its standard error, a verdict per item.
 
-    python scripts/score.py --name mini-sums --entry '{"protocol": "mini"}' \
-        --items resources/benchmarks/mini-sums.jsonl --model mini/reference \
-        --predictions results/predictions/mini/reference/mini-sums.jsonl \
-        --output /tmp/score.json --verdicts /tmp/verdicts.parquet
+    python scripts/score.py --config config/mini.yaml --benchmark mini-sums --model mini/reference
+
+Makes results/scores/{model}/{benchmark}.json and, with the verdict on every item, .parquet.
 """
 
-import argparse
-import json
 from pathlib import Path
 
-from agorabench import sandbox
-from agorabench.errors import UserError, run
-from agorabench.evaluation import benchmarks
-from agorabench.files import atomic_file, json_fingerprint, read_jsonl, write_json
-from agorabench.stats import bootstrap
-
-# The processor's time decides, so that a busy machine changes no verdict; the wall's ends sleepers.
-LIMITS = sandbox.Limits(wall_seconds=60, cpu_seconds=10)
+from agorabench import paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
+from agorabench.errors import UserError
+from agorabench.evaluation import benchmarks, grading
+from agorabench.files import atomic_file, read_jsonl, write_json
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="the benchmark")
-    parser.add_argument("--entry", type=json.loads, required=True, help="config: benchmarks.NAME")
-    parser.add_argument("--items", required=True)
-    parser.add_argument("--model", required=True, help="named in the result")
-    parser.add_argument("--predictions", required=True)
-    parser.add_argument("--judgements", help="of a protocol with a judge (JSON Lines)")
-    parser.add_argument("--judge", help="the model that must have judged")
-    parser.add_argument("--files", type=Path, help="folder of the protocol's files")
-    parser.add_argument("--sandbox", choices=("isolated", "limits"), default="isolated")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--verdicts", required=True)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args(argv)
-
-    items = benchmarks.load(args.entry, args.items)
-    predictions = read_jsonl(args.predictions)
-    check(predictions, args.model, args.predictions)
-    predictions = match(items, predictions, args.predictions)
-    protocol = benchmarks.protocol(args.entry)
-    completions = [row["completion"] for row in predictions]
+    args = parse_arguments(__doc__, "benchmark model", argv)
+    inputs, params = stages.score(args.config, args.benchmark, args.model)
+    entry = params["benchmark"]
+    items = benchmarks.load(entry, *map(Path, inputs["questions"]))
+    (source,) = inputs["predictions"]
+    predictions = read_jsonl(source)
+    grading.check_predictions(predictions, args.model, source)
+    predictions = grading.match_items(items, predictions, source)
+    protocol = benchmarks.protocol(entry)
     more = {}
-    if args.judgements:
-        rows = read_jsonl(args.judgements)
-        more["judgements"] = judged(
-            predictions, rows, args.model, args.judge, protocol.GAMES, args.judgements
+    for path in inputs.get("judgements", ()):
+        more["judgements"] = grading.order_judgements(
+            predictions, read_jsonl(path), args.model, params["judge"], protocol.GAMES, path
         )
-        more["files"] = benchmarks.files(args.entry, args.files)
-        more["entry"] = args.entry
-    run_code = Execute(args.sandbox, args.threads)
-    verdicts = protocol.grade(items, completions, run_code, **more)
+        more["files"] = benchmarks.files(entry, Path(paths.benchmark_file(args.benchmark, "")))
+        more["entry"] = entry
+    execute = grading.Execute(params["sandbox"], args.threads)
+    completions = [row["completion"] for row in predictions]
+    verdicts = protocol.grade(items, completions, execute, **more)
     if sum(verdict["score"] is not None for verdict in verdicts) < 2:
-        raise UserError(f"{args.model} on {args.name}: fewer than two items have a verdict")
-    write(args, items, predictions, *counted(protocol, verdicts, args.entry.get("score")))
+        raise UserError(f"{args.model} on {args.benchmark}: fewer than two items have a verdict")
+    verdicts, means = grading.select_score(protocol, verdicts, entry.get("score"))
+    write_verdicts(paths.verdicts(args.model, args.benchmark), items, verdicts)
+    summary = {"model": args.model, "benchmark": args.benchmark, "protocol": entry["protocol"]}
+    summary |= {"judge": params.get("judge"), "counts": entry.get("score")}
+    summary |= grading.summarise(predictions, verdicts, means)
+    write_json(paths.score(args.model, args.benchmark), summary)
 
 
-class Execute:
-    """Runs [(code, tests)] in the sandbox, `workers` at a time."""
-
-    def __init__(self, setting, workers):
-        self.setting, self.workers = setting, workers
-
-    def __call__(self, programs, limits=LIMITS, workers=None):
-        if not programs:
-            return []
-        isolation = sandbox.accept(self.setting)
-        return list(sandbox.run_many(programs, workers or self.workers, limits, isolation))
-
-
-FIELDS = ("id", "model", "prompt", "completion", "finish_reason")
-
-
-def check(predictions, model, path):
-    """Are these completions, and of `model`?
-
-    Raises:
-        UserError: a row lacks a field or is of another model, or the model has said nothing at all.
-    """
-    for number, row in enumerate(predictions, 1):
-        for field in FIELDS:
-            if not isinstance(row, dict) or not isinstance(row.get(field), str):
-                raise UserError(
-                    f"{path}, row {number}: no text in '{field}'; a row of predictions has "
-                    + ", ".join(FIELDS)
-                )
-        if row["model"] != model:
-            raise UserError(f"{path}: these are completions of {row['model']}, not of {model}")
-    if predictions and all(empty(row) for row in predictions):
-        raise UserError(
-            f"{path}: all {len(predictions)} completions are empty, which is a fault of the model "
-            "or its prompts and no score; see the log of predict"
-        )
-
-
-def empty(row):
-    """Has the model said nothing?"""
-    return not row["completion"].strip()
-
-
-def judged(predictions, rows, model, judge, games, path):
-    """The judgements of each prediction's games, in the order of the predictions.
-
-    Raises:
-        UserError: a game is missing or there twice, an item is unknown, another judge was asked, or
-            about other completions.
-    """
-    found = {row["id"]: {} for row in predictions}
-    answers = {row["id"]: json_fingerprint(row["completion"]) for row in predictions}
-    for row in rows:
-        if row["judge"] != judge:
-            raise UserError(f"{path}: judged by {row['judge']}, and the config names {judge}")
-        if row["model"] != model:
-            raise UserError(f"{path}: these are judgements of {row['model']}, not of {model}")
-        if row["id"] not in found:
-            raise UserError(f"{path}: the item {row['id']} is not in the benchmark")
-        if row["answer"] != answers[row["id"]]:
-            raise UserError(f"{path}: another completion of {row['id']} was judged than this one")
-        if row["game"] in found[row["id"]]:
-            raise UserError(f"{path}: game {row['game']} of item {row['id']} is there twice")
-        found[row["id"]][row["game"]] = row
-    for name, held in found.items():
-        if sorted(held) != list(range(games)):
-            raise UserError(f"{path}: the item {name} has {len(held)} of {games} games")
-    return [[held[number] for number in range(games)] for held in found.values()]
-
-
-def match(items, predictions, path):
-    """Predictions in the order of the items.
-
-    Raises:
-        UserError: an item is missing, unknown, predicted twice, or was another question then.
-    """
-    by_id = {}
-    for row in predictions:
-        if row["id"] in by_id:
-            raise UserError(f"{path}: the item {row['id']} is predicted twice")
-        by_id[row["id"]] = row
-    known = {item["id"] for item in items}
-    for name in by_id:
-        if name not in known:
-            raise UserError(f"{path}: the item {name} is not in the benchmark")
-    for item in items:
-        if item["id"] not in by_id:
-            raise UserError(f"{path}: the item {item['id']} has no prediction")
-        if by_id[item["id"]].get("prompt") != item.get("prompt"):
-            raise UserError(
-                f"{path}: the item {item['id']} was another question when it was answered; these "
-                "are predictions on another version of the benchmark"
-            )
-    return [by_id[item["id"]] for item in items]
-
-
-MAIN = "main"  # name of a protocol's own score where the config has another one count
-
-
-def counted(protocol, verdicts, name=None):
-    """What counts as the score: (verdicts, {a score: its mean and standard error}).
-
-    `name`: of the protocol's further scores, the one that takes the place of `score`, or None.
-    """
-    weights = getattr(protocol, "WEIGHTS", {})
-    if "weight" in verdicts[0]:
-        weights = {"score": "weight", **weights}
-    scores = ("score", *getattr(protocol, "ALSO", ()))
-    means = {score: mean(verdicts, score, weights.get(score)) for score in scores}
-    if not name:
-        return verdicts, means
-    turned = []
-    for verdict in verdicts:
-        row = {key: value for key, value in verdict.items() if key not in (name, "weight")}
-        row |= {"score": verdict[name], MAIN: verdict["score"]}
-        turned.append(row | ({"weight": verdict[weights[name]]} if name in weights else {}))
-    return turned, {"score": means.pop(name), MAIN: means.pop("score"), **means}
-
-
-def write(args, items, predictions, verdicts, means):
-    """Write the score, with the further ones beside it, and the verdicts."""
+def write_verdicts(path, items, verdicts):
+    """Write the verdict on every item as Parquet."""
     import pandas
 
-    silent = sum(verdict["score"] is None for verdict in verdicts)
     table = pandas.DataFrame(verdicts)
     table.insert(0, "id", [item["id"] for item in items])
-    with atomic_file(args.verdicts, "wb") as file:
+    with atomic_file(path, "wb") as file:
         table.to_parquet(file, index=False)
-    n = len(predictions)
-    write_json(
-        args.output,
-        {
-            "model": args.model,
-            "benchmark": args.name,
-            "protocol": args.entry["protocol"],
-            "judge": args.judge,
-            "counts": args.entry.get("score"),
-            **means["score"],
-            "also": {name: one for name, one in means.items() if name != "score"},
-            "n": n - silent,
-            "without_verdict": silent,
-            "unfinished": sum(row["finish_reason"] != "stop" for row in predictions) / n,
-            "empty": sum(map(empty, predictions)) / n,
-        },
-    )
-
-
-def mean(verdicts, name, weight=None):
-    """Mean and standard error, in percent, of a score (fractions) of those that have it.
-
-    Args:
-        weight: what of a verdict says how often its item counts, or None.
-    """
-    known = [verdict for verdict in verdicts if verdict[name] is not None]
-    scores = [verdict[name] for verdict in known]
-    weights = [verdict[weight] if weight else 1 for verdict in known]
-    whole = sum(w * x for w, x in zip(weights, scores, strict=True))
-    return {
-        "score": 100 * whole / sum(weights),
-        "standard_error": 100 * bootstrap.standard_error(scores, weights if weight else None),
-    }
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

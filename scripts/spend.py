@@ -17,7 +17,8 @@ import math
 from pathlib import Path
 
 from agorabench.analysis import choices
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.llm import budget
 from agorabench.report import markdown
 from agorabench.report.table import value
@@ -123,4 +124,4 @@ def sentence(found, settings):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

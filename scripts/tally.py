@@ -22,7 +22,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from agorabench import matrix
-from agorabench.errors import UserError, run
+from agorabench.cli import run_program
+from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.files import atomic_file
 from agorabench.report.views import Html, Latex, Markdown, block
@@ -55,7 +56,7 @@ def main(argv=None):
     if args.bootstrap < 2 or args.seed < 0:
         raise UserError("--bootstrap needs at least 2 draws and --seed a number from 0 on")
     if args.matrix:
-        runs = matrix.runs(given(args.matrix, "--matrix"))
+        runs = matrix.expand_runs(given(args.matrix, "--matrix"))
     else:
         runs = parse_runs(given(args.runs, "--runs"))
     benchmarks = parse_benchmarks(given(args.benchmarks, "--benchmarks"))
@@ -126,7 +127,7 @@ def scored(model, reference):
     """The model whose scores stand for `model`: of a reference, the further one of that name."""
     student, _, anchor = model.rpartition("/")
     if reference and anchor == matrix.ANCHORS[1]:
-        return f"{student}/{matrix.further(reference)}"
+        return f"{student}/{matrix.reference_anchor(reference)}"
     return model
 
 
@@ -189,4 +190,4 @@ def _repeated(ids):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -1,23 +1,16 @@
 r"""Train a student: fine-tune the base on generated pairs, with the loss on responses only.
 
-    python scripts/train.py --model resources/models/base --seed 1 \
-        --recipe '{"epochs": 5, "learning_rate": 2e-3, "batch_size": 16, "max_length": 128,
-                   "batches": "padded", "warmup": 0.05, "schedule": "linear", "weight_decay": 0,
-                   "precision": "float32"}' \
-        --data results/data/math/response/strong/mini/n600-seed1.jsonl --output /tmp/student
+    python scripts/train.py --config config/mini.yaml --student mini \
+        --cell math/response/strong/mini/n600-seed1
 
-The folder is a Hugging Face model; its `train.json` records what it was made from, every resolved
-setting, the loss curve, the share of truncated examples, speed and memory; `weights.sha256` is
-written last. A killed training goes on from its last checkpoint, and so does one that was warned
-by SIGTERM or SIGUSR1, which loses no step.
-
-What the student is trained on (`hardware`) is in the entry of `--student` in `--config`. For
-several GPUs the script starts itself again through `accelerate launch`.
+Makes results/models/{student}/{cell}/, a Hugging Face model; its `train.json` records what it was
+made from, every resolved setting, the loss curve, the share of truncated examples, speed and
+memory; `weights.sha256` is written last. A killed training goes on from its last checkpoint, and so
+does one that was warned by SIGTERM or SIGUSR1, which loses no step. For several GPUs the script
+starts itself again through `accelerate launch`.
 """
 
-import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -26,8 +19,10 @@ import sys
 import time
 from pathlib import Path
 
-from agorabench.config.schema import conform, schema
-from agorabench.errors import UserError, run
+from agorabench import paths
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import stages
+from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl, write_json
 from agorabench.models import weights
 
@@ -35,102 +30,71 @@ WARNING = "warning"  # agorabench.training.checkpoints, which imports torch, loo
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="the base: a folder or a hub id")
-    parser.add_argument("--data", required=True, help='rows with "messages" (JSON Lines)')
-    parser.add_argument(
-        "--recipe", type=json.loads, required=True, help="config: students.*.recipe"
-    )
-    parser.add_argument("--system", default="", help="system message of every conversation")
-    parser.add_argument("--template", help="file of a chat template instead of the base's own")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--output", required=True, help="folder of the trained model")
-    parser.add_argument("--config", help="the whole config (YAML or JSON): hardware, trackers")
-    parser.add_argument("--student", help="the student's name in --config")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--version", type=int, default=1, help="another one trains anew")
-    args = parser.parse_args(argv)
-
-    output = Path(args.output)
-    hardware, max_truncated, trackers = settings(args)
+    args = parse_arguments(__doc__, "student cell", argv)
+    inputs, params = stages.train(args.config, args.student, args.cell)
+    entry = args.config["students"][args.student]
+    hardware, template = entry["hardware"], next(iter(inputs["template"]), None)
+    output = Path(paths.student_folder(paths.student_model(args.student, args.cell)))
     made_from = {
-        "version": args.version,
-        "data": file_digest(args.data),
-        "base": weights.identity(args.model),
-        "recipe": args.recipe,
-        "system": args.system,
-        "seed": args.seed,
+        "version": params["version"],
+        "data": file_digest(*inputs["data"]),
+        "base": weights.model_identity(params["base"]),
+        "recipe": params["recipe"],
+        "system": params["system"],
+        "seed": args.cell.seed,
     }
-    if args.template:
-        made_from["template"] = file_digest(args.template)
-    if finished(output, made_from):
+    if template:
+        made_from["template"] = file_digest(template)
+    if is_finished(output, made_from):
         print(f"{output} was trained from the same data and recipe", file=sys.stderr)
         shutil.rmtree(output / "checkpoints", ignore_errors=True)
-        weights.record(output)
+        weights.record_digest(output)
         return
     first = int(os.environ.get("RANK", 0)) == 0
     if first:
         # A checkpoint of several processes is in parts, which another number cannot read.
         processes = int(os.environ.get("WORLD_SIZE", max(1, hardware["gpus"])))
-        prepare(output, made_from | {"processes": processes})
+        prepare_folder(output, made_from | {"processes": processes})
     if hardware["gpus"] > 1 and "RANK" not in os.environ:
         given = sys.argv[1:] if argv is None else argv
-        command = [*launcher(hardware["gpus"], args.threads), os.path.abspath(__file__), *given]
-        sys.exit(supervise(command, output / "checkpoints"))
+        command = launch_command(hardware["gpus"], args.threads)
+        sys.exit(supervise([*command, os.path.abspath(__file__), *given], output / "checkpoints"))
     if hardware["gpus"] == 1:
         # The others of this machine are left alone; before torch, which looks once.
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[
-            0
-        ]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 
     from agorabench.training import sft
 
-    label = "train " + "/".join(output.parts[-6:])
     started = time.monotonic()
     record = sft.train(
-        args.model, conversations(read_jsonl(args.data), args.system), args.recipe, hardware,
-        args.seed, output, template=args.template, threads=args.threads, label=label,
-        max_truncated=max_truncated, trackers=trackers,
+        params["base"], conversations(read_jsonl(*inputs["data"]), params["system"]),
+        params["recipe"], hardware, args.cell.seed, output, template=template,
+        threads=args.threads, label="train " + "/".join(output.parts[-6:]),
+        max_truncated=entry["max_truncated"], trackers=entry["report_to"],
     )  # fmt: skip
     sft.part()
     if not first:
         return
     record |= sft.examine(output, args.threads)
-    record |= {"made_from": made_from, "weights": weights.digest(output)}
+    record |= {"made_from": made_from, "weights": weights.weights_digest(output)}
     record["seconds"] = round(time.monotonic() - started, 1)
     write_json(output / "train.json", record)
     shutil.rmtree(output / "checkpoints")
-    weights.record(output)
+    weights.record_digest(output)
 
 
-def settings(args):
-    """(hardware, max_truncated, trackers) of the student's entry, or what they are without one."""
-    if args.config:
-        from agorabench.config.references import read
-
-        entry = read(args.config)["students"][args.student]
-    else:
-        entry = defaults()
-    return entry["hardware"], entry["max_truncated"], entry["report_to"]
-
-
-def defaults():
-    """What a student's entry has where the config says nothing."""
-    rules = schema()["properties"]["students"]["additionalProperties"]["properties"]
-    return {key: conform(rule["default"], rule) for key, rule in rules.items() if "default" in rule}
-
-
-def finished(output, made_from):
+def is_finished(output, made_from):
     """Does the folder hold a whole student that was made from just this?"""
     try:
         record = read_json(output / "train.json")
     except (FileNotFoundError, ValueError):
         return False
     same = record.get("made_from") == made_from
-    return same and record.get("weights") == weights.digest(output)
+    return same and record.get("weights") == weights.weights_digest(output)
 
 
-def prepare(output, made_from):
+def prepare_folder(output, made_from):
     """Make the folder ready: empty but for the checkpoints of the same training, if there are any.
 
     Raises:
@@ -139,15 +103,15 @@ def prepare(output, made_from):
     left = {path.name for path in output.iterdir()} if output.exists() else set()
     if left and not left & {"checkpoints", "config.json", "train.json"}:
         raise UserError(f"{output} holds other files; name a new folder for the student")
-    begun = output / "checkpoints" / "made_from.json"
-    keep = begun.exists() and read_json(begun) == made_from
+    record = output / "checkpoints" / "made_from.json"
+    keep = record.exists() and read_json(record) == made_from
     for path in list(output.iterdir()) if left else []:
         if not (keep and path.name == "checkpoints"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_json(begun, made_from)
+    write_json(record, made_from)
 
 
-def launcher(gpus, threads):
+def launch_command(gpus, threads):
     """The command that starts one process on each GPU."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
@@ -186,4 +150,4 @@ def conversations(rows, system=""):
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

@@ -1,10 +1,11 @@
-"""The matrix: experiments' axes -> runs -> paths. Standard library only; the Snakefile reads it."""
+"""The matrix: experiments' axes -> runs. Light, because the Snakefile reads it in every job.
 
-import ast
+A cell is one generated set; a run is a student trained on a cell.
+"""
+
+import re
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 DOMAINS = ("math", "code", "instruction")
 METHODS = ("instance", "response", "enhancement")
@@ -14,8 +15,45 @@ NO_PROMPT = "none"  # the prompt coordinate of a data set, which is asked nothin
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One generated set; as text, its path below the folders of results, without an ending."""
+
+    domain: str
+    method: str
+    generator: str
+    prompt: str
+    size: int
+    seed: int
+
+    def __str__(self):
+        place = f"{self.domain}/{self.method}/{self.generator}/{self.prompt}"
+        return f"{place}/n{self.size}-seed{self.seed}"
+
+    @classmethod
+    def parse(cls, text):
+        """The cell of DOMAIN/METHOD/GENERATOR/PROMPT/nSIZE-seedSEED. Raises ValueError."""
+        found = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)/([^/]+)/n(\d+)-seed(\d+)", text)
+        if not found:
+            form = "DOMAIN/METHOD/GENERATOR/PROMPT/nSIZE-seedSEED"
+            raise ValueError(f"'{text}' is not a cell: {form}")
+        *words, size, seed = found.groups()
+        return cls(*words, int(size), int(seed))
+
+    @classmethod
+    def of(cls, wildcards):
+        """The cell of a job's wildcards (attributes or keys, as text)."""
+        read = wildcards.get if hasattr(wildcards, "get") else lambda name: getattr(wildcards, name)
+        words = [read(name) for name in COORDINATES]
+        return cls(*words[:4], int(words[4]), int(words[5]))
+
+
+COORDINATES = tuple(Cell.__dataclass_fields__)  # of a cell, in the order of its path
+Cell.WILDCARDS = Cell(*(f"{{{name}}}" for name in COORDINATES))  # for the outputs of rules
+
+
+@dataclass(frozen=True)
 class Run:
-    """One student: what it is, and the coordinates of the data it is trained on."""
+    """One student: what it is, and the coordinates of the cell that it is trained on."""
 
     student: str
     domain: str
@@ -27,77 +65,31 @@ class Run:
 
     @property
     def cell(self):
-        """Path of the generated set, without a folder or an ending."""
-        place = f"{self.domain}/{self.method}/{self.generator}/{self.prompt}"
-        return f"{place}/n{self.size}-seed{self.seed}"
+        """The Cell."""
+        return Cell(*(getattr(self, name) for name in COORDINATES))
 
     @property
     def model(self):
-        """Path of the trained student, its predictions and its scores, likewise."""
+        """The student's name among models (paths.parse_model)."""
         return f"{self.student}/{self.cell}"
 
-    @property
-    def journal(self):
-        """Path of the generated set's journal, which sets of other sizes share."""
-        place = f"{self.domain}/{self.method}/{self.generator}/{self.prompt}"
-        return f"journal/{place}/seed{self.seed}.jsonl"
 
-
-# Arguments of vLLM's engine that change how fast it is, and not what it says.
-SPEED = [
-    "gpu_memory_utilization",
-    "kv_cache_memory_bytes",
-    "swap_space",
-    "cpu_offload_gb",
-    "block_size",
-    "max_num_seqs",
-    "max_num_batched_tokens",
-    "enable_prefix_caching",
-    "enable_chunked_prefill",
-    "async_scheduling",
-    "enforce_eager",
-    "compilation_config",
-    "disable_log_stats",
-    "distributed_executor_backend",
-    "pipeline_parallel_size",
-    "max_parallel_loading_workers",
-    "download_dir",
-    "load_format",
-]
-
-
-def decisive(entry, replies="text"):
-    """What of a generator's entry decides its replies: nothing else makes a set stale.
-
-    `replies` is the form that the meta-prompt asks for, "text" or "json".
-    """
-    keys = ["backend", "model", "sampling", *(["structured"] if replies == "json" else [])]
-    kept = {key: entry[key] for key in keys if key in entry}
-    if entry.get("extra"):
-        kept["extra"] = entry["extra"]
-    engine = {key: value for key, value in entry.get("engine", {}).items() if key not in SPEED}
-    if engine:
-        kept["engine"] = engine
-    return kept
-
-
-def runs(config):
-    """Every run of every experiment, once, in the order of the config."""
+def expand_runs(config):
+    """Every Run of every experiment, once, in the order of the config."""
+    axes = ("students", "domains", "methods", "generators", "prompts", "sizes", "seeds")
     found = {}
     for experiment in config["experiments"].values():
-        axes = ("students", "domains", "methods", "generators", "prompts", "sizes", "seeds")
         for student, domain, method, generator, prompt, size, seed in product(
             *(experiment[axis] for axis in axes)
         ):
             if config["generators"][generator]["backend"] == "dataset":
                 prompt = NO_PROMPT
-            run = Run(student, domain, method, generator, prompt, size, seed)
-            found[run] = None
+            found[Run(student, domain, method, generator, prompt, size, seed)] = None
     return list(found)
 
 
-def asked(config):
-    """Names of the generators that are asked: no data sets, and no mixtures of others."""
+def model_generators(config):
+    """Names of the generators backed by a model: no data sets, and no mixtures of others."""
     return [
         name
         for name, entry in config["generators"].items()
@@ -105,39 +97,39 @@ def asked(config):
     ]
 
 
-def asks(config, experiment):
+def needs_prompts(config, experiment):
     """Is a generator of the experiment asked for replies, which takes seeds and prompts?"""
     return any(
         config["generators"][name]["backend"] != "dataset" for name in experiment["generators"]
     )
 
 
-def mixtures(config):
+def mixture_generators(config):
     """Names of the generators that are mixtures of others."""
     return [name for name, entry in config["generators"].items() if entry["backend"] == "mixture"]
 
 
-def parts(config, run):
-    """[(share, Run)] of the sets that a run's set is taken from: itself, but for a mixture."""
-    shares = config["generators"][run.generator].get("of", {run.generator: 1.0})
-    return [(share, replace(run, generator=name)) for name, share in sorted(shares.items())]
+def mixture_parts(config, cell):
+    """[(share, Cell)] of the sets that a cell is taken from: itself, but for a mixture."""
+    shares = config["generators"][cell.generator].get("of", {cell.generator: 1.0})
+    return [(share, replace(cell, generator=name)) for name, share in sorted(shares.items())]
 
 
-def references(config):
+def student_references(config):
     """Further references -> the students of experiments that have them."""
     found = {}
-    for student in dict.fromkeys(run.student for run in runs(config)):
+    for student in dict.fromkeys(run.student for run in expand_runs(config)):
         for name in config["students"][student]["references"]:
             found.setdefault(name, []).append(student)
     return found
 
 
-def further(reference):
+def reference_anchor(reference):
     """The further reference's name as an anchor, beside those of ANCHORS."""
     return f"reference-{reference}"
 
 
-def benchmarks(config, domain=None):
+def scored_benchmarks(config, domain=None):
     """Names of the scored benchmarks of a domain, or of all, in the order of the config."""
     return [
         name
@@ -146,31 +138,62 @@ def benchmarks(config, domain=None):
     ]
 
 
-def solved(config):
+def ability_benchmarks(config):
     """Names of the benchmarks that generators solve: the scored ones of experiments' domains."""
     domains = {name for chosen in config["experiments"].values() for name in chosen["domains"]}
-    return [name for name in benchmarks(config) if config["benchmarks"][name]["domain"] in domains]
+    return [
+        name
+        for name in scored_benchmarks(config)
+        if config["benchmarks"][name]["domain"] in domains
+    ]
 
 
-def judgements(benchmark, judge, model, seed):
-    """Path of the journal of what a judge said of a model's completions of a benchmark."""
-    # As deep as the journals of sets, and the asked one at the same place: the budget looks there.
-    return f"journal/judge/{benchmark}/{judge}/{model.replace('/', '--')}/seed{seed}.jsonl"
+def student_evaluations(config, anchors=ANCHORS, students=None):
+    """(model, benchmark) of students (None: all) on their domains' benchmarks, and of anchors."""
+    runs = [run for run in expand_runs(config) if students is None or run.student in students]
+    models = [(run.model, run.domain) for run in runs]
+    models += [
+        (f"{student}/{anchor}", domain)
+        for student, domain in dict.fromkeys((run.student, run.domain) for run in runs)
+        for anchor in anchors
+    ]
+    return [(model, name) for model, domain in models for name in scored_benchmarks(config, domain)]
 
 
-def abilities(generator, domain, seed):
-    """Path of the journal of what a generator answered to the benchmarks of a domain."""
-    return f"journal/ability/{domain}/{generator}/benchmarks/seed{seed}.jsonl"
+def reference_evaluations(config, reference):
+    """`student_evaluations` with a further reference in the place of the usual one."""
+    anchors = (ANCHORS[0], reference_anchor(reference))
+    return student_evaluations(config, anchors, student_references(config)[reference])
 
 
-def judges(config):
+def all_evaluations(config):
+    """`student_evaluations` for the tables of all references."""
+    pairs = student_evaluations(config)
+    for reference in student_references(config):
+        pairs += reference_evaluations(config, reference)
+    return list(dict.fromkeys(pairs))
+
+
+def solving_generators(config):
+    """Names of the generators of experiments that can solve a benchmark: those that are models."""
+    names = dict.fromkeys(run.generator for run in expand_runs(config))
+    return [name for name in names if name in model_generators(config)]
+
+
+def ability_evaluations(config, generators=None):
+    """(model, benchmark) of generators (None: all that can) that solve benchmarks themselves."""
+    names = solving_generators(config) if generators is None else generators
+    return [(f"generators/{name}", each) for name in names for each in ability_benchmarks(config)]
+
+
+def judge_generators(config):
     """Names of the generators that judge, completions of a scored benchmark or generated sets."""
-    named = [config["benchmarks"][name].get("judge") for name in benchmarks(config)]
-    named += [config["intrinsic"][name]["judge"] for name in assessments(config)]
+    named = [config["benchmarks"][name].get("judge") for name in scored_benchmarks(config)]
+    named += [config["intrinsic"][name]["judge"] for name in judged_metrics(config)]
     return list(dict.fromkeys(filter(None, named)))
 
 
-def assessments(config, judge=None):
+def judged_metrics(config, judge=None):
     """Names of the intrinsic metrics that a judge scores, or that any does."""
     return [
         name
@@ -179,65 +202,23 @@ def assessments(config, judge=None):
     ]
 
 
-def measurements(config):
+def model_metrics(config):
     """Names of the other intrinsic metrics, which models measure without a judge."""
-    return [name for name in config["intrinsic"] if name not in assessments(config)]
+    return [name for name in config["intrinsic"] if name not in judged_metrics(config)]
 
 
-def rubrics(folder, domain):
-    """Files that the question to a judge is made of: the prompt, and the domain's rubric."""
-    return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
+def seed_parts(source):
+    """The sources that make up a seed set, by name: its `parts`, or itself as ""."""
+    return source.get("parts", {"": source})
 
 
-def assessed(run, judge):
-    """Path of the journal of what a judge said of a set, which sets of other sizes share."""
-    place = f"{run.method}--{run.generator}--{run.prompt}"
-    return f"journal/assess/{run.domain}/{judge}/{place}/seed{run.seed}.jsonl"
-
-
-def verdicts(prompt):
-    """Path of the journal of what is classified with a meta-prompt (a file)."""
-    return f"journal/classify/{Path(prompt).stem}.jsonl"
+def classification(source):
+    """The `classify` entry of a seed set, or None; at most one of its parts has one."""
+    parts = seed_parts(source).values()
+    return next((part["classify"] for part in parts if part.get("classify")), None)
 
 
 def classifications(config):
-    """Journals of the classifications of seed data -> names of the generators that are asked."""
-    sources = [chosen for methods in config["seeds"].values() for chosen in methods.values()]
-    parts = [part for chosen in sources for part in chosen.get("parts", {"": chosen}).values()]
-    return {
-        verdicts(chosen["prompt"]): chosen["generator"]
-        for chosen in (part.get("classify") for part in parts)
-        if chosen
-    }
-
-
-def sources(program, *more, root="scripts"):
-    """Files of this project that a script consists of, found by its import statements.
-
-    `more` names modules that are imported by name at run time, as paths below `root`.
-    """
-    root = Path(root)
-    waiting, found = [f"{program}.py", *more], set()
-    while waiting:
-        path = waiting.pop()
-        if path in found or not (root / path).is_file():
-            continue
-        found.add(path)
-        waiting += _imported(root / path)
-    return sorted(str(root / path) for path in found)
-
-
-@cache
-def _imported(path):
-    """Where the modules that a file imports would lie, below the root of its imports."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
-        for name in names:
-            place = name.replace(".", "/")
-            found += [f"{place}.py", f"{place}/__init__.py"]
-    return found
+    """The `classify` entries of all seed sets."""
+    sources = (source for methods in config["seeds"].values() for source in methods.values())
+    return [chosen for chosen in map(classification, sources) if chosen]

@@ -446,7 +446,7 @@ def _save(model, tokenizer, output: Path, recipe, losses, started, **facts) -> N
             "recipe": recipe,
         }
         (folder / "build.json").write_text(json.dumps(build, indent=2) + "\n")
-        weights.record(folder)
+        weights.record_digest(folder)
 
 
 class _complete:

@@ -526,8 +526,8 @@ def test_a_further_reference_is_a_model_that_is_there(project):
     assert fault(project, config, ()).startswith(told)
     (project / "models/weak").mkdir()
     (project / "models/weak/config.json").write_text("{}")
-    assert matrix.references(check(config, (), project)) == {"weak": ["tiny"]}
-    assert matrix.references(check(edited({}), (), project)) == {}
+    assert matrix.student_references(check(config, (), project)) == {"weak": ["tiny"]}
+    assert matrix.student_references(check(edited({}), (), project)) == {}
 
 
 # Files that the config names: the file, its new text (None: absent), and the sentence.

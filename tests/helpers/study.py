@@ -47,7 +47,7 @@ class Study:
             },
         }
         self.prices = dict.fromkeys(generators, PRICES)
-        runs = matrix.runs(self.matrix)
+        runs = matrix.expand_runs(self.matrix)
         for cell in dict.fromkeys(run.cell for run in runs):
             self.write_set(cell, size)
         for run in runs:

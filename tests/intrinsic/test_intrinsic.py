@@ -14,7 +14,7 @@ import pytest
 import servers
 import torch
 import yaml
-from agorabench import intrinsic, matrix
+from agorabench import intrinsic, matrix, paths
 from agorabench.config.references import check
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
@@ -667,11 +667,11 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say():
     rows = forecast.forecast(config, jobs, known)
     assert [row["requests"] for row in rows] == [400, 300]  # two metrics, 200 examples at most
     assert {row["asks"] for row in rows} == {"hasty"} and rows[0]["usd"] > 0
-    path = matrix.assessed(forecast.run_of(jobs[0]), "hasty")
+    path = paths.assessment_journal(forecast.run_of(jobs[0]), "hasty")
     known.journals[path] = {"replies": 350, "told": 350, "input": 35000, "output": 350}
     rows = forecast.forecast(config, jobs, known)
     # The sets are still to be made, so nobody knows what of that the journal has.
     assert [row["requests"] for row in rows] == [400, 300]
     assert rows[0]["prompt_tokens"] == 400 * 100
     assert "nothing of the journal counted" in rows[0]["source"]
-    assert matrix.judges(config) == ["careful", "hasty"]
+    assert matrix.judge_generators(config) == ["careful", "hasty"]

@@ -11,6 +11,7 @@ from agorabench.evaluation import judge, solving
 from agorabench.files import json_fingerprint
 from agorabench.generation import prompts, slots
 from agorabench.llm.journal import Journal
+from agorabench.llm.request import fingerprint_parameters
 from agorabench.seeds import sampling
 from helpers import ROOT
 
@@ -78,7 +79,7 @@ def generated(folder, entry, method, domain, replies, system):
     backend = Recorder(reply)
     with Journal(folder / "journal.jsonl") as journal:
         verdicts = iter(["too short", "valid", "valid", "valid", "valid"])
-        asked = slots.parameters(entry, replies)
+        asked = fingerprint_parameters(entry, replies)
         slots.Instances(
             writer, journal, backend.identity, asked, lambda pair: next(verdicts), 4, attempts=2
         ).generate(backend, first_wave=1)
@@ -87,7 +88,7 @@ def generated(folder, entry, method, domain, replies, system):
 
 def classified(folder):
     """Fingerprints of the classification of seed data, where a row comes twice."""
-    backend, asked = Recorder("1"), slots.parameters(ENTRIES["api"], "text")
+    backend, asked = Recorder("1"), fingerprint_parameters(ENTRIES["api"], "text")
     with Journal(folder / "journal.jsonl") as journal:
         classify = sampling.classifier(backend, asked, "Math or not?\n{instruction}", journal)
         classify([*SEEDS, SEEDS[0]])
@@ -96,7 +97,7 @@ def classified(folder):
 
 def judged():
     """Fingerprints of two games before a judge, and of a second reply to one of them."""
-    asked = slots.parameters(ENTRIES["api"], "text")
+    asked = fingerprint_parameters(ENTRIES["api"], "text")
     games = [{"messages": [{"role": "user", "content": text}]} for text in ("A or B?", "1 to 5?")]
     games[0]["messages"].insert(0, {"role": "system", "content": "You judge."})
     asks = [(games[0], 0), (games[0], 1), (games[1], 0)]

@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 import servers
 from agorabench.errors import UserError
-from agorabench.generation import slots
 from agorabench.llm import errors as meant
 from agorabench.llm import openai
+from agorabench.llm.request import fingerprint_parameters
 from helpers.asking import KEY, Cell, hurry
 
 BOTH = pytest.mark.parametrize("protocol", ["openai", "anthropic"])
@@ -466,7 +466,7 @@ def test_what_decides_a_reply_is_in_its_fingerprint():
     entry = {"backend": "vllm", "model": "m", "sampling": usual}
 
     def asked(replies="text", **more):
-        return slots.parameters(entry | more, replies)
+        return fingerprint_parameters(entry | more, replies)
 
     assert asked() == usual  # on every backend, so that a model has one fingerprint
     assert asked(sampling=usual | {"stop": True, "seeded": False}) == usual

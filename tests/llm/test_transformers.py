@@ -105,8 +105,8 @@ def test_requests_come_back_in_batches_with_their_fingerprints(model):
 
 
 def test_a_model_is_named_by_its_weights(model):
-    assert weights.identity(model) == file_digest(f"{model}/model.safetensors")
-    assert weights.identity("some-lab/some-model") == "some-lab/some-model"
+    assert weights.model_identity(model) == file_digest(f"{model}/model.safetensors")
+    assert weights.model_identity("some-lab/some-model") == "some-lab/some-model"
 
 
 def test_a_missing_model_is_one_sentence():

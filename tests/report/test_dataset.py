@@ -55,7 +55,7 @@ def made(tmp_path):
     axes |= {"prompts": ["free", "bare"], "sizes": [2], "seeds": [1], "students": ["s"]}
     backends = {"big": {"backend": "openai"}, "human": {"backend": "dataset"}}
     study = {"experiments": {"x": axes}, "generators": backends}
-    cells = matrix.runs(study)
+    cells = matrix.expand_runs(study)
     table, costs = [], []
     for cell in cells:
         data = tmp_path / "data" / f"{cell.cell}.jsonl"
@@ -138,9 +138,9 @@ def test_a_configuration_is_named_by_no_more_than_it_takes():
     axes = {"domains": ["math"], "methods": ["response"], "generators": ["a"], "prompts": ["p"]}
     axes |= {"sizes": [5], "seeds": [1], "students": ["s", "t"]}
     study = {"experiments": {"x": axes}, "generators": {"a": {"backend": "openai"}}}
-    assert list(pack.configurations(matrix.runs(study))) == ["math-response-a"]
+    assert list(pack.configurations(matrix.expand_runs(study))) == ["math-response-a"]
     study["experiments"]["y"] = axes | {"sizes": [5, 9], "seeds": [1, 2]}
-    assert list(pack.configurations(matrix.runs(study))) == [
+    assert list(pack.configurations(matrix.expand_runs(study))) == [
         "math-response-a-n5-seed1", "math-response-a-n5-seed2",
         "math-response-a-n9-seed1", "math-response-a-n9-seed2",
     ]  # fmt: skip

@@ -73,7 +73,7 @@ def test_training_is_recorded_and_repeats_itself(model, tmp_path):
     first = trained(model, tmp_path / "first")
     assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
     assert first["weights"] == file_digest(tmp_path / "first" / "model.safetensors")
-    assert first["weights"] == weights.identity(tmp_path / "first") != weights.identity(model)
+    assert first["weights"] == weights.model_identity(tmp_path / "first") != weights.model_identity(model)
     assert first["settings"]["learning_rate"] == 0.002 and first["devices"] == "cpu"
     assert first["speed"]["tokens_per_second"] > 0 and first["asked"] == 8
     assert trained(model, tmp_path / "again")["weights"] == first["weights"]
@@ -83,9 +83,9 @@ def test_training_is_recorded_and_repeats_itself(model, tmp_path):
 def test_a_finished_student_is_recognised_and_a_torn_one_is_not(model, tmp_path):
     output = tmp_path / "student"
     first = trained(model, output)
-    (output / weights.FILE).unlink()  # as Snakemake does before it runs a job again
+    (output / weights.DIGEST_FILE).unlink()  # as Snakemake does before it runs a job again
     assert trained(model, output) == first  # the time it took included: nothing was trained
-    assert (output / weights.FILE).read_text().strip() == first["weights"]
+    assert (output / weights.DIGEST_FILE).read_text().strip() == first["weights"]
     file = output / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     assert trained(model, output)["weights"] == first["weights"]

@@ -218,9 +218,9 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     config = configs.check(whole)
-    runs = {run.generator: run for run in matrix.runs(config)}
+    runs = {run.generator: run for run in matrix.expand_runs(config)}
     assert list(runs) == ["mixed", "strong"]
-    due = [part for _, part in matrix.parts(config, runs["mixed"])]
+    due = [part for _, part in matrix.mixture_parts(config, runs["mixed"])]
     jobs = [job("generate", run) for run in due] + [job("train", run) for run in runs.values()]
     known = forecast.survey(config, jobs, 1)
     rows = forecast.forecast(config, jobs, known)

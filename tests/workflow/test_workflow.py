@@ -52,7 +52,7 @@ def test_a_run_is_what_the_axes_say():
     axes = {"domains": ["math", "code"], "methods": ["response"], "generators": ["a", "human"]}
     axes |= {"prompts": ["p", "q"], "sizes": [10], "seeds": [1, 2], "students": ["s"]}
     generators = {"a": {"backend": "transformers"}, "human": {"backend": "dataset"}}
-    runs = matrix.runs({"experiments": {"x": axes, "again": axes}, "generators": generators})
+    runs = matrix.expand_runs({"experiments": {"x": axes, "again": axes}, "generators": generators})
     assert len(runs) == 2 * 2 * 2 + 2 * 2  # a data set is asked no prompt; nothing runs twice
     assert runs[0].model == "s/math/response/a/p/n10-seed1"
     assert {run.prompt for run in runs if run.generator == "human"} == {matrix.NO_PROMPT}

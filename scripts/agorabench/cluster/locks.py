@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import sys
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agorabench.errors import UserError
+from agorabench.files import atomic_file
 
-CONFIG = ".snakemake/agorabench.config.json"  # the checked config, for what decides no result
+CONFIG = ".snakemake/agorabench.config.json"  # the checked config of the last run
 
 _held = []  # what lasts as long as this process: locks, the warm server and its address
 
@@ -40,6 +42,7 @@ def begin(config, generators=(), folder=".", warm=False):
     _held.pop().close()  # free for this run's own jobs
     preflight({name: config["generators"][name] for name in generators})
     Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    write_snapshot(config, folder)
     if warm:
         import warm as server
 
@@ -48,6 +51,21 @@ def begin(config, generators=(), folder=".", warm=False):
             _held.extend((home, server.start(os.path.join(home.name, "warm"))))
         except OSError as error:  # a path too long for a socket, say
             print(f"scripts will start cold: {error}", file=sys.stderr)
+
+
+def snapshot_path(config):
+    """Where a checked config is kept, by its content: a command that names it means the same for
+    ever."""
+    text = json.dumps(config, sort_keys=True)
+    return f".snakemake/agorabench/config-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
+
+def write_snapshot(config, folder="."):
+    """Keep a checked config; returns its path below the folder."""
+    path = snapshot_path(config)
+    with atomic_file(Path(folder, path)) as file:
+        json.dump(config, file)
+    return path
 
 
 def preflight(generators):
@@ -97,7 +115,7 @@ def _needed_by(names):
         raise UserError(f"{told}: {error}") from None
 
 
-def job(folder="."):
+def hold_job_lock(folder="."):
     """Let the next run see that this process is still at work, until it ends."""
     if Path(folder, ".snakemake").is_dir():
         _lock(folder, "jobs", fcntl.LOCK_SH, wait=True)  # `begin` holds it for an instant only

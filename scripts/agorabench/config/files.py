@@ -7,6 +7,7 @@ from agorabench import matrix
 from agorabench.config.schema import Fault, unknown
 from agorabench.errors import UserError
 from agorabench.generation import prompts
+from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm import dataset
 from agorabench.models.hub import MODELS, borrowed, no_pooling, on_hub, other_code
 
@@ -75,7 +76,7 @@ def check_files(config, root):
             except UserError as error:
                 raise Fault((section, domain), _short(error, root)) from None
     for name, experiment in config["experiments"].items():
-        if matrix.asks(config, experiment):
+        if matrix.needs_prompts(config, experiment):
             _check_templates(config, root, ("experiments", name, "prompts"), experiment)
 
 
@@ -101,7 +102,7 @@ def _check_rubrics(config, root, path, folder):
     """Check the question to a judge, for every domain of the experiments."""
     domains = {name for one in config["experiments"].values() for name in one["domains"]}
     for domain in sorted(domains):
-        question, rubric = (_text(root, file, path) for file in matrix.rubrics(folder, domain))
+        question, rubric = (_text(root, file, path) for file in rubric_files(folder, domain))
         prompts.check_template(question, "judge", f"{folder}/prompt.md")
         if not rubric.strip():
             raise Fault(path, f"{folder}/{domain}.md is empty")

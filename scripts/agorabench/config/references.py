@@ -38,7 +38,7 @@ WHOLE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
 
 
-def check(config, files=(), root=".", files_too=True):
+def check_config(config, files=(), root=".", files_too=True):
     """Check a config and fill in the defaults of its schema.
 
     Args:
@@ -69,12 +69,12 @@ def check(config, files=(), root=".", files_too=True):
     return filled
 
 
-def read(file):
+def load_config(file):
     """The checked config in one file, YAML or JSON; the files that it names are not looked at.
 
     JSON is read as such: to YAML its 1e-05 is text.
     """
-    return check(load(file), [file], files_too=False)
+    return check_config(load(file), [file], files_too=False)
 
 
 # Names that refer to each other
@@ -165,7 +165,7 @@ def _check_judge(config, path, benchmark):
 
 def _check_asked(config, path, name, at=None):
     """Is this a generator that can be asked, and no data set or mixture?"""
-    asked = matrix.asked(config)
+    asked = matrix.model_generators(config)
     if name in asked:
         return
     if name not in config["generators"]:
@@ -250,7 +250,7 @@ def _check_mini(config):
 def _check_experiment(config, path, experiment):
     for axis in ("generators", "prompts", "students"):
         none = axis == "prompts" and experiment[axis] == [matrix.NO_PROMPT]
-        if none and not matrix.asks(config, experiment):
+        if none and not matrix.needs_prompts(config, experiment):
             continue  # data sets only, which are asked nothing
         for name in experiment[axis]:
             if name not in config[axis]:
@@ -271,7 +271,7 @@ def _check_experiment(config, path, experiment):
                 (*path, "domains"),
                 f"no benchmark is of domain '{domain}'; domains with benchmarks: {', '.join(have)}",
             )
-        mine = [config["benchmarks"][name] for name in matrix.benchmarks(config, domain)]
+        mine = [config["benchmarks"][name] for name in matrix.scored_benchmarks(config, domain)]
         if mine and not any(benchmark["in_mean"] for benchmark in mine):
             raise Fault(
                 (*path, "domains"),
@@ -286,7 +286,9 @@ def _check_experiment(config, path, experiment):
                     f" it has: {', '.join(data)}",
                 )
         for method in experiment["methods"]:
-            if matrix.asks(config, experiment) and method not in config["seeds"].get(domain, {}):
+            if matrix.needs_prompts(config, experiment) and method not in config["seeds"].get(
+                domain, {}
+            ):
                 raise Fault(
                     path,
                     f"domain '{domain}' with method '{method}' needs seeds.{domain}.{method},"

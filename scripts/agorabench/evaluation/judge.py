@@ -5,22 +5,20 @@ another sample, up to a ceiling; what is left without a verdict after that is co
 guessed. Replies are journaled, so that a game is paid for once.
 """
 
-from agorabench.files import json_fingerprint
-from agorabench.generation.slots import parameters
-from agorabench.llm import answer, opened
+from agorabench.llm import answer, open_backend
+from agorabench.llm.request import build_request, fingerprint_parameters
 from agorabench.progress import Progress
 
 ATTEMPTS = 3
 
 
-def judge(games, read, name, config, entry, journal, seed, label, threads=1):
+def judge(games, read, name, config, journal, seed, label, threads=1):
     """Verdicts on games, in their order.
 
     Args:
         games: each a dict with "messages".
         read: (game, reply row) -> a verdict, JSON-able, or None where there is none to be read.
         name: the judge's among the generators of the whole `config`.
-        entry: what decides its replies, in the place of what the config has.
         journal: path of the journal.
         seed: of the samples.
         label: of the progress.
@@ -32,26 +30,23 @@ def judge(games, read, name, config, entry, journal, seed, label, threads=1):
     Raises:
         UserError: some games got no reply.
     """
-    chosen = config["generators"][name] | entry
-    settings = {"threads": threads, "batch_size": chosen.get("batch_size", 64)}
+    parameters = fingerprint_parameters(config["generators"][name])
     with (
-        opened(name, chosen, config, journal, **settings) as (replies, backend),
+        open_backend(name, config, journal, threads) as (replies, backend),
         Progress(label, len(games), "games") as bar,
     ):
-        return _judge(backend, replies, games, read, parameters(chosen, "text"), seed, bar.advance)
+        return _judge(backend, replies, games, read, parameters, seed, bar.advance)
 
 
-def question(identity, game, asked, seed, attempt=0):
+def judge_request(identity, game, asked, seed, attempt=0):
     """The request that puts a game to a judge.
 
     Args:
         identity: what names the judge, as its backend has it.
-        asked: what decides a reply beside the messages (instances.parameters).
+        asked: what decides a reply beside the messages (fingerprint_parameters).
         attempt: 0, 1, ...: which reply is asked for.
     """
-    messages = game["messages"]
-    key = json_fingerprint(identity, messages, asked, [seed, attempt])
-    return {"fingerprint": key, "messages": messages, "format": "text"}
+    return build_request(identity, game["messages"], asked, [seed, attempt])
 
 
 def _judge(backend, journal, games, read, asked, seed, advance):
@@ -60,7 +55,7 @@ def _judge(backend, journal, games, read, asked, seed, advance):
         open_games = [place for place in range(len(games)) if place not in ended]
         requests = {}
         for place in open_games:
-            request = question(backend.identity, games[place], asked, seed, attempt)
+            request = judge_request(backend.identity, games[place], asked, seed, attempt)
             games[place]["fingerprint"] = request["fingerprint"]
             requests[request["fingerprint"]] = request
         answer(backend, journal, requests)

@@ -16,7 +16,8 @@ not looked for.
 import json
 import re
 
-END = "[END]"
+from agorabench.llm.request import END
+
 MARKERS = {
     "instance": ("INPUT:", "OUTPUT:"),
     "response": (),

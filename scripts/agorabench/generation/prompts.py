@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.generation.formats import END, KEYS, MARKERS
+from agorabench.generation.formats import END, KEYS, MARKERS, SCHEMA
 
 # Placeholder -> whether a template of the method must have it. Two are no methods of making data:
 # one sorts the questions that a data set mixes, and one has a judge score an example.
@@ -170,5 +170,4 @@ class Composer:
             "seeds": [row["id"] for row in shown],
             "instruction": instruction,
             "messages": [*system, {"role": "user", "content": content}],
-            "format": self.replies,
-        }
+        } | ({"schema": SCHEMA} if self.replies == "json" else {})

@@ -3,11 +3,10 @@
 import sys
 from collections import Counter, deque
 
-from agorabench import matrix
 from agorabench.errors import UserError
-from agorabench.files import json_fingerprint
 from agorabench.generation import duplicates, formats, validators
 from agorabench.llm import errors
+from agorabench.llm.request import build_request
 
 # More than this share of slots without a valid reply end the work: the generator or the prompt is
 # broken, and asking on would only cost money. Looked at after every stride of slots.
@@ -111,11 +110,9 @@ class Instances:
         """Whether there is a request to be taken; what the journal answers is settled here."""
         while self._next is None and self._todo and not self.broken:
             slot, attempt = self._todo.popleft()
-            request = self.writer.request(slot, attempt, self._pool)
-            request["fingerprint"] = key = json_fingerprint(
-                self.identity, request["messages"], self.asked, request["sample"]
-            )
-            if key in self.journal:
+            content = self.writer.request(slot, attempt, self._pool)
+            request = build_request(self.identity, parameters=self.asked, **content)
+            if (key := request["fingerprint"]) in self.journal:
                 self._judge(request, self.journal[key])
             else:
                 self._next = request
@@ -186,20 +183,7 @@ class Instances:
         return bool(dropped)
 
 
-def parameters(entry, replies):
-    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
-    kept = matrix.decisive(entry, replies)
-    sampling = kept.pop("sampling")
-    asked = {name: sampling[name] for name in ("temperature", "top_p", "max_tokens")}
-    # Left out where they are as usual, so that a model has one fingerprint on every backend.
-    if sampling.get("stop") is False:
-        asked["stop"] = False
-    if sampling.get("seeded"):
-        asked["seeded"] = True
-    return asked | {name: kept[name] for name in kept if name not in ("backend", "model")}
-
-
-def judging(generation, domain, benchmarks=()):
+def pair_checks(generation, domain, benchmarks=()):
     """(check, repeats) of `Instances`: which pairs count in a domain, by the config's `generation`.
 
     `benchmarks` are files of test items; a pair that shares words with one of them does not count.

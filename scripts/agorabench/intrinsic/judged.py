@@ -13,7 +13,6 @@ A score elsewhere is none, because feedback may quote the example, and in mathem
 import re
 from pathlib import Path
 
-from agorabench import matrix
 from agorabench.generation import prompts
 from agorabench.intrinsic import mean, sample
 
@@ -24,6 +23,11 @@ VERDICT = re.compile(
     r"(?: ?/ ?5| out of 5)?[\s*)\].]*$",
     re.IGNORECASE,
 )
+
+
+def rubric_files(folder, domain):
+    """Files that the question to a judge is made of: the prompt, and the domain's rubric."""
+    return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
 
 
 def games(pairs, metrics, domain, seed):
@@ -39,7 +43,7 @@ def games(pairs, metrics, domain, seed):
     for name, entry in metrics.items():
         template, rubric = (
             Path(path).read_text(encoding="utf-8").strip()
-            for path in matrix.rubrics(entry["rubrics"], domain)
+            for path in rubric_files(entry["rubrics"], domain)
         )
         for pair in sample(pairs, entry["sample"], seed):
             question = prompts.render(template, {**pair, "rubric": rubric})

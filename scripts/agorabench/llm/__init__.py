@@ -6,7 +6,7 @@ A backend module offers `connect(entry, **settings) -> object` with
     complete(queue)  yields lists of rows, in any order, as they come in
     close()          lets go of connections and models
 
-`queue` gives requests {"fingerprint", "messages", "format" ("text" or "json")} by `popleft()` while
+`queue` gives requests {"fingerprint", "messages", ...} (request.Request) by `popleft()` while
 it is true. The backend takes as many as it has room for; the caller journals each list of rows
 before it resumes, and the queue may be longer then. A row is a reply
 
@@ -28,7 +28,9 @@ from pathlib import Path
 from agorabench.errors import UserError
 from agorabench.llm.budget import Budget, spent
 from agorabench.llm.journal import Journal
+from agorabench.paths import journal_root, open_batches
 
+BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
 ROUNDS = 5  # times a request is put to a backend while it gets no reply
 
 
@@ -44,35 +46,36 @@ def connect(entry, **settings):
 
 
 @contextmanager
-def opened(name, entry, config, journal, **settings):
+def open_backend(name, config, journal, threads=1):
     """Open the journal and the backend of a job and, where it costs money, its budget.
 
-    Goes on in the interpreter that the entry names, if it names another one.
+    Goes on in the interpreter that the generator's entry names, if it names another one.
 
     Args:
-        name, entry: the generator's.
-        config: the whole, or {}.
+        name: the generator's in the config.
+        config: the whole.
         journal: its path, in the folder "journal" of all journals.
-        settings: as for `connect`.
+        threads: of a local model.
 
     Yields (Journal, backend).
     """
+    entry = config["generators"][name]
     if python := entry.get("python"):
-        elsewhere(python)
+        run_elsewhere(python)
     journal = Path(journal)
-    root = next((path for path in journal.parents if path.name == "journal"), journal.parent)
+    settings = {"threads": threads, "batch_size": entry.get("batch_size", BATCH_SIZE)}
     with ExitStack() as stack:
         kept = stack.enter_context(Journal(journal))
-        if "mode" in entry and config:  # also without a limit: a later one counts all
+        if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
             cost = spent(kept.paid, entry["price"])
-            budget = Budget(journal, cost, root, priced, name, config["max_usd"])
+            budget = Budget(journal, cost, journal_root(journal), priced, name, config["max_usd"])
             settings["budget"] = stack.enter_context(budget)
-        backend = connect(entry, state=journal.with_suffix(".batches"), **settings)
+        backend = connect(entry, state=open_batches(journal), **settings)
         yield kept, stack.enter_context(closing(backend))
 
 
-def elsewhere(python):
+def run_elsewhere(python):
     """Go on in another interpreter, as vLLM lives in an environment of its own.
 
     Raises:

@@ -5,9 +5,9 @@ https://docs.claude.com/en/api/messages and .../creating-message-batches
 
 import contextlib
 
-from agorabench.generation.formats import END, SCHEMA
 from agorabench.llm import errors
 from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.request import END
 
 FINISH = {
     "end_turn": "stop",
@@ -77,9 +77,9 @@ class Anthropic(Provider):
         for name in ("temperature", "top_p"):
             if sampling[name] is not None:
                 body[name] = sampling[name]
-        if request["format"] == "json":
+        if schema := request.get("schema"):
             if self.entry["structured"] == "json_schema":
-                body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
+                body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         elif sampling["stop"]:
             body["stop_sequences"] = [END]
         return body | self.entry["extra"]

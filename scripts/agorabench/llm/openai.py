@@ -4,9 +4,9 @@ https://platform.openai.com/docs/api-reference/chat and .../batch
 """
 
 from agorabench.files import to_json
-from agorabench.generation.formats import END, SCHEMA
 from agorabench.llm import errors
 from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.request import END
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
 # A batch that is refused as a whole has codes in place of an HTTP status.
@@ -56,9 +56,9 @@ class OpenAI(Provider):
         for name in ("temperature", "top_p"):
             if sampling[name] is not None:
                 body[name] = sampling[name]
-        if request["format"] == "json":
+        if schema := request.get("schema"):
             if self.entry["structured"] == "json_schema":
-                shape = {"name": "pair", "strict": True, "schema": SCHEMA}
+                shape = {"name": "pair", "strict": True, "schema": schema}
                 body["response_format"] = {"type": "json_schema", "json_schema": shape}
             elif self.entry["structured"] == "json_object":
                 body["response_format"] = {"type": "json_object"}

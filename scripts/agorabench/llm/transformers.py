@@ -13,9 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
 
 from agorabench.errors import UserError
-from agorabench.generation.formats import END
+from agorabench.llm.request import END
 from agorabench.models import chat
-from agorabench.models.weights import identity
+from agorabench.models.weights import model_identity
 from agorabench.progress import hush
 
 
@@ -28,7 +28,7 @@ class Generator:
     """A chat model that answers requests batch by batch, in the order asked."""
 
     def __init__(self, entry, threads, batch_size):
-        self.identity = identity(entry["model"])
+        self.identity = model_identity(entry["model"])
         self.sampling = entry["sampling"]
         self.batch_size = batch_size
         self._arguments = entry["model"], threads

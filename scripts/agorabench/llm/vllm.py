@@ -18,10 +18,10 @@ import os
 from contextlib import suppress
 
 from agorabench.errors import UserError
-from agorabench.generation import formats
 from agorabench.llm import errors
+from agorabench.llm.request import END
 from agorabench.models import chat
-from agorabench.models.weights import identity
+from agorabench.models.weights import model_identity
 
 # "repetition" comes from a detector that an engine argument can turn on: the text was cut.
 FINISH = {"stop": "stop", "length": "length", "repetition": "length"}
@@ -39,7 +39,7 @@ class Generator:
     """A chat model that answers requests in the order in which it is done with them."""
 
     def __init__(self, entry, batch_size):
-        self.identity = identity(entry["model"])
+        self.identity = model_identity(entry["model"])
         self.entry, self.batch_size = entry, batch_size
         self._engine = None
 
@@ -120,8 +120,8 @@ class Engine:
         from vllm.sampling_params import StructuredOutputsParams
 
         parameters = sampling(request, request.get("sampling", self.settings))
-        if request["format"] == "json":
-            parameters["structured_outputs"] = StructuredOutputsParams(json=formats.SCHEMA)
+        if schema := request.get("schema"):
+            parameters["structured_outputs"] = StructuredOutputsParams(json=schema)
         try:
             # The public way in for one conversation: the chat template is applied as vLLM's server
             # would, which for some models is not as transformers would.
@@ -228,8 +228,8 @@ def sampling(request, settings):
     parameters = {key: settings[key] for key in ("temperature", "top_p", "max_tokens")}
     # 60 bits: vLLM keeps seeds in signed 64-bit integers, and -1 means none.
     parameters["seed"] = int(request["fingerprint"][:15], 16)
-    if request["format"] == "text":
-        parameters["stop"] = [formats.END]
+    if "schema" not in request:
+        parameters["stop"] = [END]
     return parameters
 
 

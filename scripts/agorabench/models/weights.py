@@ -10,32 +10,34 @@ from pathlib import Path
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest
 
-FILE = "weights.sha256"
+DIGEST_FILE = "weights.sha256"
 
 
-def digest(folder):
+def weights_digest(folder):
     """SHA-256 (hexadecimal) of a folder's weights, or None where there are none."""
     files = sorted(Path(folder).glob("*.safetensors"))
     return file_digest(*files) if files else None
 
 
-def record(folder):
+def record_digest(folder):
     """Write the digest of a folder's weights beside them, and return it."""
-    value = digest(folder)
+    value = weights_digest(folder)
     if value is None:
         raise UserError(f"{folder}: there are no weights (*.safetensors)")
-    with atomic_file(Path(folder) / FILE) as file:
+    with atomic_file(Path(folder) / DIGEST_FILE) as file:
         file.write(f"{value}\n")
     return value
 
 
-def remove(folder):
+def remove_weights(folder):
     """Delete a folder's weights; their digest stays."""
     for file in Path(folder).glob("*.safetensors"):
         file.unlink()
 
 
-def identity(model):
+def model_identity(model):
     """What names a model: the digest of its weights where they are local, or else its name."""
-    recorded = Path(model) / FILE
-    return recorded.read_text().strip() if recorded.exists() else digest(model) or str(model)
+    recorded = Path(model) / DIGEST_FILE
+    return (
+        recorded.read_text().strip() if recorded.exists() else weights_digest(model) or str(model)
+    )

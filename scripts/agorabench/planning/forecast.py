@@ -16,13 +16,14 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from agorabench import matrix
-from agorabench.config.files import MODELS
+from agorabench import matrix, paths
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import protocol
 from agorabench.files import read_json, read_jsonl
+from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.budget import usd
 from agorabench.llm.journal import peek
+from agorabench.paths import LOCAL_MODELS as MODELS
 from agorabench.planning import estimates, replay
 
 UNKNOWN = "unknown"
@@ -57,10 +58,8 @@ def stale(config, snakefile, targets=()):
 
 
 def run_of(job):
-    """The set that a job makes or uses, as a grid.Run of no student."""
-    names = ("domain", "method", "generator", "prompt", "size", "seed")
-    *words, size, seed = (job["wildcards"][name] for name in names)
-    return matrix.Run("", *words, int(size), int(seed))
+    """The set that a job makes or uses, as a Cell."""
+    return matrix.Cell.of(job["wildcards"])
 
 
 def kind(run):
@@ -110,16 +109,16 @@ def survey(config, jobs, threads):
     used = set(due)
     for job in jobs:
         if job["rule"] == "train":
-            used.update(part for _, part in matrix.parts(config, run_of(job)))
+            used.update(part for _, part in matrix.mixture_parts(config, run_of(job)))
     for run in used:
         if config["generators"][run.generator]["backend"] != "dataset":
-            using[run.journal].add(run)
+            using[paths.set_journal(run)].add(run)
     remade = frozenset(chain.from_iterable(job["output"] for job in jobs))
-    known, paths = Known(remade=remade), sorted(using)
+    known, journals = Known(remade=remade), sorted(using)
     look = partial(replay.look, config, due, remade)
-    with ProcessPoolExecutor(max(1, min(threads, len(paths)))) as pool:
-        found = list(pool.map(look, paths, (using[path] for path in paths)))
-    for path, (held, counts) in zip(paths, found, strict=True):
+    with ProcessPoolExecutor(max(1, min(threads, len(journals)))) as pool:
+        found = list(pool.map(look, journals, (using[path] for path in journals)))
+    for path, (held, counts) in zip(journals, found, strict=True):
         alike = Path(path).parts[1:4]
         known.journals[path] = held
         known.kinds[alike].update(held)
@@ -132,11 +131,19 @@ def survey(config, jobs, threads):
         else:  # the job was killed
             for count in counts.values():
                 known.accepted[alike].update(valid=count.valid, replies=count.replies)
-    for path, name in matrix.classifications(config).items():
+    for path, name in classified(config).items():
         price = config["generators"][name].get("price", replay.FREE)
         known.journals[path], _ = replay.read(path, price)
         known.spent[name] += known.journals[path]["usd"]
     return known
+
+
+def classified(config):
+    """Journals of the classifications of seed data -> names of the generators that are asked."""
+    return {
+        paths.classification_journal(chosen["prompt"]): chosen["generator"]
+        for chosen in matrix.classifications(config)
+    }
 
 
 def forecast(config, jobs, known):
@@ -154,14 +161,14 @@ def forecast(config, jobs, known):
             row |= generating(config, run_of(row), known, asked)
         elif rule == "train":
             row |= training(config, student, run_of(row), known)
-        elif rule.startswith("solve_"):
-            domain = rule.removeprefix("solve_")
+        elif rule.startswith("predict_generator_"):
+            domain = rule.removeprefix("predict_generator_")
             row |= solving(config, row["wildcards"]["generator"], domain, known)
         elif rule.startswith("predict"):
             row |= predicting(config, rule, student)
         elif rule == "judge":
             row |= judging(config, row["wildcards"], known)
-        elif rule == "assess":
+        elif rule == "judge_set":
             row |= assessing(config, row["wildcards"]["judge"], run_of(row), known)
         elif rule == "measure":
             row |= measuring(config, row["wildcards"]["metric"], run_of(row))
@@ -179,8 +186,8 @@ def generating(config, run, known, asked):
     if found.stops:
         source = f"the job would stop without asking: {found.stops}"
         return row | {"requests_at_least": 0, "requests": 0, "source": source}
-    least = found.missing - asked[run.journal]
-    asked[run.journal] += least
+    least = found.missing - asked[paths.set_journal(run)]
+    asked[paths.set_journal(run)] += least
     others = known.accepted[kind(run)]
     share, told = estimates.accepted(
         (found.valid, found.replies), (others["valid"], others["replies"])
@@ -199,7 +206,7 @@ def classifying(config, wildcards, known, asked):
     if part is None:
         return {}
     name, prompt = part["classify"]["generator"], part["classify"]["prompt"]
-    path = matrix.verdicts(prompt)
+    path = paths.classification_journal(prompt)
     held = known.journals[path]
     template = Path(prompt).read_text(encoding="utf-8")
     shown = estimates.tokens(template) + estimates.INSTRUCTION, "prompt file"
@@ -217,7 +224,7 @@ def judging(config, wildcards, known):
     """Columns of a judge's verdicts on a model's completions."""
     benchmark, entry = wildcards["benchmark"], config["benchmarks"][wildcards["benchmark"]]
     name = entry["judge"]
-    path = matrix.judgements(benchmark, name, wildcards["model"], config["seed"])
+    path = paths.judge_journal(benchmark, name, wildcards["model"], config["seed"])
     requests = replay.judging(config, benchmark, wildcards["model"], known.remade)
     count, source = items(benchmark, entry)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
@@ -227,14 +234,14 @@ def judging(config, wildcards, known):
 
 def assessing(config, name, run, known):
     """Columns of a judge's scores of a generated set."""
-    path = matrix.assessed(run, name)
+    path = paths.assessment_journal(run, name)
     requests = replay.assessing(config, run, name, known.remade)
-    metrics = [config["intrinsic"][metric] for metric in matrix.assessments(config, name)]
+    metrics = [config["intrinsic"][metric] for metric in matrix.judged_metrics(config, name)]
     sizes = [min(metric["sample"] or run.size, run.size) for metric in metrics]
     texts = [
         Path(file).read_text(encoding="utf-8")
         for metric in metrics
-        for file in matrix.rubrics(metric["rubrics"], run.domain)
+        for file in rubric_files(metric["rubrics"], run.domain)
     ]
     prompt = sum(map(estimates.tokens, texts)) / len(metrics)
     shown = prompt + estimates.INSTRUCTION + estimates.RESPONSE, "rubrics and assumed examples"
@@ -244,8 +251,8 @@ def assessing(config, name, run, known):
 
 def solving(config, generator, domain, known):
     """Columns of a generator's own completions of a domain's benchmarks."""
-    names = matrix.benchmarks(config, domain)
-    path = matrix.abilities(generator, domain, config["seed"])
+    names = matrix.scored_benchmarks(config, domain)
+    path = paths.ability_journal(generator, domain, config["seed"])
     requests = replay.answering(config, generator, names, known.remade)
     counts = [items(name, config["benchmarks"][name]) for name in names]
     shown = estimates.INSTRUCTION, "tokens assumed"
@@ -309,7 +316,7 @@ def asking(config, name, requests, mean):
 
 def reply(config, run, known):
     """The estimates.Reply of a set."""
-    own = known.journals[run.journal]
+    own = known.journals[paths.set_journal(run)]
     limit = config["generators"][run.generator]["sampling"]["max_tokens"]
     return estimates.reply(run.method, own, known.kinds[kind(run)], known.sets[run].prompt, limit)
 
@@ -318,7 +325,7 @@ def training(config, student, run, known):
     """Columns of a student's training."""
     chosen = config["students"][student]
     epochs = chosen["recipe"]["epochs"]
-    data = Path(f"results/data/{run.cell}.jsonl")
+    data = Path(f"results/data/{run}.jsonl")
     if data.exists():
         rows = read_jsonl(data)
         texts = ["".join(message["content"] for message in row["messages"]) for row in rows]
@@ -327,7 +334,9 @@ def training(config, student, run, known):
         return {"trained_tokens": UNKNOWN, "gpu_hours": UNKNOWN, "source": "no training set yet"}
     else:
         seeds = replay.seeds(run.domain, run.method, known.remade)
-        means = [(share, reply(config, part, known)) for share, part in matrix.parts(config, run)]
+        means = [
+            (share, reply(config, part, known)) for share, part in matrix.mixture_parts(config, run)
+        ]
         pair = sum(share * mean.completion for share, mean in means)
         source = " or ".join(dict.fromkeys(mean.source for _, mean in means))
         if run.method == "response":
@@ -353,7 +362,7 @@ def predicting(config, rule, student):
     domain = None if rule == "predict_anchor" else rule.removeprefix("predict_")
     prompt = completion = 0
     sources = set()
-    for name in matrix.benchmarks(config, domain):
+    for name in matrix.scored_benchmarks(config, domain):
         entry = config["benchmarks"][name]
         count, source = items(name, entry)
         sources.add(source)

@@ -11,19 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from agorabench import intrinsic, matrix
-from agorabench.config.files import BUILT
-from agorabench.evaluation import benchmarks, solving
-from agorabench.evaluation.judge import question
+from agorabench import intrinsic, matrix, paths
+from agorabench.evaluation import ability, benchmarks
+from agorabench.evaluation.judge import judge_request
 from agorabench.files import read_jsonl
 from agorabench.generation import prompts
-from agorabench.generation.slots import FIRST_WAVE, Instances, Shortfall, parameters
-from agorabench.generation.slots import judging as checking
+from agorabench.generation.slots import FIRST_WAVE, Instances, Shortfall, pair_checks
 from agorabench.intrinsic import judged
 from agorabench.llm.batch_log import remembered
 from agorabench.llm.budget import spent
 from agorabench.llm.journal import peek
-from agorabench.models.weights import FILE, identity
+from agorabench.llm.request import fingerprint_parameters
+from agorabench.models.weights import DIGEST_FILE, model_identity
+from agorabench.paths import RESOURCES as BUILT
 from agorabench.planning import estimates
 
 RENDERED = 32  # prompts that are rendered to see how long they are
@@ -63,7 +63,7 @@ def look(config, due, remade, path, runs):
     has "told", how many they are, and their "input" and "output" tokens; and "usd", what replies
     and faults have cost.
     """
-    price = config["generators"][Path(path).parts[3]].get("price", FREE)
+    price = config["generators"][paths.parse_journal(path).generator].get("price", FREE)
     held, replies = read(path, price, keep=not due.isdisjoint(runs))
     return held, {run: count(config, run, replies if run in due else {}, remade) for run in runs}
 
@@ -99,8 +99,8 @@ def model_name(entry, remade):
     """What a generator's backend calls its model; None for one that is still to be built."""
     if entry["backend"] not in matrix.LOCAL:
         return entry["model"]
-    name = identity(entry["model"])
-    if name.startswith(BUILT) or f"{entry['model']}/{FILE}" in remade:
+    name = model_identity(entry["model"])
+    if name.startswith(BUILT) or f"{entry['model']}/{DIGEST_FILE}" in remade:
         return None  # still a folder's name and no digest of weights, or of others than will be
     return name
 
@@ -132,8 +132,8 @@ def count(config, run, replies, remade):
         named = config["benchmarks"].items()
         files = [f"resources/benchmarks/{n}.jsonl" for n, b in named if b["domain"] == run.domain]
         items = [file for file in files if Path(file).exists()]
-    check, repeats = checking(generation, run.domain, items)
-    asked = parameters(entry, family["replies"])
+    check, repeats = pair_checks(generation, run.domain, items)
+    asked = fingerprint_parameters(entry, family["replies"])
     instances = Instances(
         writer, replies, name, asked, check, run.size, generation["attempts"], repeats=repeats
     )
@@ -145,7 +145,7 @@ def count(config, run, replies, remade):
     except Shortfall as error:
         stops = None if silent.asked else str(error)
     under_way = set()
-    for batch in remembered(Path(run.journal).with_suffix(".batches"))[0].values():
+    for batch in remembered(Path(paths.set_journal(run)).with_suffix(".batches"))[0].values():
         under_way.update(batch.requests)
     valid = len(instances.pairs)
     return Count(
@@ -156,11 +156,13 @@ def count(config, run, replies, remade):
 
 def assessing(config, run, judge, remade):
     """Requests to a judge about a generated set; None where that, or the judge, is not there."""
-    path, entry = f"results/data/{run.cell}.jsonl", config["generators"][judge]
+    path, entry = f"results/data/{run}.jsonl", config["generators"][judge]
     name = model_name(entry, remade)
     if name is None or not there(path, remade):
         return None
-    metrics = {metric: config["intrinsic"][metric] for metric in matrix.assessments(config, judge)}
+    metrics = {
+        metric: config["intrinsic"][metric] for metric in matrix.judged_metrics(config, judge)
+    }
     games = judged.games(intrinsic.generated(path), metrics, run.domain, config["seed"])
     return put(config, name, entry, games)
 
@@ -183,8 +185,8 @@ def judging(config, benchmark, model, remade):
 
 def put(config, name, entry, games):
     """The first requests that put games to a judge whose backend calls it `name`."""
-    asked = parameters(entry, "text")
-    return [question(name, game, asked, config["seed"]) for game in games]
+    asked = fingerprint_parameters(entry)
+    return [judge_request(name, game, asked, config["seed"]) for game in games]
 
 
 def answering(config, generator, solved, remade):
@@ -197,7 +199,9 @@ def answering(config, generator, solved, remade):
         if name is None or not there(str(path), remade):
             return None
         items = benchmarks.load(chosen, path)
-        requests += solving.requests(name, entry, benchmark, chosen, items, config["seed"])
+        requests += ability.benchmark_requests(
+            name, entry, benchmark, chosen, items, config["seed"]
+        )
     return requests
 
 

@@ -15,10 +15,10 @@ from collections import Counter
 from itertools import islice
 
 from agorabench.errors import UserError
-from agorabench.files import json_fingerprint
 from agorabench.generation import prompts
 from agorabench.generation.validators import no_markers
 from agorabench.llm import answer
+from agorabench.llm.request import build_request
 
 CLASSES = ("1", "2")
 WAVE = 256  # rows classified before their verdicts are looked at
@@ -214,8 +214,7 @@ def classifier(backend, asked, template, journal):
         content = prompts.render(template, row)
         messages = [{"role": "user", "content": content}]
         # The sample is always 0: which rows are looked at must not decide what is paid for twice.
-        fingerprint = json_fingerprint(backend.identity, messages, asked, 0)
-        return {"fingerprint": fingerprint, "messages": messages, "format": "text"}
+        return build_request(backend.identity, messages, asked, 0)
 
     def classify(rows):
         requests = {}

@@ -1,0 +1,167 @@
+"""What all rules share: the checked config, wildcards closed over it, and what stages depend on."""
+
+import json
+import os
+from functools import cache, partial
+
+from agorabench import matrix, paths
+from agorabench.cluster import locks
+from agorabench.config import check_config, stages
+from agorabench.config.jobs import loaded_models, queried_generators
+from agorabench.errors import UserError
+from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.matrix import Cell
+from agorabench.models import hub
+
+try:
+    config.update(check_config(config, workflow.configfiles, files_too=workflow.is_main_process))
+except UserError as error:
+    raise SystemExit(f"error: {error}") from None
+
+CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
+CELL = Cell.WILDCARDS
+RUNS = matrix.expand_runs(config)
+CELLS = list(dict.fromkeys(run.cell for run in RUNS))
+SETS = list(
+    dict.fromkeys([*CELLS, *(p for c in CELLS for _, p in matrix.mixture_parts(config, c))])
+)
+MIXTURES = matrix.mixture_generators(config)
+REFERENCES = matrix.student_references(config)
+# Starts a program in a process that has its imports done (config: warm).
+WARM = "python scripts/warm.py"
+
+
+def one_of(names):
+    """A wildcard constraint: exactly one of `names`."""
+    return "|".join(map(re.escape, names)) or "(?!)"  # which nothing matches
+
+
+wildcard_constraints:
+    domain=one_of(matrix.DOMAINS),
+    method=one_of(matrix.METHODS),
+    generator=one_of(config["generators"]),
+    prompt=one_of([*config["prompts"], matrix.NO_PROMPT]),
+    size=r"[1-9]\d*",
+    seed=r"\d+",
+    student=one_of(config["students"]),
+    anchor=one_of([*matrix.ANCHORS, *map(matrix.reference_anchor, REFERENCES)]),
+    reference=one_of(REFERENCES),
+    benchmark=one_of(config["benchmarks"]),
+    judge=one_of(matrix.judge_generators(config)),
+    metric=one_of(matrix.model_metrics(config)),
+    mini=one_of(name for name in config["mini"] if name not in ("tokenizer", "base")),
+
+
+def of_cell(stage):
+    """A stage of a cell, as a function of a job's wildcards."""
+    return lambda wildcards: stage(config, Cell.of(wildcards))
+
+
+def of_names(stage, *names):
+    """A stage of what wildcards of these names say, as a function of a job's wildcards."""
+    return lambda wildcards: stage(config, *(wildcards[name] for name in names))
+
+
+def inputs(stage):
+    """Input files of a stage, to be unpacked."""
+    return unpack(lambda wildcards: stage(wildcards).inputs)
+
+
+def decides(stage):
+    """What else decides the result of a stage."""
+    return lambda wildcards: stage(wildcards).text
+
+
+def program(name, options, start="python"):
+    """The shell line that runs a stage's program.
+
+    The config is no param: its path changes with every key, `decides` with those that count.
+    """
+    command = f"{start} scripts/{name}.py --config {CONFIG} {options} --threads {{threads}}"
+    return f"{command} 2>&1 | tee -i {{log}}"
+
+
+@cache
+def code(program, *more):
+    """The sources of a cheap stage's program: an edit there makes the stage run again."""
+    # Relative, so that a copy of the folder is as fresh as the folder.
+    return stages.source_files(program, *more, root=os.path.relpath(f"{workflow.basedir}/scripts"))
+
+
+def kept(path):
+    """An output that goes when it has been used, if the config says so."""
+    return temp(path) if config["keep_models"] == "scored" else path
+
+
+def is_asked(name):
+    """Is the generator a model, asked over the network?"""
+    return config["generators"][name]["backend"] in ("openai", "anthropic")
+
+
+def starter(name):
+    """How the program that asks a generator is started: vLLM wants a process of its own."""
+    return "python" if config["generators"][name]["backend"] == "vllm" else WARM
+
+
+def score_code(wildcards):
+    """The sources of `score` and of the benchmark's protocol."""
+    protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
+    modules = (f"agorabench/evaluation/benchmarks/{protocol}.py", "agorabench/sandbox/child.py")
+    return code("score", *modules)
+
+
+def score_threads(wildcards):
+    """Processes that grade at a time: those of the miniature are done before a second has begun."""
+    many = ("math", "humaneval", "humaneval_plus", "mbpp", "mbpp_plus")
+    return 4 if config["benchmarks"][wildcards.benchmark]["protocol"] in many else 1
+
+
+def completions(model, domain=None):
+    """What decides the completions of a model, as a function of a job's wildcards."""
+    return lambda wildcards: stages.predict(config, model.format(**wildcards), domain)
+
+
+def training(wildcards):
+    """What decides a training."""
+    return stages.train(config, wildcards.student, Cell.of(wildcards))
+
+
+def assessment(wildcards):
+    """What decides a judge's scores of a set."""
+    return stages.assess(config, wildcards.judge, Cell.of(wildcards))
+
+
+def measurement(wildcards):
+    """What decides a metric of a set."""
+    return stages.measure(config, wildcards.metric, Cell.of(wildcards))
+
+
+def seed_classifier(wildcards):
+    """The `classify` entry of a seed set, or None."""
+    return matrix.classification(config["seeds"][wildcards.domain][wildcards.method])
+
+
+def judgement_files(judges=matrix.judge_generators(config)):
+    """All judgements of these judges, of generators' own completions too."""
+    evaluated = [*matrix.all_evaluations(config), *matrix.ability_evaluations(config)]
+    return [
+        paths.judgements(model, name)
+        for model, name in evaluated
+        if config["benchmarks"][name]["protocol"] in JUDGED
+        and config["benchmarks"][name]["judge"] in judges
+    ]
+
+
+def assessment_files(judges=matrix.judge_generators(config)):
+    """All assessments of generated sets by these judges."""
+    return [
+        paths.assessments(judge, cell)
+        for judge in judges
+        if matrix.judged_metrics(config, judge)
+        for cell in CELLS
+    ]
+
+
+def measured_files():
+    """All metrics of generated sets that models measure."""
+    return [paths.metric(name, cell) for name in matrix.model_metrics(config) for cell in CELLS]

@@ -1,0 +1,316 @@
+"""What decides the result of each stage, for its rule and for its program alike.
+
+A stage is a function of the config and of what the job is about; it returns the files that it reads
+and the parameters that decide what it makes. A rule declares both, so Snakemake runs a stage again
+exactly when one of them has changed; the program computes the same and uses nothing else for its
+result. How a result is computed (address, key, mode, money, GPUs, batch size) is not here: programs
+look it up in the config, and a change of it makes nothing stale.
+"""
+
+import ast
+import json
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from agorabench import matrix, paths
+from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.intrinsic.judged import rubric_files
+from agorabench.llm.request import deciding_keys
+from agorabench.models.weights import DIGEST_FILE
+
+PROTOCOL = ("protocol", "limit")
+ANSWERING = (*PROTOCOL, "max_tokens", "temperature", "top_p", "repetition_penalty")
+SHOWN = ("shots", "shots_from")  # to models without a chat template
+JUDGING = (*PROTOCOL, "labels", "style")
+SCORING = (*PROTOCOL, "style", "score")
+SPEED = ("batch_size", "parameters", "gpus")  # of a metric's model: how, not what
+
+
+class Stage(NamedTuple):
+    """The input files of a stage by name, each a list of paths, and what else decides it."""
+
+    inputs: dict
+    params: dict
+
+    @property
+    def text(self):
+        """The parameters as text that Snakemake can compare."""
+        return json.dumps(self.params, sort_keys=True)
+
+
+# ---- Seeds and benchmarks
+
+
+def seeds(config, domain, method):
+    """The seed data of a domain and method."""
+    source = config["seeds"][domain][method]
+    parts = matrix.seed_parts(source).values()
+    params = {"version": 1, "source": source, "lock": config["lock"]}
+    params["sample_seed"] = config["sample_seed"]
+    if any(part.get("longest") for part in parts):
+        params["tokenizer"] = config["tokenizer"]
+    chosen = matrix.classification(source)
+    if chosen:
+        params["classifier"] = deciding_keys(config["generators"][chosen["generator"]])
+    files = [file for part in parts for file in local_file(part)]
+    return Stage({"files": files, "prompt": [chosen["prompt"]] if chosen else []}, params)
+
+
+def benchmark(config, name):
+    """The items of a benchmark."""
+    source = config["benchmarks"][name]["source"]
+    params = {"version": 1, "source": source, "lock": config["lock"]}
+    return Stage({"files": local_file(source)}, params)
+
+
+def benchmark_file(config, name, file):
+    """A further file that the protocol of a benchmark needs."""
+    source = config["benchmarks"][name]["files"][file]
+    params = {"version": 1, "source": source, "lock": config["lock"]}
+    return Stage({"files": local_file(source)}, params)
+
+
+def local_file(source):
+    """The local file of a source, or nothing where it has none."""
+    return [source["path"]] if "path" in source else []
+
+
+# ---- Generated sets
+
+
+def generate(config, cell):
+    """The replies of a generator, or the rows of a data set in its place."""
+    entry, general = config["generators"][cell.generator], config["generation"]
+    generation = {"max_characters": general["max_characters"]}
+    generation["validators"] = {cell.domain: general["validators"][cell.domain]}
+    if general["duplicates"] != "keep":
+        generation["duplicates"] = general["duplicates"]
+    inputs = {"benchmarks": []}
+    if general["overlap"] == "drop":
+        inputs["benchmarks"] = domain_items(config, cell.domain)
+    if entry["backend"] == "dataset":
+        data = {cell.domain: entry["data"][cell.domain]}
+        inputs["source"] = local_file(entry["data"][cell.domain])
+        params = {"generator": deciding_keys(entry) | {"data": data}}
+        return Stage(inputs, {"version": 1, "generation": generation, **params})
+    family = config["prompts"][cell.prompt]
+    generation |= {key: general[key] for key in ("attempts", "system")}
+    inputs["source"] = generator_weights(config, cell.generator)
+    inputs["seeds"] = [paths.seed_rows(cell.domain, cell.method)]
+    inputs["prompt"] = [f"{family['folder']}/{cell.method}/{cell.domain}.md"]
+    for registry in ("themes", "openings"):
+        file = config[registry].get(cell.domain)
+        inputs[registry] = [file] if file and cell.method == "instance" else []
+    if cell.method == "instance":
+        generation |= {key: general[key] for key in ("demonstrations", "first_wave")}
+    params = {"generator": deciding_keys(entry, family["replies"]), "replies": family["replies"]}
+    return Stage(inputs, {"version": 1, "generation": generation, **params})
+
+
+def mix(config, cell):
+    """A mixture of other generators' sets."""
+    shares = dict(sorted(config["generators"][cell.generator]["of"].items()))
+    raw = [paths.raw_replies(part) for _, part in matrix.mixture_parts(config, cell)]
+    duplicates = config["generation"]["duplicates"]
+    return Stage({"raw": raw}, {"version": 1, "shares": shares, "duplicates": duplicates})
+
+
+def curate(config, cell):
+    """The training set."""
+    asked = config["generators"][cell.generator]["backend"] != "dataset"
+    trained_on = cell.method == "instance" and asked and config["generation"]["train_on_seeds"]
+    seed_files = [paths.seed_rows(cell.domain, cell.method)] if trained_on else []
+    return Stage({"raw": [paths.raw_replies(cell)], "seeds": seed_files}, {"version": 2})
+
+
+def audit(config, cell):
+    """How far a training set repeats itself and the benchmarks."""
+    items = domain_items(config, cell.domain)
+    return Stage({"data": [paths.training_set(cell)], "benchmarks": items}, {})
+
+
+def domain_items(config, domain):
+    """The items of all benchmarks of a domain, scored or not."""
+    entries = config["benchmarks"].items()
+    return [paths.benchmark_items(name) for name, entry in entries if entry["domain"] == domain]
+
+
+def weight_files(config, model):
+    """The files that stand for a local model's weights, or nothing for a hub's."""
+    folder = Path(model)
+    if str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]:
+        return [str(folder / DIGEST_FILE)]
+    return sorted(map(str, folder.glob("*.safetensors")))
+
+
+def generator_weights(config, name):
+    """The weights of a generator, where they are local files."""
+    entry = config["generators"][name]
+    return weight_files(config, entry["model"]) if entry["backend"] in matrix.LOCAL else []
+
+
+# ---- Students
+
+
+def train(config, student, cell):
+    """A student, trained on a cell."""
+    entry = config["students"][student]
+    inputs = {
+        "data": [paths.training_set(cell)],
+        "base": weight_files(config, entry["base"]["model"]),
+        "template": [entry["template"]] if entry["template"] else [],
+    }
+    params = {"version": 1, "base": entry["base"]["model"], "recipe": entry["recipe"]}
+    return Stage(inputs, params | {"system": entry["system"] or ""})
+
+
+def anchor_entry(config, student, anchor):
+    """The config entry of a student's base, or of one of its references."""
+    entry = config["students"][student]
+    further = {matrix.reference_anchor(name): one for name, one in entry["references"].items()}
+    return (entry | further)[anchor]
+
+
+def predict(config, model, domain=None):
+    """The completions of a student, of a base or reference, or of a generator (of one domain).
+
+    Of a trained student the benchmarks of its domain are answered, of the others all.
+    """
+    name = paths.parse_model(model)
+    domain = name.cell.domain if name.cell else domain
+    names = matrix.scored_benchmarks(config, domain)
+    inputs = {"questions": list(map(paths.benchmark_items, names))}
+    if name.generator:
+        inputs["model"] = generator_weights(config, name.generator)
+        params = {"version": 1, "generator": deciding_keys(config["generators"][name.generator])}
+        params |= {"benchmarks": _entries(config, names, ANSWERING), "seed": config["seed"]}
+        return Stage(inputs, params)
+    params = {"version": 2, "system": config["students"][name.student]["system"] or ""}
+    keys = ANSWERING
+    if name.cell:
+        params["seed"] = name.cell.seed
+    else:
+        entry = anchor_entry(config, name.student, name.anchor)
+        inputs["model"] = weight_files(config, entry["model"])
+        params |= {"seed": config["seed"], "model": entry["model"], "chat": entry["chat"]}
+        if not entry["chat"]:
+            keys = (*ANSWERING, *SHOWN)
+            benchmarks = (config["benchmarks"][name] for name in names)
+            inputs["shots"] = [entry["shots_from"] for entry in benchmarks if entry["shots"]]
+    return Stage(inputs, params | {"benchmarks": _entries(config, names, keys)})
+
+
+def _entries(config, names, keys):
+    """Benchmark -> those of its keys."""
+    return {name: select(config["benchmarks"][name], keys) for name in names}
+
+
+def select(entry, keys):
+    """An entry's values of `keys`, those that it has."""
+    return {key: entry[key] for key in keys if key in entry}
+
+
+# ---- Scores
+
+
+def protocol_files(config, name):
+    """The further files of a judged benchmark; of another none."""
+    entry = config["benchmarks"][name]
+    names = entry["files"] if entry["protocol"] in JUDGED else ()
+    return [paths.benchmark_file(name, file) for file in names]
+
+
+def judge(config, benchmark, model):
+    """The verdicts of a benchmark's judge on the completions of a model."""
+    entry = config["benchmarks"][benchmark]
+    params = {"version": 2, "benchmark": select(entry, JUDGING), "seed": config["seed"]}
+    params["judge"] = deciding_keys(config["generators"][entry["judge"]])
+    return Stage(_scored_files(config, benchmark, model), params)
+
+
+def score(config, benchmark, model):
+    """A model's score on a benchmark."""
+    entry = config["benchmarks"][benchmark]
+    inputs = _scored_files(config, benchmark, model)
+    params = {"benchmark": select(entry, SCORING), "sandbox": config["sandbox"]}
+    if entry["protocol"] in JUDGED:
+        inputs["judgements"] = [paths.judgements(model, benchmark)]
+        params["judge"] = config["generators"][entry["judge"]]["model"]
+    return Stage(inputs, params)
+
+
+def _scored_files(config, benchmark, model):
+    return {
+        "questions": [paths.benchmark_items(benchmark)],
+        "predictions": [paths.predictions(model, benchmark)],
+        "files": protocol_files(config, benchmark),
+    }
+
+
+# ---- Intrinsic metrics
+
+
+def assess(config, judge, cell):
+    """A judge's scores of the examples of a set."""
+    names = matrix.judged_metrics(config, judge)
+    entries = {name: select(config["intrinsic"][name], ("rubrics", "sample")) for name in names}
+    inputs = {
+        "data": [paths.training_set(cell)],
+        "judge": generator_weights(config, judge),
+        "rubrics": [
+            file
+            for entry in entries.values()
+            for file in rubric_files(entry["rubrics"], cell.domain)
+        ],
+    }
+    params = {"version": 1, "metrics": entries, "seed": config["seed"]}
+    return Stage(inputs, params | {"judge": deciding_keys(config["generators"][judge])})
+
+
+def measure(config, metric, cell):
+    """An intrinsic metric of a set, measured with a model."""
+    entry = config["intrinsic"][metric]
+    files = [*weight_files(config, entry["model"]), *filter(None, [entry.get("template")])]
+    kept = {key: value for key, value in entry.items() if key not in SPEED}
+    params = {"version": 1, "metric": kept, "seed": config["seed"]}
+    return Stage({"data": [paths.training_set(cell)], "files": files}, params)
+
+
+# ---- Code: of cheap stages only, an edit makes them run again
+
+
+# What starts a program and reads the config; what of the config counts is in the parameters.
+FRAME = ("agorabench/cli", "agorabench/config/", "agorabench/cluster/")
+
+
+def source_files(program, *more, root="scripts"):
+    """Files of this project that decide what a program makes, found by its import statements.
+
+    `more` names modules that are imported by name at run time, as paths below `root`.
+    """
+    root = Path(root)
+    waiting, found = [f"{program}.py", *more], set()
+    while waiting:
+        path = waiting.pop()
+        if path in found or path.startswith(FRAME) or not (root / path).is_file():
+            continue
+        found.add(path)
+        waiting += _imported_modules(root / path)
+    return sorted(str(root / path) for path in found)
+
+
+@cache
+def _imported_modules(path):
+    """Where the modules that a file imports would lie, below the root of its imports."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        for name in names:
+            place = name.replace(".", "/")
+            found += [f"{place}.py", f"{place}/__init__.py"]
+    return found

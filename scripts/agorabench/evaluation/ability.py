@@ -1,0 +1,45 @@
+"""What a generator is asked when it solves benchmarks itself: as for data, but with the sampling of
+the benchmarks."""
+
+from agorabench.llm.request import build_request, fingerprint_parameters
+
+SAMPLING = ("max_tokens", "temperature", "top_p")
+
+
+def benchmark_requests(identity, entry, name, benchmark, items, seed):
+    """The requests to a generator for the items of a benchmark, in their order.
+
+    Args:
+        identity: what names the model, as its backend has it.
+        entry: the generator's in the config.
+        name, benchmark: the benchmark's name and its entry.
+        seed: of the samples.
+    """
+    sampling = benchmark_sampling(entry["sampling"], benchmark)
+    parameters = fingerprint_parameters(entry | {"sampling": sampling})
+    requests = []
+    for item in items:
+        messages = [{"role": "user", "content": item["prompt"]}]
+        sample = [seed, name, item["id"]]
+        requests.append(build_request(identity, messages, parameters, sample, sampling=sampling))
+    return requests
+
+
+def benchmark_sampling(own, benchmark):
+    """The benchmark's sampling, without what the generator's config leaves out."""
+    chosen = {key: benchmark[key] for key in SAMPLING if own.get(key, 0) is not None}
+    return own | chosen | ({"stop": False} if "stop" in own else {})  # [END] is the data's own
+
+
+def prediction_rows(model, items, replies):
+    """Rows as predict.py writes them, from the generator's replies to the items."""
+    return [
+        {
+            "id": item["id"],
+            "model": model,
+            "prompt": item["prompt"],
+            "completion": reply["reply"] or "",
+            "finish_reason": reply["finish_reason"],
+        }
+        for item, reply in zip(items, replies, strict=True)
+    ]

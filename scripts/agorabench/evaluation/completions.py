@@ -1,0 +1,141 @@
+"""Completions of a benchmark's items by a model that is loaded here; a killed run goes on."""
+
+import os
+import sys
+from pathlib import Path
+
+from agorabench.evaluation import benchmarks
+from agorabench.files import json_fingerprint, read_appended, read_jsonl, to_json, write_jsonl
+from agorabench.models import weights
+from agorabench.progress import Progress
+
+BATCH = 64
+MANY_UNFINISHED = 0.1  # share of answers without an end above which the log warns
+SAMPLING = ("max_tokens", "temperature", "top_p", "repetition_penalty")
+
+
+def answer_benchmark(engine, name, entry, items, model, system, chat, seed, output):
+    """Write a row for every item: id, model, prompt, completion, finish_reason.
+
+    Args:
+        engine: loads and returns the model; called where completions are missing.
+        name, entry: the benchmark's name, and what of its entry decides completions.
+        items: of the benchmark.
+        model: (folder or hub id, what the rows call it).
+        system: message before every conversation, or "".
+        chat: does the model know conversations? If not, it is shown worked examples as plain text.
+        seed: of the samples.
+        output: path of the rows.
+
+    Returns the path of the partial file, which the caller removes once all outputs are there.
+    """
+    location, label = model
+    if chat:
+        stop, start = [], [{"role": "system", "content": system}] if system else []
+        prompts = [[*start, {"role": "user", "content": item["prompt"]}] for item in items]
+    else:
+        shown = read_jsonl(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
+        render, stop = plain_prompt(benchmarks.protocol(entry), shown)
+        prompts = [render(item) for item in items]
+    made_from = [weights.model_identity(location), label, entry, prompts, seed]
+    partial = Path(output).parent / f".{name}.partial.jsonl"
+    with PartialCompletions(partial, json_fingerprint(*made_from)) as kept:
+        complete(engine, name, entry, items, prompts, seed, stop, f"predict {label}/{name}", kept)
+    rows = [{"id": row["id"], "model": label} | row for row in kept.rows]
+    write_jsonl(output, rows)
+    warn_unfinished(rows, label, name, entry)
+    return partial
+
+
+def warn_unfinished(rows, label, name, entry):
+    """Say so where many answers did not end within the limit."""
+    unfinished = sum(row["finish_reason"] != "stop" for row in rows) / len(rows)
+    if unfinished > MANY_UNFINISHED:
+        print(
+            f"warning: {label} did not end {unfinished:.0%} of its answers to {name} "
+            f"within {entry['max_tokens']} tokens", file=sys.stderr,
+        )  # fmt: skip
+
+
+class PartialCompletions:
+    """Completions of a benchmark that are written as they come, so that a killed run goes on.
+
+    `rows` holds those of an earlier run that asked for the same, `asked`; others are dropped.
+    """
+
+    def __init__(self, path, asked):
+        self.path, self.rows = path, []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        good = 0
+        with open(path, "a+b") as file:
+            file.seek(0)
+            sentence = f"{path}, line {{}}: not a row of predictions; delete the file"
+            for row, end in read_appended(file, "asked", sentence):
+                if row["asked"] != asked:
+                    break
+                good = end
+                self.rows.append({key: value for key, value in row.items() if key != "asked"})
+            file.truncate(good)
+        self.asked = asked
+
+    def __enter__(self):
+        self._file = open(self.path, "ab")
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def add_rows(self, rows):
+        """Write rows before they count."""
+        lines = (to_json({"asked": self.asked} | row) + "\n" for row in rows)
+        self._file.write("".join(lines).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.rows += rows
+
+
+def complete(engine, name, entry, items, prompts, seed, stop, label, kept):
+    """Add a row for every item that `kept` lacks, in order, completed in batches.
+
+    `engine()` loads the model, if that has not been done; `prompts` are texts, or conversations.
+    """
+    if len(kept.rows) == len(items):
+        return
+    model = engine()
+    size = getattr(model, "BATCH", BATCH)
+    tokens = model.plain if isinstance(prompts[0], str) else model.chat
+    with Progress(label, len(items), "items", done=len(kept.rows)) as bar:
+        for start in range(len(kept.rows), len(items), size):
+            batch = items[start : start + size]
+            seeds = [int(json_fingerprint(seed, name, item["id"])[:16], 16) for item in batch]
+            replies = model.generate(
+                [tokens(prompt) for prompt in prompts[start : start + size]],
+                seeds,
+                stop=stop,
+                **{key: entry[key] for key in SAMPLING},
+            )
+            kept.add_rows(
+                [
+                    {
+                        "id": item["id"],
+                        "prompt": item["prompt"],
+                        "completion": reply["reply"],
+                        "finish_reason": reply["finish_reason"],
+                    }
+                    for item, reply in zip(batch, replies, strict=True)
+                ]
+            )
+            bar.advance(len(batch))
+
+
+def plain_prompt(protocol, shown):
+    """(How a protocol's items are put to a model without a conversation, where it stops)."""
+    if hasattr(protocol, "plain"):
+        return protocol.plain, list(protocol.STOP)
+    return lambda item: few_shot_prompt(shown, item["prompt"]), ["\nQuestion:"]
+
+
+def few_shot_prompt(shown, question):
+    """A plain-text prompt: worked examples, then the question."""
+    examples = [f"Question: {row['instruction']}\nAnswer: {row['response']}\n" for row in shown]
+    return "\n".join([*examples, f"Question: {question}\nAnswer:"])

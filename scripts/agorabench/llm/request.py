@@ -1,0 +1,113 @@
+"""A request to a model and its reply: their form, and what of the config decides a reply."""
+
+from typing import NotRequired, TypedDict
+
+from agorabench.files import json_fingerprint
+
+END = "[END]"  # stop sequence of every request whose sampling says stop
+
+
+class Message(TypedDict):
+    """A turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class Request(TypedDict):
+    """What a backend is asked; `fingerprint` finds its reply in a journal.
+
+    `schema`: JSON Schema of the reply where JSON is asked for; `sampling`: in the place of that of
+    the generator's entry.
+    """
+
+    fingerprint: str
+    messages: list[Message]
+    schema: NotRequired[dict]
+    sampling: NotRequired[dict]
+
+
+class Usage(TypedDict):
+    """Tokens of one request."""
+
+    input: int
+    output: int
+
+
+class Reply(TypedDict):
+    """A journal row: what came of a request. `finish_reason` is "stop", "length" or another word of
+    the endpoint's; `usage` is None where none was reported; `model` is the one that answered;
+    `mode` is "batch" for a reply at half the price.
+    """
+
+    fingerprint: str
+    reply: str
+    finish_reason: str
+    usage: Usage | None
+    model: NotRequired[str]
+    mode: NotRequired[str]
+
+
+def build_request(identity, messages, parameters, sample, **more) -> Request:
+    """A request with its fingerprint.
+
+    Args:
+        identity: names the model, as its backend has it.
+        messages: the conversation.
+        parameters: of `fingerprint_parameters`.
+        sample: JSON-able; requests that differ in it only are independent samples.
+        more: further keys of the request, which do not count in the fingerprint.
+    """
+    key = json_fingerprint(identity, messages, parameters, sample)
+    return {"fingerprint": key, "messages": messages, **more}
+
+
+# Arguments of vLLM's engine that change how fast it is, and not what it says.
+SPEED = [
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "swap_space",
+    "cpu_offload_gb",
+    "block_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "async_scheduling",
+    "enforce_eager",
+    "compilation_config",
+    "disable_log_stats",
+    "distributed_executor_backend",
+    "pipeline_parallel_size",
+    "max_parallel_loading_workers",
+    "download_dir",
+    "load_format",
+]
+
+
+def deciding_keys(entry, form="text"):
+    """What of a generator's entry decides its replies: nothing else makes a set stale.
+
+    `form` is that of the replies that are asked for, "text" or "json".
+    """
+    keys = ["backend", "model", "sampling", *(["structured"] if form == "json" else [])]
+    kept = {key: entry[key] for key in keys if key in entry}
+    if entry.get("extra"):
+        kept["extra"] = entry["extra"]
+    engine = {key: value for key, value in entry.get("engine", {}).items() if key not in SPEED}
+    if engine:
+        kept["engine"] = engine
+    return kept
+
+
+def fingerprint_parameters(entry, form="text"):
+    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
+    kept = deciding_keys(entry, form)
+    sampling = kept.pop("sampling")
+    asked = {name: sampling[name] for name in ("temperature", "top_p", "max_tokens")}
+    # Left out where they are as usual, so that a model has one fingerprint on every backend.
+    if sampling.get("stop") is False:
+        asked["stop"] = False
+    if sampling.get("seeded"):
+        asked["seeded"] = True
+    return asked | {name: kept[name] for name in kept if name not in ("backend", "model")}
