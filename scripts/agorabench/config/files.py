@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from agorabench import matrix
-from agorabench.config.schema import Fault, unknown
+from agorabench.config.messages import Fault, name_unknown
 from agorabench.errors import UserError
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
@@ -170,7 +170,9 @@ def _check_model(config, root, model, path):
     if folder != MODELS:
         raise Fault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
     if name not in config["mini"]:
-        raise Fault(path, unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"])))
+        raise Fault(
+            path, name_unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"]))
+        )
 
 
 def _check_pairs(root, file, path, least=1, answered=True):

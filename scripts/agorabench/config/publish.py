@@ -1,105 +1,18 @@
 """The editor schema config/schema.json and the table of keys in config/README.md, from the models.
 
-After an edit of agorabench.config.models, renew both:
+After an edit of agorabench.config.models, write both again:
 
     PYTHONPATH=scripts python -m agorabench.config.publish
 """
 
-import ast
-import inspect
 import json
 import re
-from functools import cache
 from pathlib import Path
 
-from pydantic.json_schema import GenerateJsonSchema
-
-from agorabench.config.models import Config
+from agorabench.config.json_schema import KINDS, build_schema, resolve_rule
 
 FOLDER = Path(__file__).resolve().parents[3] / "config"
 MARK = "<!-- Written by: PYTHONPATH=scripts python -m agorabench.config.publish -->\n"
-KINDS = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "boolean": "true or false",
-    "null": "null",
-    "integer": "a whole number",
-    "number": "a number",
-}
-
-
-class SchemaGenerator(GenerateJsonSchema):
-    """JSON Schema with the descriptions of keys, and no titles but those that name a kind."""
-
-    def model_schema(self, schema):
-        """Return the schema of one section; a key without description takes its class's own."""
-        rule = super().model_schema(schema)
-        rule.pop("title")
-        rule["description"] = join_lines(rule["description"])
-        described = read_descriptions(schema["cls"])
-        for key, inner in rule["properties"].items():
-            if key.removesuffix("_") in described:
-                inner["description"] = described[key]
-            elif "const" in inner:  # the key that tells the branches of a union apart
-                inner["description"] = rule["description"]
-            if inner.get("default", "") is None and "anyOf" not in inner:
-                del inner["default"]  # absent, not null
-        return rule
-
-    def dict_schema(self, schema):
-        """Return the schema of a mapping with free names, which pydantic leaves unchecked."""
-        names = self.generate_inner(schema["keys_schema"])
-        values = self.generate_inner(schema["values_schema"])
-        rule = {"type": "object", "propertyNames": names, "additionalProperties": values or True}
-        least = {"minProperties": schema["min_length"]} if "min_length" in schema else {}
-        return rule | least
-
-    def field_title_should_be_set(self, schema):
-        """Titles that repeat the key say nothing."""
-        return False
-
-
-@cache
-def build_schema():
-    """Return the JSON Schema of a configuration file, a dict."""
-    schema = Config.model_json_schema(schema_generator=SchemaGenerator)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def resolve_rule(rule):
-    """Return a part of the schema without `$ref`, and what may be null or of several kinds as one.
-
-    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]} becomes
-    {"type": ["integer", "null"], "minimum": 1}; `type` is always a list.
-    """
-    if "$ref" in rule:
-        target = build_schema()["$defs"][rule["$ref"].rpartition("/")[2]]
-        return resolve_rule(target | {key: part for key, part in rule.items() if key != "$ref"})
-    merged, kinds = {}, rule.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    for option in map(resolve_rule, rule.get("anyOf", ())):
-        kinds += option["type"]
-        merged |= option
-    own = {key: part for key, part in rule.items() if key != "anyOf"}
-    return merged | own | {"type": list(dict.fromkeys(kinds))}
-
-
-@cache
-def read_descriptions(model):
-    """Return {key: the string below it} of a model and the models that it extends."""
-    described = {}
-    for base in reversed(model.__mro__[: model.__mro__.index(inspect.getmro(Config)[1])]):
-        body = ast.parse(inspect.getsource(base)).body[0].body
-        for field, text in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                described[field.target.id.removesuffix("_")] = join_lines(text.value.value)
-    return described
-
-
-def join_lines(text):
-    """Return a text of several lines as one."""
-    return " ".join(text.split())
 
 
 def list_keys(rule, path="", required=False):
@@ -128,8 +41,10 @@ def name_kind(rule):
 
 
 def render_schema():
-    """Return the text of config/schema.json."""
-    return json.dumps(build_schema(), indent=1, ensure_ascii=False) + "\n"
+    """Return the text of config/schema.json, innermost lists and objects on one line each."""
+    text = json.dumps(build_schema(), indent=1, ensure_ascii=False)
+    leaf = re.compile(r"[\[{]\n[^\[\]{}]+[\]}]")
+    return leaf.sub(lambda match: re.sub(r"\n *", " ", match[0]), text) + "\n"
 
 
 def render_table():

@@ -41,7 +41,8 @@ def union_by_key(description, **branches):
         return next((key for key in branches if key in keys), None)
 
     tagged = tuple(Annotated[model, Tag(key)] for key, model in branches.items())
-    return Annotated[Union[tagged], Discriminator(name_branch), Field(description=description)]
+    union = Union[tagged]  # noqa: UP007  (of a tuple, | cannot be said)
+    return Annotated[union, Discriminator(name_branch), Field(description=description)]
 
 
 Item = TypeVar("Item")
@@ -70,9 +71,7 @@ Commit = Annotated[
     str, Field(pattern="^[0-9a-f]{40}$", title="a commit hash (40 hexadecimal digits)")
 ]
 RandomSeed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Model = Annotated[
-    Text, Field(description="Folder of a Hugging Face model, or its id on the hub.")
-]
+Model = Annotated[Text, Field(description="Folder of a Hugging Face model, or its id on the hub.")]
 MaxTokens = Annotated[Count, Field(description="Longest completion, in tokens.")]
 Temperature = Annotated[
     NotNegative, Field(description="Sampling temperature; 0 takes the likeliest token.")

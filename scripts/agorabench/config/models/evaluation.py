@@ -69,20 +69,15 @@ class Benchmark(Section):
 
 
 class Metric(Section):
-    """An intrinsic metric."""
+    """An intrinsic metric, of a sample of each set."""
 
     measure: str
-
-
-class Sampled(Section):
-    """A metric of a sample of each set."""
-
     sample: Annotated[int, Field(ge=3)] | None = 1000
     """Examples of a set that are measured, drawn by seed from those that the generator wrote; null
     means all."""
 
 
-class JudgedMetric(Sampled, Metric):
+class JudgedMetric(Metric):
     """A judge's score, 1 to 5, without an answer to compare with."""
 
     measure: Literal["judged"]
@@ -93,7 +88,7 @@ class JudgedMetric(Sampled, Metric):
     {response}, and of a rubric for each domain, {domain}.md."""
 
 
-class ModelMetric(Sampled, Metric):
+class ModelMetric(Metric):
     """A metric that a model computes."""
 
     model: Model

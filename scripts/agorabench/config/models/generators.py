@@ -59,13 +59,20 @@ class Batch(Section):
     """Seconds between looks at an open batch."""
 
 
-class ApiPrice(Section):
+class Price(Section):
+    """What its tokens cost."""
+
+    input: NotNegative = 0.0
+    """USD per million prompt tokens."""
+    output: NotNegative = 0.0
+    """USD per million completion tokens."""
+
+
+class ApiPrice(Price):
     """What tokens cost; zeros for a server of one's own."""
 
     input: NotNegative
-    """USD per million prompt tokens."""
     output: NotNegative
-    """USD per million completion tokens."""
     batch: NotNegative = 0.5
     """Factor on both for replies that came in a batch."""
 
@@ -132,22 +139,13 @@ class LocalSampling(Section):
     max_tokens: MaxTokens = 4096
 
 
-class LocalPrice(Section):
-    """What its tokens cost."""
-
-    input: NotNegative = 0.0
-    """USD per million prompt tokens."""
-    output: NotNegative = 0.0
-    """USD per million completion tokens."""
-
-
 class LocalGenerator(Section):
     """A model that the job itself loads."""
 
     backend: str
     model: Model
     sampling: LocalSampling = {}
-    price: LocalPrice = {}
+    price: Price = {}
 
 
 class VllmGenerator(LocalGenerator):

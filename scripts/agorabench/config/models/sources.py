@@ -24,9 +24,7 @@ Path = Annotated[
 Url = Annotated[
     str, Field(pattern="^https?://.+$", title="an address that starts with https:// or http://")
 ]
-Sha256 = Annotated[
-    str, Field(pattern="^[0-9a-f]{64}$", title="a SHA-256 (64 hexadecimal digits)")
-]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", title="a SHA-256 (64 hexadecimal digits)")]
 HubData = Annotated[Text, Field(description="Id of a data set on the Hugging Face hub.")]
 Split = Annotated[Text, Field(description="Split of the data set.")]
 
