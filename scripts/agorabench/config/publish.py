@@ -1,6 +1,7 @@
-"""The editor schema config/schema.json and the table of keys in config/README.md, from the models.
+"""Editor schemas and the table of keys in config/README.md, written from the models.
 
-After an edit of agorabench.config.models, write both again:
+config/schema.json describes a whole config, config/schema-overlay.json one that is given behind
+another. After an edit of agorabench.config.models, write them again:
 
     PYTHONPATH=scripts python -m agorabench.config.publish
 """
@@ -33,6 +34,11 @@ def list_keys(rule, path="", required=False):
         yield from list_keys(rule["additionalProperties"], f"{path}.{label}")
 
 
+def list_schemas():
+    """Return {file in config/: schema}: of a whole config, and of one behind another."""
+    return {"schema.json": build_schema(), "schema-overlay.json": allow_absent(build_schema())}
+
+
 def name_kind(rule):
     """Return what values a key takes, in Markdown."""
     if "enum" in rule or "const" in rule:
@@ -40,9 +46,17 @@ def name_kind(rule):
     return " or ".join(KINDS[kind] for kind in rule["type"] or ["object"])
 
 
-def render_schema():
-    """Return the text of config/schema.json, innermost lists and objects on one line each."""
-    text = json.dumps(build_schema(), indent=1, ensure_ascii=False)
+def allow_absent(rule):
+    """Return a schema for a file behind another one, which need not have what that has."""
+    if not isinstance(rule, dict):
+        return [allow_absent(item) for item in rule] if isinstance(rule, list) else rule
+    kept = {key: part for key, part in rule.items() if key not in ("required", "minProperties")}
+    return {"anyOf" if key == "oneOf" else key: allow_absent(part) for key, part in kept.items()}
+
+
+def render_schema(schema):
+    """Return the text of a schema, innermost lists and objects on one line each."""
+    text = json.dumps(schema, indent=1, ensure_ascii=False)
     leaf = re.compile(r"[\[{]\n[^\[\]{}]+[\]}]")
     return leaf.sub(lambda match: re.sub(r"\n *", " ", match[0]), text) + "\n"
 
@@ -54,8 +68,9 @@ def render_table():
 
 
 def main():
-    """Write both files."""
-    (FOLDER / "schema.json").write_text(render_schema(), encoding="utf-8")
+    """Write all three files."""
+    for name, schema in list_schemas().items():
+        (FOLDER / name).write_text(render_schema(schema), encoding="utf-8")
     readme = FOLDER / "README.md"
     head, _, _ = readme.read_text(encoding="utf-8").partition(MARK)
     readme.write_text(f"{head}{MARK}\n{render_table()}", encoding="utf-8")
