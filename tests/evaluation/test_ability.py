@@ -54,7 +54,7 @@ def test_a_request_may_bring_its_own_sampling(protocol):
     config["generators"]["g"] = generator("http://localhost:1", protocol)
     entry = check(config, root=ROOT)["generators"]["g"]
     provider = import_module(f"agorabench.llm.{protocol}").provider(entry)
-    request = {"fingerprint": "0" * 32, "messages": [], "format": "text"}
+    request = {"fingerprint": "0" * 32, "messages": []}
     assert provider.body(request)["max_tokens"] == 500
     assert budget.most(request, entry)["output"] == 500
     request["sampling"] = entry["sampling"] | {"max_tokens": 77}

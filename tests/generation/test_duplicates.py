@@ -1,5 +1,6 @@
 """What repeats an earlier pair or a test item, and exactly N pairs where such do not count."""
 
+import contextlib
 import itertools
 import random
 from functools import partial
@@ -7,11 +8,14 @@ from functools import partial
 import audit
 import generate
 import pytest
+from agorabench import paths
 from agorabench.errors import UserError
-from agorabench.files import read_json, read_jsonl, to_json, write_jsonl
+from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.generation import duplicates, slots
 from agorabench.llm.journal import Journal
+from agorabench.matrix import NO_PROMPT, Cell
 from generation.test_generate import Counting, composer, valid
+from helpers.asking import config
 
 WORDS = [f"word{i}" for i in range(40)]
 
@@ -141,6 +145,25 @@ def test_questions_are_asked_for_by_name(tmp_path):
         duplicates.load([tmp_path / "mine.jsonl"])
 
 
+CELL = Cell("math", "instance", "human", NO_PROMPT, 3, seed=4)
+
+
+def arguments(folder, source, generation=None, **questions):
+    """Writes a config, whose generator is a data set, and an item of each benchmark; returns the
+    arguments of programs about CELL."""
+    item = {"domain": "math", "protocol": "unscored", "source": {"path": "unused"}}
+    for name, text in questions.items():
+        write_jsonl(folder / paths.benchmark_items(name), [{"question": text}])
+    whole = config(
+        {"human": {"backend": "dataset", "data": {"math": source}}},
+        benchmarks=dict.fromkeys(questions, item),
+        generation=generation or {},
+    )
+    whole["experiments"]["main"] |= {"domains": ["math"], "prompts": [NO_PROMPT]}
+    write_json(folder / "config.json", whole)
+    return ["--config", "config.json", "--cell", str(CELL)]
+
+
 def test_an_audit_counts_pairs(tmp_path):
     pairs = [(LONG, "a"), (LONG, "b"), (LONG.upper(), "a"), ("other", "c"), (f"{LONG} now", "a")]
     rows = [
@@ -148,16 +171,11 @@ def test_an_audit_counts_pairs(tmp_path):
         | {"origin": "generated"}
         for q, a in pairs
     ]
-    write_jsonl(tmp_path / "data.jsonl", [*rows, rows[0] | {"origin": "seed"}])
-    write_jsonl(tmp_path / "quiz.jsonl", [{"question": LONG}])
-    write_jsonl(tmp_path / "idle.jsonl", [{"question": "who is there"}])
-    audit.main(
-        [
-            *("--data", str(tmp_path / "data.jsonl"), "--output", str(tmp_path / "audit.json")),
-            *("--benchmarks", str(tmp_path / "quiz.jsonl"), str(tmp_path / "idle.jsonl")),
-        ]
-    )
-    assert read_json(tmp_path / "audit.json") == {
+    write_jsonl(tmp_path / paths.training_set(CELL), [*rows, rows[0] | {"origin": "seed"}])
+    command = arguments(tmp_path, {"path": "unused"}, quiz=LONG, idle="who is there")
+    with contextlib.chdir(tmp_path):
+        audit.main(command)
+    assert read_json(tmp_path / paths.set_audit(CELL)) == {
         "pairs": 5,
         "duplicates": {"instruction": {"exact": 2, "near": 3}, "pair": {"exact": 1, "near": 3}},
         "overlap": {"idle": 0, "quiz": 4},
@@ -270,25 +288,19 @@ def test_a_data_set_gives_n_new_pairs():
 def test_pairs_that_are_test_items_can_be_dropped(tmp_path):
     pairs = [{"instruction": LONG, "response": "r"}, {"instruction": "mine", "response": "r"}]
     write_jsonl(tmp_path / "pairs.jsonl", pairs * 3)
-    write_jsonl(tmp_path / "quiz.jsonl", [{"question": LONG}])
-    source = {"path": str(tmp_path / "pairs.jsonl")}
-    source |= {"instruction": "instruction", "response": "response"}
+    source = {"path": "pairs.jsonl", "instruction": "instruction", "response": "response"}
 
-    def verdicts(duplicates, *more):
+    def verdicts(duplicates, overlap="keep"):
         generation = {"validators": {"math": ["length"]}, "max_characters": 99}
-        generate.main(
-            [
-                *("--entry", to_json({"backend": "dataset", "data": {"math": source}})),
-                *("--generation", to_json(generation | {"duplicates": duplicates})),
-                *("--domain", "math", "--method", "instance", "--size", "3", "--seed", "4", *more),
-                *("--journal", str(tmp_path / "j"), "--output", str(tmp_path / "raw.jsonl")),
-            ]
-        )
-        return [row["verdict"] for row in read_jsonl(tmp_path / "raw.jsonl")]
+        generation |= {"duplicates": duplicates, "overlap": overlap}
+        command = arguments(tmp_path, source, generation, quiz=LONG)
+        with contextlib.chdir(tmp_path):
+            generate.main(command)
+        return [row["verdict"] for row in read_jsonl(tmp_path / paths.raw_replies(CELL))]
 
     assert verdicts("keep") == ["valid"] * 3
-    told = verdicts("keep", "--benchmarks", str(tmp_path / "quiz.jsonl"))
+    told = verdicts("keep", "drop")
     assert told.count("valid") == 3
     assert set(told) == {"valid", "in benchmark"}
     with pytest.raises(slots.Shortfall, match="in benchmark 3, duplicate 2"):
-        verdicts("near", "--benchmarks", str(tmp_path / "quiz.jsonl"))
+        verdicts("near", "drop")

@@ -70,7 +70,6 @@ def asked(count, start=0):
         {
             "fingerprint": json_fingerprint(text),
             "messages": [{"role": "user", "content": text}],
-            "format": "text",
         }
         for text in texts
     ]
@@ -839,7 +838,7 @@ def test_a_set_is_the_same_whatever_its_batches(tmp_path, protocol):
 
 
 @BOTH
-def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, capsys):
+def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, capsys, monkeypatch):
     requests = asked(8)
     with servers.start(batch={"polls": 1000}) as server:
         job = Job(tmp_path / "journal", server, protocol)
@@ -848,8 +847,9 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
         config = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
         config["generators"]["strong"] = generator
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-        command = ["--config", str(tmp_path / "config.yaml")]
-        command += ["--journals", str(tmp_path / "journal")]
+        monkeypatch.chdir(tmp_path)
+        command = ["--config", "config.yaml"]
+        state = job.state.relative_to(tmp_path)
 
         commands.main(command)
         assert capsys.readouterr().out == ""
@@ -859,7 +859,7 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
             job.run(requests)
         [name] = [batch.id for batch in job.open().values()]
         commands.main(command)
-        assert capsys.readouterr().out == f"{name}: open, 0 done of 8 requests; {job.state}\n"
+        assert capsys.readouterr().out == f"{name}: open, 0 done of 8 requests; {state}\n"
         commands.main([*command, "--cancel"])
         assert f"{name}: being cancelled" in capsys.readouterr().out
         with pytest.raises(UserError, match="was cancelled: 0 of its 8 requests"):

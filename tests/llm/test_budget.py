@@ -75,11 +75,8 @@ def test_two_jobs_at_a_time_share_it(tmp_path, whose):
         cells = [budgeted(tmp_path, server, **own), budgeted(tmp_path, server, **own)]
         if whose == "generator":
             cells[1].method = "response"
-            cells[1].journal = tmp_path / "journal/math/response/g/p/seed1.jsonl"
-            cells[1].output = tmp_path / "response.jsonl"
         else:
             cells[1].name = "h"
-            cells[1].journal = tmp_path / "journal/math/instance/h/p/seed1.jsonl"
         for cell in cells:
             cell.arguments()  # the config knows both before either begins
         children = [cell.child() for cell in cells]

@@ -122,7 +122,7 @@ def given(row):
 
 
 def request(name, messages):
-    return {"fingerprint": name, "messages": messages, "format": "text"}
+    return {"fingerprint": name, "messages": messages}
 
 
 def provider(url, protocol, model):

@@ -7,7 +7,7 @@ every journal again, so none is ever renewed: a request that is meant to differ 
 import json
 
 import pytest
-from agorabench.evaluation import judge, solving
+from agorabench.evaluation import ability, judge
 from agorabench.files import json_fingerprint
 from agorabench.generation import prompts, slots
 from agorabench.llm.journal import Journal
@@ -101,13 +101,13 @@ def judged():
     games = [{"messages": [{"role": "user", "content": text}]} for text in ("A or B?", "1 to 5?")]
     games[0]["messages"].insert(0, {"role": "system", "content": "You judge."})
     asks = [(games[0], 0), (games[0], 1), (games[1], 0)]
-    return [judge.question("judge", *ask[:1], asked, 7, ask[1])["fingerprint"] for ask in asks]
+    return [judge.judge_request("judge", *ask[:1], asked, 7, ask[1])["fingerprint"] for ask in asks]
 
 
 def solved(entry):
     """Fingerprints of two items of a benchmark that a generator solves."""
     items = [{"id": "i1", "prompt": "2 + 2?"}, {"id": "i2", "prompt": "3 + 3?"}]
-    found = solving.requests("model-identity", entry, "gsm8k", BENCHMARK, items, 1)
+    found = ability.benchmark_requests("model-identity", entry, "gsm8k", BENCHMARK, items, 1)
     return [request["fingerprint"] for request in found]
 
 

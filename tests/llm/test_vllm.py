@@ -19,8 +19,9 @@ import mini
 import pytest
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_jsonl
-from agorabench.generation.formats import END
+from agorabench.generation.formats import SCHEMA
 from agorabench.llm import errors, vllm
+from agorabench.llm.request import END
 from helpers import ROOT
 
 ENTRY = {
@@ -40,8 +41,8 @@ def requests(count, kind="text"):
         {
             "fingerprint": json_fingerprint(kind, text),
             "messages": [{"role": "user", "content": text}],
-            "format": kind,
         }
+        | ({"schema": SCHEMA} if kind == "json" else {})
         for text in texts
     ]
 
@@ -188,7 +189,7 @@ def start(python, journal, model, asked, batch_size, late=0):
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"} | os.environ
     with open(file) as given, open(journal.with_suffix(".log"), "w") as log:
         return subprocess.Popen(
-            [python, str(ROOT / "tests" / "vllm_child.py")],
+            [python, str(ROOT / "tests" / "helpers" / "vllm_child.py")],
             stdin=given, stdout=log, stderr=log, env=environment,
         )  # fmt: skip
 
@@ -201,7 +202,7 @@ def wait(process, journal):
 @pytest.mark.slow
 def test_vllm_answers_everything_once_and_the_same_after_a_kill(python, model, tmp_path):
     text, structured, (long,) = requests(400), requests(12, "json"), requests(1, "long")
-    long |= {"format": "text", "messages": [{"role": "user", "content": "apples " * 200}]}
+    long |= {"messages": [{"role": "user", "content": "apples " * 200}]}
     asked = [*structured, long, *text]
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
 
