@@ -53,13 +53,13 @@ class SchemaGenerator(GenerateJsonSchema):
 
 
 @cache
-def build_schema():
+def build_schema() -> dict:
     """Return the JSON Schema of a configuration file, a dict."""
     schema = Config.model_json_schema(schema_generator=SchemaGenerator)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def resolve_rule(rule):
+def resolve_rule(rule: dict) -> dict:
     """Return a part of the schema without `$ref`, and what may be null or of several kinds as one.
 
     {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]} becomes
@@ -78,7 +78,7 @@ def resolve_rule(rule):
 
 
 @cache
-def read_descriptions(model):
+def read_descriptions(model: type[Section]) -> dict[str, str]:
     """Return {key: the string below it} of a model and the models that it extends."""
     described = {}
     for base in reversed(model.__mro__[: model.__mro__.index(Section)]):
@@ -89,6 +89,6 @@ def read_descriptions(model):
     return described
 
 
-def join_lines(text):
+def join_lines(text: str) -> str:
     """Return a text of several lines as one."""
     return " ".join(text.split())

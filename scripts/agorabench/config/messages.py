@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple, NoReturn
 
 from agorabench.config.json_schema import KINDS, build_schema, resolve_rule
 
@@ -22,7 +23,7 @@ class Fault(Exception):
         self.path, self.text, self.at = path, text, path if at is None else at
 
 
-def refuse_key(key: str, known: Iterable[str], path: tuple, title: str = "key") -> None:
+def refuse_key(key: str, known: Iterable[str], path: tuple, title: str = "key") -> NoReturn:
     """Raise the Fault of an unknown key, with the known one that it resembles."""
     known = list(known)
     close = difflib.get_close_matches(key, known, 1)
@@ -31,12 +32,12 @@ def refuse_key(key: str, known: Iterable[str], path: tuple, title: str = "key") 
     raise Fault(path, text, (*path, key))
 
 
-def name_unknown(kind: str, name, known: Iterable[str]) -> str:
+def name_unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """Return the sentence about a name that is none of the known ones."""
     return f"unknown {kind} {show_value(name)}; known: {', '.join(known)}"
 
 
-def show_value(value) -> str:
+def show_value(value: object) -> str:
     """Return a value as a user would write it in YAML, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -47,28 +48,44 @@ def show_value(value) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def raise_first(errors: list[dict], config: Mapping) -> None:
+def raise_first(errors: list[dict], config: Mapping) -> NoReturn:
     """Raise the Fault of pydantic's first error in the order of the config.
 
     In a mapping, keys that should not be there come first, then keys that are missing, then values.
     """
     places = [(_find_place(error, config), error) for error in errors]
-    real = [(place, error) for place, error in places if not _is_other_option(place[1:], error)]
-    (_, path, rule, value), error = min(real, key=lambda entry: entry[0][0])
-    _raise_fault(error, path, rule, value)
+    real = [(place, error) for place, error in places if not _is_other_option(place, error)]
+    place, error = min(real, key=lambda entry: entry[0].order)
+    _raise_fault(error, *place[1:])
+
+
+class Place(NamedTuple):
+    """What an error is about: its rank in the config, key path, rule of the schema and value."""
+
+    order: tuple
+    path: tuple
+    rule: dict
+    value: object
 
 
 def _find_place(error, config):
-    """Return (order in the config, key path, rule, value) of what an error is about.
-
-    For an error about a key, that is the mapping which has the key, or should have it.
-    """
+    """Return the Place of an error; about a key, it is that of the mapping around it."""
     loc = error["loc"]
-    if about_key := _is_about_key(error):
-        loc = loc[: -2 if loc[-1] == "[key]" else -1]
+    if not _is_about_key(error):
+        return _follow_location(loc, config)
+    place = _follow_location(loc[: -2 if loc[-1] == "[key]" else -1], config)
+    if error["type"] == "missing":
+        rank = (-1, list(place.rule["properties"]).index(loc[-1]))
+    else:
+        rank = (-2, list(place.value).index(_find_key(error)))
+    return place._replace(order=(*place.order, *rank))
+
+
+def _follow_location(loc, config):
+    """Return the Place at a location of pydantic, which has keys, indices, and names of options."""
     order, path, rule, value = (), (), resolve_rule(build_schema()), config
     for step in loc:
-        if "oneOf" in rule:  # of a union, pydantic names the branch
+        if "oneOf" in rule:
             rule = _choose_branch(rule, step)
         elif isinstance(value, Mapping) and step not in value:
             order = (*order, math.inf)  # the name of an option, or text in place of another key
@@ -81,11 +98,7 @@ def _find_place(error, config):
             value = value[step]
         elif isinstance(value, list) and isinstance(step, int):
             order, rule, value = (*order, step), resolve_rule(rule["items"]), value[step]
-    if about_key and error["type"] == "missing":
-        order = (*order, -1, list(rule["properties"]).index(error["loc"][-1]))
-    elif about_key:
-        order = (*order, -2, list(value).index(_find_key(error)))
-    return order, path, rule, value
+    return Place(order, path, rule, value)
 
 
 def _is_about_key(error):
@@ -111,9 +124,8 @@ def _choose_branch(rule, tag):
 
 def _is_other_option(place, error):
     """Whether an error says that a value is not of one kind where it is of another allowed one."""
-    _, rule, value = place
     about_kind = error["type"].endswith("_type") and not _is_about_key(error)
-    return about_kind and _name_type(value) in rule["type"]
+    return about_kind and _name_type(place.value) in place.rule["type"]
 
 
 def _name_type(value):
@@ -126,30 +138,34 @@ def _name_type(value):
 
 def _raise_fault(error, path, rule, value):
     """Raise the Fault of one of pydantic's errors, at a path where `rule` holds and `value` is."""
-    kind = error["type"]
-    if kind == "missing":
+    if error["type"] == "missing":
         raise Fault(path, f"missing key '{error['loc'][-1]}'")
     if _is_about_key(error):
         _refuse_name(_find_key(error), path, rule)
-    if kind.startswith("union_tag") and isinstance(value, Mapping):
+    if error["type"].startswith("union_tag") and isinstance(value, Mapping):
         _refuse_branch(path, rule, value)
+    raise Fault(path, _describe_value(error, path, rule, value))
+
+
+def _describe_value(error, path, rule, value):
+    """Return what is wrong with a value."""
+    kind = error["type"]
     if "const" in rule or (kind == "literal_error" and isinstance(value, str)):
         known = rule.get("enum") or [rule["const"]]
-        raise Fault(path, name_unknown(rule.get("title", path[-1]), value, known))
-    if kind == "string_pattern_mismatch":
-        raise Fault(path, f"{show_value(value)} is not {rule['title']}")
-    if kind == "string_too_short":
-        raise Fault(path, "must not be empty")
-    if kind == "too_short":
-        mapping = isinstance(value, Mapping)
-        raise Fault(path, f"must {'have' if mapping else 'name'} at least one{' entry' * mapping}")
-    if kind == "repeated":
-        raise Fault(path, f"{show_value(error['ctx']['item'])} is given twice")
+        return name_unknown(rule.get("title", path[-1]), value, known)
     if kind in BOUNDS:
         bound, words = BOUNDS[kind]
         limit = f"{error['ctx'][bound]}".removesuffix(".0")
-        raise Fault(path, f"must be {words} {limit}, not {show_value(value)}")
-    _refuse_kind(path, rule, value)
+        return f"must be {words} {limit}, not {show_value(value)}"
+    if kind == "too_short":
+        return "must name at least one" if type(value) is list else "must have at least one entry"
+    if kind == "string_pattern_mismatch":
+        return f"{show_value(value)} is not {rule['title']}"
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "repeated":
+        return f"{show_value(error['ctx']['item'])} is given twice"
+    return _describe_kind(rule, value)
 
 
 def _refuse_name(key, path, rule):
@@ -183,13 +199,12 @@ def _refuse_branch(path, rule, value):
     raise Fault(path, f"missing key {' or '.join(map(repr, heads))}")
 
 
-def _refuse_kind(path, rule, value):
-    """Refuse a value of another kind than allowed."""
+def _describe_kind(rule, value):
+    """Return which kinds of values are allowed, and what is there."""
     kinds = rule["type"] or ["object"]
     text = f"must be {' or '.join(KINDS[kind] for kind in kinds)}, not {show_value(value)}"
-    if isinstance(value, str) and {"number", "integer"} & set(kinds):
-        text += _hint_number(value)
-    raise Fault(path, text)
+    number = isinstance(value, str) and {"number", "integer"} & set(kinds)
+    return text + _hint_number(value) if number else text
 
 
 def _hint_number(text):

@@ -8,7 +8,9 @@ another. After an edit of agorabench.config.models, write them again:
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agorabench.config.json_schema import KINDS, build_schema, resolve_rule
 
@@ -16,7 +18,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "config"
 MARK = "<!-- Written by: PYTHONPATH=scripts python -m agorabench.config.publish -->\n"
 
 
-def list_keys(rule, path="", required=False):
+def list_keys(rule: dict, path: str = "", required: bool = False) -> Iterator[tuple]:
     """Yield (key path, kind, default, description), in Markdown, of every key in the schema."""
     rule = resolve_rule(rule)
     if path and "description" in rule:
@@ -34,19 +36,19 @@ def list_keys(rule, path="", required=False):
         yield from list_keys(rule["additionalProperties"], f"{path}.{label}")
 
 
-def list_schemas():
+def list_schemas() -> dict[str, dict]:
     """Return {file in config/: schema}: of a whole config, and of one behind another."""
     return {"schema.json": build_schema(), "schema-overlay.json": allow_absent(build_schema())}
 
 
-def name_kind(rule):
+def name_kind(rule: dict) -> str:
     """Return what values a key takes, in Markdown."""
     if "enum" in rule or "const" in rule:
         return ", ".join(f"`{word}`" for word in rule.get("enum", [rule.get("const")]))
     return " or ".join(KINDS[kind] for kind in rule["type"] or ["object"])
 
 
-def allow_absent(rule):
+def allow_absent(rule: Any) -> Any:
     """Return a schema for a file behind another one, which need not have what that has."""
     if not isinstance(rule, dict):
         return [allow_absent(item) for item in rule] if isinstance(rule, list) else rule
@@ -54,20 +56,20 @@ def allow_absent(rule):
     return {"anyOf" if key == "oneOf" else key: allow_absent(part) for key, part in kept.items()}
 
 
-def render_schema(schema):
+def render_schema(schema: dict) -> str:
     """Return the text of a schema, innermost lists and objects on one line each."""
     text = json.dumps(schema, indent=1, ensure_ascii=False)
     leaf = re.compile(r"[\[{]\n[^\[\]{}]+[\]}]")
     return leaf.sub(lambda match: re.sub(r"\n *", " ", match[0]), text) + "\n"
 
 
-def render_table():
+def render_table() -> str:
     """Return the Markdown table of all keys."""
     rows = [("key", "is", "default", "meaning"), ("---",) * 4, *list_keys(build_schema())]
     return "".join(f"| {' | '.join(row)} |\n" for row in dict.fromkeys(rows))
 
 
-def main():
+def main() -> None:
     """Write all three files."""
     for name, schema in list_schemas().items():
         (FOLDER / name).write_text(render_schema(schema), encoding="utf-8")

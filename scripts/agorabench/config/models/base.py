@@ -12,7 +12,7 @@ class Section(BaseModel):
     """A mapping with known keys.
 
     The string below a key, or the docstring of the key's own class, describes it in the editor
-    schema and in config/README.md; agorabench.config.publish reads it from the source.
+    schemas and in config/README.md; agorabench.config.json_schema reads it from the source.
     """
 
     model_config = ConfigDict(

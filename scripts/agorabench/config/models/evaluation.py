@@ -20,17 +20,17 @@ from agorabench.config.models.base import (
 from agorabench.config.models.sources import File, Source
 
 # Absent unless given: null is refused, and no default stands in the checked config.
-Optional = Field(None, validate_default=False, exclude_if=lambda value: value is None)
+OrAbsent = Field(None, validate_default=False, exclude_if=lambda value: value is None)
 
 
 class JudgeFiles(Section):
     """Further files that a protocol with a judge needs."""
 
-    judge: File = Optional
+    judge: File = OrAbsent
     """The judge's prompt."""
-    control: File = Optional
+    control: File = OrAbsent
     """For alpaca_eval, the answers of the gamed baselines."""
-    baseline: File = Optional
+    baseline: File = OrAbsent
     """For arena_hard, the baseline's answers."""
 
 
