@@ -19,6 +19,7 @@ from agorabench.errors import UserError
 from agorabench.files import file_digest, json_fingerprint, write_json, write_jsonl
 from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
+from agorabench.plugins import find_plugin
 from agorabench.seeds import sampling, sources
 
 VERSION = 1  # raise it where a change of this code is meant to change the rows
@@ -56,9 +57,7 @@ def fetch_benchmark(config, name):
         f"benchmarks.{name}.source",
     )
     if "source" in source:
-        from miniature import world
-
-        rows, manifest = world.benchmark(name), {}
+        rows, manifest = find_plugin("benchmark_source", source["source"])(name), {}
     else:
         rows, origin = sources.read(source, lock, setting)
         manifest = {"origins": {name: origin}}
@@ -75,9 +74,7 @@ def fetch_seeds(config, domain, method):
         f"seeds.{domain}.{method}",
     )
     if "source" in source:
-        from miniature import world
-
-        rows, manifest = world.seeds(domain, method), {}
+        rows, manifest = find_plugin("seed_source", source["source"])(domain, method), {}
     else:
         with ExitStack() as stack:
             rows, manifest = read_seeds(config, params, method, lock, setting, stack)

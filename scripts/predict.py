@@ -77,7 +77,7 @@ def load_engine(model, student, threads):
         from agorabench.llm.vllm import Answers
 
         return Answers(model, hardware["predict_gpus"])
-    from agorabench.llm.transformers import Engine
+    from agorabench.models.generate import Engine
 
     return Engine(model, threads)
 

@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 import yaml
-from agorabench import matrix
+from agorabench import matrix, plugins
 from agorabench.config import check_config, json_schema, load_config, publish
 from agorabench.errors import UserError
 from helpers import ROOT
@@ -43,6 +43,7 @@ students:
     base: {model: models/tiny, chat: false}
     reference: {model: ./models/tiny, chat: true}
     recipe: {epochs: 5, learning_rate: 2.0e-3, batch_size: 8, max_length: 256, precision: float32}
+plugins: [miniature]
 experiments:
   main:
     domains: [math, code]
@@ -174,7 +175,7 @@ SCHEMA_FAULTS = {
     "misspelt key at the top": (
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
-        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
+        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, seeds, "
         "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
         "intrinsic, experiments",
     ),
@@ -300,10 +301,6 @@ SCHEMA_FAULTS = {
         "generators.mixed.of: must have at least one entry",
     ),
     "no backend": ({"generators/strong/backend": None}, "generators.strong: missing key 'backend'"),
-    "unknown source": (
-        {"seeds/math/instance": {"source": "maxi"}},
-        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
-    ),
     "empty source": (
         {"seeds/math/instance": {}},
         "seeds.math.instance: missing key 'source' or 'path' or 'url' or 'hub' or 'parts'",
@@ -378,6 +375,10 @@ def test_a_name_that_yaml_takes_for_a_number(project):
 
 # Names that refer to each other.
 REFERENCE_FAULTS = {
+    "unknown source": (
+        {"seeds/math/instance": {"source": "maxi"}},
+        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
+    ),
     "unknown score": (
         {"benchmarks/mini-sums/protocol": "math", "benchmarks/mini-sums/score": "lenient"},
         "benchmarks.mini-sums.score: unknown score 'lenient'; known: strict",
@@ -521,6 +522,16 @@ def test_fault_of_reference(project, edits, sentence, files_too):
     config = edited(edits)
     (project / FILE).write_text(yaml.safe_dump(config))
     assert fault(project, config, files_too=files_too) == f"{FILE}: {sentence}"
+
+
+def test_a_source_is_one_that_a_plugin_offers(project, monkeypatch):
+    monkeypatch.setattr(plugins, "_loaded", dict(plugins._loaded))
+    (project / "mine.py").write_text("def seed_source_mine(domain, method):\n    return []\n")
+    config = edited({"seeds/math/instance": {"source": "mine"}})
+    told = "seeds.math.instance.source: unknown source 'mine'; known: mini"
+    assert fault(project, config, ()) == told
+    config["plugins"].append("mine.py")
+    assert check_config(config, (), project)["seeds"]["math"]["instance"] == {"source": "mine"}
 
 
 def test_a_data_set_needs_neither_seeds_nor_prompts(project):
@@ -737,9 +748,9 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         (
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
-            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
-            "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
-            "intrinsic, experiments",
+            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, "
+            "seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
+            "students, intrinsic, experiments",
         ),
     ],
 )
@@ -812,6 +823,7 @@ def properties(rule, path=()):
 
 
 RENEW = "run: PYTHONPATH=scripts python -m agorabench.config.publish"
+SHIPPED = sorted({path.name for path in (ROOT / "config").glob("*.yaml")} - {"resources.yaml"})
 WHOLE = ["mini.yaml", "agorabench.yaml", "rehearsal.yaml"]
 
 
@@ -823,7 +835,7 @@ def test_the_published_schema_is_that_of_the_models(name):
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
+@pytest.mark.parametrize("file", SHIPPED)
 def test_an_editor_finds_the_schema_of_a_shipped_config_and_nothing_wrong(file):
     text = (ROOT / "config" / file).read_text(encoding="utf-8")
     name = "schema.json" if file in WHOLE else "schema-overlay.json"

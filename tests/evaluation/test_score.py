@@ -40,7 +40,7 @@ def test_predictions_of_other_items_are_refused(ids, sentence):
 
 @pytest.mark.parametrize("name", ["mini-sums", "mini-steps", "mini-code", "mini-constraints"])
 def test_the_miniatures_own_answers_are_right_and_nonsense_is_wrong(name):
-    items = world.benchmark(name)[:12]
+    items = world.make_benchmark(name)[:12]
     grade = benchmarks.protocol({"protocol": "mini"}).grade
     right = grade(items, [item["reference"] for item in items], execute)
     assert [verdict["score"] for verdict in right] == [1.0] * len(items)
@@ -70,7 +70,7 @@ def scored(folder, protocol):
 
 
 def test_the_score_file_says_what_was_graded(tmp_path):
-    items = world.benchmark("mini-sums")[:4]
+    items = world.make_benchmark("mini-sums")[:4]
     write_jsonl(tmp_path / "items.jsonl", items)
     replies = [items[0]["reference"], items[1]["reference"], "no idea", ""]
     write_jsonl(tmp_path / "predictions.jsonl", answered(items, replies))
@@ -194,7 +194,7 @@ def test_humaneval_canonical_solutions_pass(data):
 
 
 def test_verdicts_survive_any_text(tmp_path):
-    items = world.benchmark("mini-constraints")[:3]
+    items = world.make_benchmark("mini-constraints")[:3]
     grade = benchmarks.protocol({"protocol": "mini"}).grade
     for text in ("", "\0", "🙂" * 1000, "[RESULT]", "```python", json.dumps(items[0])):
         assert all(0 <= verdict["score"] <= 1 for verdict in grade(items, [text] * 3, execute))

@@ -414,7 +414,10 @@ def test_the_plan_is_always_made_anew(plans):
 def test_a_run_that_only_plans_starts_no_server(plans):
     whole = settings(size=400) | {"warm": True}
     (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
-    plans.folder.edit("scripts/warm.py", lambda _: "raise SystemExit('the server was started')\n")
+    plans.folder.edit(
+        "scripts/agorabench/cluster/warm.py",
+        lambda _: "raise SystemExit('the server was started')\n",
+    )
     assert "150 of 400" in plans.snakemake("plan")
     with pytest.raises(AssertionError, match="the server was started"):
         plans.snakemake("resources/models/tokenizer/tokenizer.json")

@@ -73,7 +73,11 @@ def test_training_is_recorded_and_repeats_itself(model, tmp_path):
     first = trained(model, tmp_path / "first")
     assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
     assert first["weights"] == file_digest(tmp_path / "first" / "model.safetensors")
-    assert first["weights"] == weights.model_identity(tmp_path / "first") != weights.model_identity(model)
+    assert (
+        first["weights"]
+        == weights.model_identity(tmp_path / "first")
+        != weights.model_identity(model)
+    )
     assert first["settings"]["learning_rate"] == 0.002 and first["devices"] == "cpu"
     assert first["speed"]["tokens_per_second"] > 0 and first["asked"] == 8
     assert trained(model, tmp_path / "again")["weights"] == first["weights"]

@@ -48,7 +48,7 @@ def check_config(
         _refuse_repeated_keys(files, root)
     try:
         filled = fill_defaults(config)
-        check_references(filled)
+        check_references(filled, root)
         if files_too:
             check_files(filled, root)
     except Fault as fault:

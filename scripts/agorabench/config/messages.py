@@ -150,9 +150,8 @@ def _raise_fault(error, path, rule, value):
 def _describe_value(error, path, rule, value):
     """Return what is wrong with a value."""
     kind = error["type"]
-    if "const" in rule or (kind == "literal_error" and isinstance(value, str)):
-        known = rule.get("enum") or [rule["const"]]
-        return name_unknown(rule.get("title", path[-1]), value, known)
+    if kind == "literal_error" and isinstance(value, str):
+        return name_unknown(rule.get("title", path[-1]), value, rule["enum"])
     if kind in BOUNDS:
         bound, words = BOUNDS[kind]
         limit = f"{error['ctx'][bound]}".removesuffix(".0")

@@ -1,13 +1,15 @@
 """Check that the names in a configuration which refer to each other fit together."""
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 
 from agorabench import matrix, paths
-from agorabench.config.messages import Fault, name_unknown, refuse_key, show_value
+from agorabench.config.messages import Fault, name_unknown
+from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import protocol as load_protocol
 from agorabench.generation.validators import VALIDATORS
+from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 
 PROTOCOLS = Path(__file__).resolve().parents[1] / "evaluation" / "benchmarks"  # a module each
 # Parameters of a request that `extra` cannot set: the ceiling of its cost would not know of them.
@@ -28,8 +30,10 @@ RESERVED = {
 }
 
 
-def check_references(config: Mapping) -> None:
+def check_references(config: Mapping, root: Path) -> None:
     """Check the names in a config with all defaults that refer to others, and what goes together.
+
+    Plug-ins are loaded, those that are files from below the folder `root`.
 
     Raises:
         Fault: the first that does not.
@@ -39,10 +43,19 @@ def check_references(config: Mapping) -> None:
             if name in config[registry]:
                 text = f"the name '{name}' is taken; choose another"
                 raise Fault((registry,), text, (registry, name))
-    _check_mini(config)
+    try:
+        modules = load_plugins(config["plugins"], root)
+    except UserError as error:
+        raise Fault(("plugins",), str(error)) from None
+    _check_plugins(config, modules)
+    validators = [*VALIDATORS, *list_plugins("validator", modules)]
     for domain, names in config["generation"]["validators"].items():
         for name in names:
-            check_known("validator", name, VALIDATORS, ("generation", "validators", domain))
+            check_known("validator", name, validators, ("generation", "validators", domain))
+    own = [file.stem for file in PROTOCOLS.glob("[!_]*.py")]
+    protocols = [*sorted([*own, *list_plugins("protocol", modules)]), "unscored"]
+    for name, benchmark in config["benchmarks"].items():
+        check_known("protocol", benchmark["protocol"], protocols, ("benchmarks", name, "protocol"))
     for section, check_entry in (
         ("generators", _check_generator),
         ("benchmarks", _check_benchmark),
@@ -101,8 +114,6 @@ def _check_active(path, active, parameters):
 
 
 def _check_benchmark(config, path, benchmark):
-    protocols = [*sorted(file.stem for file in PROTOCOLS.glob("[!_]*.py")), "unscored"]
-    check_known("protocol", benchmark["protocol"], protocols, (*path, "protocol"))
     _check_score((*path, "score"), benchmark)
     shots_from = benchmark["shots_from"]
     if benchmark["shots"] and not shots_from:
@@ -119,7 +130,7 @@ def _check_benchmark(config, path, benchmark):
 def _check_score(path, benchmark):
     """Check that the score that counts is one that the protocol has."""
     if benchmark["score"] and benchmark["protocol"] != "unscored":
-        known = getattr(_import_protocol(benchmark["protocol"]), "ALSO", ())
+        known = getattr(load_protocol(benchmark), "ALSO", ())
         if not known:
             raise Fault(path, "the protocol has one score only")
         check_known("score", benchmark["score"], known, path)
@@ -130,15 +141,11 @@ def _check_judge(config, path, benchmark):
     protocol, judge = benchmark["protocol"], benchmark["judge"]
     if protocol in JUDGED:
         _check_queried(config, (*path, "judge"), judge)
-        for file, meaning in _import_protocol(protocol).FILES.items():
+        for file, meaning in load_protocol(benchmark).FILES.items():
             if file not in benchmark["files"]:
                 raise Fault(path, f"protocol '{protocol}' needs files.{file}, {meaning}")
     elif judge and protocol != "unscored":
         raise Fault((*path, "judge"), f"protocol '{protocol}' has no judge")
-
-
-def _import_protocol(name):
-    return import_module(f"agorabench.evaluation.benchmarks.{name}")
 
 
 def _check_seeds(config, path, methods):
@@ -181,24 +188,23 @@ def _check_student(config, path, student):
         raise Fault((*path, "hardware"), f"{text}: it is no multiple of {share}")
 
 
-def _check_mini(config):
-    """Check the miniature's own recipes and benchmarks, known to its modules."""
-    if config["mini"]:
-        from miniature import models
-
-        for name, recipe in config["mini"].items():
-            if not isinstance(recipe, Mapping):
-                raise Fault(("mini", name), f"must be a mapping, not {show_value(recipe)}")
-            if (start := recipe.get("start")) and start not in config["mini"]:
-                raise Fault(("mini", name, "start"), name_unknown("model", start, config["mini"]))
-            for key in recipe:
-                if key not in (known := models.recipe_keys(name)):
-                    refuse_key(key, list(known), ("mini", name))
+def _check_plugins(config, modules):
+    """Check that plug-ins offer the sources named, and have nothing against the config."""
     for name, benchmark in config["benchmarks"].items():
-        if "source" in benchmark["source"]:
-            from miniature import world
+        path = ("benchmarks", name, "source")
+        _check_offered("benchmark_source", benchmark["source"], path, modules)
+    for domain, methods in config["seeds"].items():
+        for method, source in methods.items():
+            _check_offered("seed_source", source, ("seeds", domain, method), modules)
+    for path, text, at in plugin_faults(config, modules):
+        raise Fault(path, text, at)
 
-            check_known("mini benchmark", name, world.BENCHMARKS, ("benchmarks",))
+
+def _check_offered(kind, source, path, modules):
+    """Check that a plug-in of the config offers a source which names one."""
+    known = list_plugins(kind, modules) or ["none; name a plug-in under plugins"]
+    if "source" in source:
+        check_known("source", source["source"], known, (*path, "source"))
 
 
 def _check_experiment(config, path, experiment):

@@ -9,6 +9,7 @@ import re
 
 from agorabench.generation.formats import END, MARKERS
 from agorabench.generation.prompts import PLACEHOLDERS
+from agorabench.plugins import find_plugin
 
 OURS = (END, *(marker for group in MARKERS.values() for marker in group))
 OPEN, CLOSE = "[RESULT]", "[/RESULT]"
@@ -104,14 +105,6 @@ def no_placeholders(pair, limits):
     return None
 
 
-def not_held_out(pair, limits):
-    """Of the miniature: the instruction is no task that its benchmarks keep for themselves."""
-    from miniature import world
-
-    task = world.parse(pair[0])
-    return "held-out task" if task and world.held_out(task.key) else None
-
-
 VALIDATORS = {
     check.__name__: check
     for check in (
@@ -121,7 +114,6 @@ VALIDATORS = {
         has_assertion,
         no_markers,
         no_placeholders,
-        not_held_out,
     )
 }
 
@@ -133,6 +125,7 @@ def validate(pair, names, *, max_characters=20_000):
         "valid", or the first reason against the pair.
     """
     for name in names:
-        if reason := VALIDATORS[name](pair, {"max_characters": max_characters}):
+        check = VALIDATORS.get(name) or find_plugin("validator", name)
+        if reason := check(pair, {"max_characters": max_characters}):
             return reason
     return "valid"

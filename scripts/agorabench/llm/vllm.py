@@ -163,7 +163,7 @@ class Engine:
 
 
 class Answers:
-    """A model that completes token ids, in the way of backends.transformers.Engine."""
+    """A model that completes token ids, in the way of models.generate.Engine."""
 
     BATCH = 1024  # prompts at a time; the engine has as many under way as fit
 

@@ -234,13 +234,13 @@ def counter(tokenizer, revision):
     """
     from transformers import AutoTokenizer
 
-    from agorabench.seeds.sources import refusal
+    from agorabench.models.hub import describe_refusal
 
     try:
         loaded = AutoTokenizer.from_pretrained(tokenizer, revision=revision)
     except Exception as error:  # the library raises dozens of kinds
         raise UserError(
-            f"tokenizer: {tokenizer} {refusal(error, {'revision': revision})}; or download its"
+            f"tokenizer: {tokenizer} {describe_refusal(error, revision)}; or download its"
             " tokenizer files, put them in a folder and name that folder as tokenizer.model"
         ) from None
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])

@@ -10,7 +10,6 @@ import fcntl
 import gzip
 import hashlib
 import http.client
-import re
 import shutil
 import tempfile
 import time
@@ -24,12 +23,11 @@ from urllib.parse import urlsplit
 
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest, read_json, read_jsonl, to_json, write_json
+from agorabench.models.hub import describe_refusal, first_line
 
 ATTEMPTS = 3  # at a download, where the fault may pass
 WAIT = 2.0  # seconds before the second attempt, doubled before each later one
 TIMEOUT = 60  # seconds without a byte
-# What `datasets` says where huggingface_hub raises RevisionNotFoundError.
-LOST_REVISION = re.compile("Revision .* doesn't exist")
 
 
 class Unreadable(Exception):
@@ -303,7 +301,7 @@ def hub(source, lock):
     except (Unreadable, UserError):
         raise
     except Exception as error:  # the libraries raise dozens of kinds
-        raise Unreadable(refusal(error, source)) from None
+        raise Unreadable(describe_refusal(error, source.get("revision"))) from None
     return joined(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
@@ -328,26 +326,6 @@ def hub_revision(name, lock):
     from huggingface_hub import HfApi
 
     return lock.pin("revisions", name, lambda: HfApi().model_info(name).sha)
-
-
-def refusal(error, source=None):
-    """Why the hub gave nothing, in words."""
-    from huggingface_hub import errors
-
-    text = first_line(error)
-    if isinstance(error, errors.RevisionNotFoundError) or LOST_REVISION.search(text):
-        return f"revision {(source or {}).get('revision')} is not there any more"
-    if isinstance(error, errors.GatedRepoError) or "gated" in text:
-        return "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403, 404):
-        return f"not there, or private and HF_TOKEN does not open it (HTTP status {status})"
-    return f"cannot be had from the hub ({text})"
-
-
-def first_line(error):
-    """The first line of an error's text, or its kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def digest(rows):

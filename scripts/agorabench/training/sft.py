@@ -330,7 +330,7 @@ def examine(output, threads=1):
     """
     from safetensors import safe_open
 
-    from agorabench.llm.transformers import Engine
+    from agorabench.models.generate import Engine
 
     for path in sorted(output.glob("*.safetensors")):
         with safe_open(path, "pt") as file:

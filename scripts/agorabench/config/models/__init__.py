@@ -146,6 +146,9 @@ class Config(Section):
     """How code from models is run. isolated: no network, no environment, no writable file outside
     its own folder, and a refusal where the machine cannot give that; limits: only limits on time,
     memory, processes and output."""
+    plugins: list[str] = []
+    """Python that the config brings along, importable modules or .py files relative to the folder
+    Snakemake runs in; scripts/agorabench/plugins.py says what they can offer."""
     mini: dict[str, Any] = {}
     """How the miniature's models are built; scripts/miniature knows its keys."""
     seeds: Annotated[

@@ -47,10 +47,11 @@ class WebFile(Section):
 File = union_by_key("One file.", path=LocalFile, url=WebFile)
 
 
-class MiniSource(Section):
-    """Built by the pipeline from the miniature's grammar."""
+class PluginSource(Section):
+    """Rows that a plug-in makes."""
 
-    source: Literal["mini"]
+    source: Text
+    """Name of a source that a plug-in offers, as the miniature offers mini."""
 
 
 class Licensed(Section):
@@ -85,7 +86,7 @@ class HubRows(Licensed):
 
 
 Source = union_by_key(
-    "Where the items come from.", source=MiniSource, path=LocalRows, url=WebRows, hub=HubRows
+    "Where the items come from.", source=PluginSource, path=LocalRows, url=WebRows, hub=HubRows
 )
 
 
@@ -164,7 +165,7 @@ class SeedParts(Section):
 SeedSource = union_by_key(
     'Where the rows come from. A row has an "instruction" and, except for method response, a '
     '"response".',
-    source=MiniSource,
+    source=PluginSource,
     path=SeedFile,
     url=SeedWeb,
     hub=SeedHub,

@@ -26,7 +26,7 @@ def grade(items, completions, sandbox):
         return status == "ok", "" if status == "ok" else status
 
     verdicts = [
-        world.verify(item, completion, lambda code, tests, number=number: ran(number))
+        world.grade_completion(item, completion, lambda code, tests, number=number: ran(number))
         for number, (item, completion) in enumerate(zip(items, completions, strict=True))
     ]
     return [
