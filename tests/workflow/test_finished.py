@@ -172,7 +172,7 @@ CUT = {
 INSTANTS = [
     ("generate", 0.5), ("generate", 1.0), ("generate", 1.5), ("generate", 0.2),
     ("train", 0.5), ("train", 2.0), ("predict", 0.5), ("score", 0.1), ("score", 0.3),
-    ("tabulate_pgr", 0.2),
+    ("tabulate", 0.2),
 ]  # fmt: skip
 
 
