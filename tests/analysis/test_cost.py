@@ -1,13 +1,13 @@
 """What sets took and what was paid: tokens, dollars, batches, faults."""
 
-import json
+import contextlib
 
-import cost
 import pandas
 import pytest
+import tabulate
 from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
-from curate import curate, ledger
+from curate import count_replies, select_pairs
 
 PRICE = {"input": 2.0, "output": 10.0, "batch": 0.5}
 PLACE = "math/response/{}/p"
@@ -28,25 +28,27 @@ def books(tmp_path, generators, journals=None, prices=None, classified=None):
     sizes = sorted({size for sets in generators.values() for size in sets})
     for name, sets in generators.items():
         for size, raw in sets.items():
-            path = tmp_path / "data" / PLACE.format(name) / f"n{size}-seed1.ledger.json"
-            write_json(path, ledger(raw, curate(raw, size), 0))
+            path = tmp_path / "results/data" / PLACE.format(name) / f"n{size}-seed1.ledger.json"
+            write_json(path, count_replies(raw, select_pairs(raw, size), 0))
     for name, rows in (journals or {}).items():
         write_jsonl(tmp_path / "journal" / PLACE.format(name) / "seed1.jsonl", rows)
     axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": list(generators), "prompts": ["p"], "sizes": sizes, "seeds": [1]}
-    matrix = {"experiments": {"main": axes}}
-    matrix["generators"] = {name: {"backend": "openai"} for name in generators}
     prices = prices or dict.fromkeys([*generators, *(classified or {}).values()], PRICE)
-    cost.main(
-        [
-            *("--matrix", json.dumps(matrix), "--prices", json.dumps(prices)),
-            *("--data", str(tmp_path / "data"), "--journals", str(tmp_path / "journal")),
-            *("--classified", json.dumps(classified or {})),
-            *("--output", str(tmp_path / "cost.csv"), "--paid", str(tmp_path / "paid.csv")),
-        ]
-    )
-    sets = pandas.read_csv(tmp_path / "cost.csv").to_dict("records")
-    paid = pandas.read_csv(tmp_path / "paid.csv").to_dict("records")
+    config = {"experiments": {"main": axes}, "benchmarks": {}, "intrinsic": {}}
+    config["generators"] = {n: {"backend": "openai", "price": prices[n]} for n in prices}
+    config["students"] = {name: {"references": {}} for name in axes["students"]}
+    config["seeds"] = {
+        "math": {
+            str(i): {"classify": {"prompt": prompt, "generator": name}}
+            for i, (prompt, name) in enumerate((classified or {}).items())
+        }
+    }
+    with contextlib.chdir(tmp_path):
+        tabulate.write_table(config, "cost")
+        tabulate.write_table(config, "paid")
+    sets = pandas.read_csv(tmp_path / "results/tables/cost.csv").to_dict("records")
+    paid = pandas.read_csv(tmp_path / "results/tables/paid.csv").to_dict("records")
     found = {(row["generator"], row["size"]): row for row in sets}
     assert len(found) == len(sets)  # a row for each set, not for each student
     return found, {row["generator"]: row for row in paid}
@@ -133,7 +135,7 @@ def test_a_classification_is_paid_by_the_generator_that_did_it(tmp_path):
     raw = [reply(n) for n in range(3)]
     place = tmp_path / "journal/classify/kinds.jsonl"
     write_jsonl(place, raw[:2])
-    paid = books(tmp_path, {"g": {3: raw}}, {"g": raw}, classified={str(place): "sorter"})[1]
+    paid = books(tmp_path, {"g": {3: raw}}, {"g": raw}, classified={"kinds.md": "sorter"})[1]
     assert (paid["sorter"]["replies"], paid["sorter"]["pairs"], paid["g"]["replies"]) == (2, 0, 3)
     assert paid["sorter"]["usd"] == pytest.approx(2 * (100 * 2 + 10 * 10) / 1e6)
 

@@ -2,9 +2,12 @@ import xml.etree.ElementTree as ElementTree
 
 import plot
 import pytest
+from agorabench.analysis.pgr_figure import draw_views, select_views
+from agorabench.analysis.pgr_table import COLUMNS, from_csv, list_views, to_csv
 from agorabench.errors import UserError
 from agorabench.report import figures
-from agorabench.stats.pgr import COLUMNS, MEAN, from_csv, to_csv, views
+from agorabench.stats.pgr import MEAN
+from helpers import ROOT
 
 METHODS, DOMAINS = ("instance", "response", "enhancement"), ("math", "code", "instruction")
 
@@ -53,7 +56,7 @@ def drawn(table, width=figures.PAGE_WIDTH):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with figures.style():
-        figure = plot.draw(views(table), width)
+        figure = draw_views(list_views(table), width)
         FigureCanvasAgg(figure).draw()
     return figure
 
@@ -65,12 +68,24 @@ def texts(figure):
     return {text.replace("\n", " ") for text in found if text}
 
 
-def test_the_same_table_gives_the_same_bytes(tmp_path):
-    table = tmp_path / "pgr.csv"
-    table.write_text(to_csv(rows()))
+def caption():
+    """What the figure's caption says, on one line."""
+    return " ".join((ROOT / "docs/captions/pgr_figure.rst").read_text().split())
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A folder of results with a PGR table; the working directory."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/pgr_table.csv").write_text(to_csv(rows()))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_same_table_gives_the_same_bytes(table, tmp_path):
     for folder in ("a", "b"):
         outputs = [str(tmp_path / folder / f"pgr.{ending}") for ending in ("png", "svg", "pdf")]
-        plot.main(["--table", str(table), "--output", *outputs])
+        plot.plot_table(outputs)
     for ending in ("png", "svg", "pdf"):
         first = (tmp_path / "a" / f"pgr.{ending}").read_bytes()
         assert len(first) > 5000
@@ -138,8 +153,9 @@ def test_several_seeds_are_rings_around_their_mean():
     panel = drawn(table).axes[0]
     rings = [line for line in panel.lines if line.get_markersize() == 2.6]
     assert len(rings[0].get_xdata()) == 3
-    assert any("single seeds" in text for text in texts(drawn(table)))
-    assert not any("single seeds" in text for text in texts(drawn(rows())))
+    assert "rings for single seeds" in caption()
+    panel = drawn(rows()).axes[0]
+    assert not [line for line in panel.lines if line.get_markersize() == 2.6]
 
 
 def test_seeds_without_a_mean_are_still_shown():
@@ -156,8 +172,7 @@ def test_flagged_cells_are_open_marks_and_undefined_ones_say_so():
     first = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
     assert first.get_markerfacecolor() == "white"
     assert "n/a" in {text.get_text() for axes in figure.axes for text in axes.texts}
-    said = " ".join(texts(figure))
-    assert "no finite interval" in said and "n/a: no PGR" in said
+    assert "no finite interval" in caption() and "n/a: no PGR" in caption()
 
 
 def test_a_wild_cell_is_cut_and_told_in_figures():
@@ -167,51 +182,55 @@ def test_a_wild_cell_is_cut_and_told_in_figures():
     low, high = figure.axes[0].get_xlim()
     assert -150 < low < 0 and 100 < high < 250
     assert "\u22122420" in texts(figure)
-    assert any("beyond the axis" in text for text in texts(figure))
+    assert "beyond the axis" in caption()
 
 
 def test_a_place_without_a_run_stays_blank():
     table = [r for r in rows() if (r["generator"], r["domain"]) != ("model-1", "code")]
-    assert any(
-        text.startswith("blank: not run") or "; blank: not run" in text
-        for text in texts(drawn(table))
-    )
+    panel = drawn(table).axes[4]
+    marks = [line for line in panel.lines if line.get_marker() in figures.MARKERS]
+    assert sorted(line.get_ydata()[0] for line in marks) == [0, 2]
+    assert "Blank: not run" in caption()
 
 
 def test_prompts_are_blocks_of_one_figure_and_can_be_chosen(tmp_path):
     both = rows() + rows(prompt="json")
     assert len(drawn(both).axes) == 32
-    found = views(both)
-    assert [view.prompt for view in plot.choose(found, prompt="json")] == ["json"]
+    found = list_views(both)
+    assert [view.prompt for view in select_views(found, prompt="json")] == ["json"]
     with pytest.raises(UserError, match="no prompt 'xml' in the table; known: main, json"):
-        plot.choose(found, prompt="xml")
+        select_views(found, prompt="xml")
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--output", "figure.bmp"], "a figure can be .png, .svg, .pdf"),
-        (["--output", "figure.png", "--width", "2"], "legible"),
-        (["--output", "figure.png", "--size", "9"], "no size 9 in the table; known: 500"),
-        (["--output", "figure.png", "--table", "absent.csv"], "cannot read absent.csv"),
+        ({"output": ["figure.bmp"]}, "a figure can be .png, .svg, .pdf"),
+        ({"width": 2}, "legible"),
+        ({"size": 9}, "no size 9 in the table; known: 500"),
     ],
 )
-def test_bad_requests_are_refused(tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pgr.csv").write_text(to_csv(rows()))
+def test_bad_requests_are_refused(table, arguments, message):
     with pytest.raises(UserError, match=message):
-        plot.main(["--table", "pgr.csv", *arguments])
-    assert [path.name for path in tmp_path.iterdir()] == ["pgr.csv"]
+        plot.plot_table(**{"output": ["figure.png"]} | arguments)
+    assert [path.name for path in table.iterdir()] == ["results"]
+
+
+def test_without_a_table_nothing_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no PGR table results/pgr_table.csv: snakemake results"):
+        plot.plot_table(["figure.png"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_ticks_are_round_and_hold_zero():
-    assert figures.ticks(-12, 112) == [0, 50, 100]
-    assert figures.ticks(-118, 218) == [-100, 0, 100, 200]
-    assert all(0 in figures.ticks(-low, 3 * low) for low in (0.7, 13, 950))
+    assert figures.round_ticks(-12, 112) == [0, 50, 100]
+    assert figures.round_ticks(-118, 218) == [-100, 0, 100, 200]
+    assert all(0 in figures.round_ticks(-low, 3 * low) for low in (0.7, 13, 950))
 
 
 def test_looks_differ_for_as_many_generators_as_there_may_be():
-    assert len({figures.look(i) for i in range(42)}) == 42
+    assert len({figures.series_look(i) for i in range(42)}) == 42
 
 
 def test_figures_leave_the_style_of_others_alone():
