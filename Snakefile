@@ -84,7 +84,7 @@ onstart:
     # Jobs of a cluster must not leave their node or their limits.
     warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
     try:
-        hub.find(loaded_models(config, due), config["mini"])
+        hub.check_models(loaded_models(config, due), config["mini"])
         locks.begin(config, queried_generators(config, due), warm=warm)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

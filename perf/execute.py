@@ -131,12 +131,14 @@ def ours(name, samples):
     from agorabench.files import read_jsonl
 
     def execute(programs, limits=score.LIMITS, workers=2):
-        return list(sandbox.run_many(programs, workers, limits, sandbox.accept("isolated")))
+        return list(
+            sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated"))
+        )
 
     module = {"humaneval": humaneval_plus, "mbpp": mbpp_plus}[name]
-    items = module.read(rows(name))
+    items = module.read_items(rows(name))
     codes = {row["task_id"]: row["solution"] for row in read_jsonl(samples)}
-    graded = module.grade(items, [codes[item["id"]] for item in items], execute)
+    graded = module.grade_items(items, [codes[item["id"]] for item in items], execute)
     for which in ("base", "score"):
         print(f"pass@1: {sum(row[which] for row in graded) / len(graded):.3f}")
 

@@ -167,7 +167,7 @@ def ours(args, rows):
     hardware |= {"per_device": args.per_device}
     asked = train.conversations([{"messages": row} for row in rows])
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        return sft.train(
+        return sft.train_model(
             str(args.folder / "base"), asked, recipe, hardware, 1, Path(folder),
             threads=torch.get_num_threads(), max_truncated=1.0,
         )["speed"]  # fmt: skip
@@ -221,7 +221,7 @@ def loop(args, rows):
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-5)
     made = asked([{"messages": row} for row in rows])
-    made = chat.examples(tokenizer, made, args.max_length).rows
+    made = chat.build_examples(tokenizer, made, args.max_length).rows
     random.Random(1).shuffle(made)
     size = args.per_device or args.batch
     places = tokens = 0

@@ -42,14 +42,14 @@ def judge_completions(config, benchmark, model, threads):
     """Write the verdicts of a benchmark's judge on a model's completions."""
     inputs, params = stages.judge(config, benchmark, model)
     entry, name = params["benchmark"], config["benchmarks"][benchmark]["judge"]
-    protocol = benchmarks.protocol(entry)
-    files = benchmarks.files(entry, Path(paths.benchmark_file(benchmark, "")))
-    items = benchmarks.load(entry, *map(Path, inputs["questions"]))
+    protocol = benchmarks.load_protocol(entry)
+    files = benchmarks.protocol_files(entry, Path(paths.benchmark_file(benchmark, "")))
+    items = benchmarks.load_items(entry, *map(Path, inputs["questions"]))
     predictions = match_items(items, read_jsonl(*inputs["predictions"]), *inputs["predictions"])
-    games = benchmarks.games(entry, items, predictions, files, params["seed"])
+    games = benchmarks.build_games(entry, items, predictions, files, params["seed"])
     journal = paths.judge_journal(benchmark, name, model, params["seed"])
-    verdicts = judge.judge(
-        games, partial(protocol.verdict, entry), name, config, journal, params["seed"],
+    verdicts = judge.judge_games(
+        games, partial(protocol.parse_verdict, entry), name, config, journal, params["seed"],
         f"judge {benchmark}, {model}", threads,
     )  # fmt: skip
     asked = params["judge"]["model"]
@@ -71,7 +71,7 @@ def judge_completions(config, benchmark, model, threads):
     ]
     write_jsonl(paths.judgements(model, benchmark), rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
-    official = protocol.official(
+    official = protocol.official_rows(
         items, predictions, by_item, model, asked, entry=entry, files=files
     )
     folder = Path(paths.official_judgements(model, benchmark))
@@ -98,10 +98,10 @@ WRITE = {".jsonl": write_jsonl, ".json": write_json, ".csv": write_csv}
 def judge_set(config, name, cell, threads):
     """Write a judge's scores of samples of a generated set, by the rubrics of its metrics."""
     inputs, params = stages.assess(config, name, cell)
-    pairs = intrinsic.generated(*inputs["data"])
-    games = judged.games(pairs, params["metrics"], cell.domain, params["seed"])
-    verdicts = judge.judge(
-        games, lambda _, reply: judged.score(reply), name, config,
+    pairs = intrinsic.read_generated_pairs(*inputs["data"])
+    games = judged.rubric_games(pairs, params["metrics"], cell.domain, params["seed"])
+    verdicts = judge.judge_games(
+        games, lambda _, reply: judged.parse_score(reply), name, config,
         paths.assessment_journal(cell, name), params["seed"], f"{name} judges {cell}", threads,
     )  # fmt: skip
     rows = [

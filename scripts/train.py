@@ -67,16 +67,16 @@ def main(argv=None):
     from agorabench.training import sft
 
     started = time.monotonic()
-    record = sft.train(
+    record = sft.train_model(
         params["base"], conversations(read_jsonl(*inputs["data"]), params["system"]),
         params["recipe"], hardware, args.cell.seed, output, template=template,
         threads=args.threads, label="train " + "/".join(output.parts[-6:]),
         max_truncated=entry["max_truncated"], trackers=entry["report_to"],
     )  # fmt: skip
-    sft.part()
+    sft.destroy_process_group()
     if not first:
         return
-    record |= sft.examine(output, args.threads)
+    record |= sft.check_student(output, args.threads)
     record |= {"made_from": made_from, "weights": weights.weights_digest(output)}
     record["seconds"] = round(time.monotonic() - started, 1)
     write_json(output / "train.json", record)

@@ -204,9 +204,9 @@ def test_a_folder_that_was_forgotten(clone, server, hub):
 
 
 def find(entries, **environment):
-    """What `hub.find` says, in a process of its own."""
+    """What `hub.check_models` says, in a process of its own."""
     program = "import json, sys; from agorabench import errors, hub; "
-    program += "errors.run(lambda: hub.find(json.loads(sys.argv[1])))"
+    program += "errors.run(lambda: hub.check_models(json.loads(sys.argv[1])))"
     ended = subprocess.run(
         [sys.executable, "-c", program, json.dumps(entries)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), **environment},

@@ -93,7 +93,9 @@ def test_preferences_are_read_from_the_judges_own_probabilities(data):
         top = told["logprobs"]["content"][0]["top_logprobs"]
         reply = {"reply": "", "logprobs": {one["token"]: one["logprob"] for one in top}}
         # m is the baseline's answer unless the order was turned, which the tool does not store.
-        found = [alpaca_eval.verdict({}, {"swapped": turned}, reply) for turned in (False, True)]
+        found = [
+            alpaca_eval.parse_verdict({}, {"swapped": turned}, reply) for turned in (False, True)
+        ]
         assert min(abs(one - (row["preference"] - 1)) for one in found) < 1e-6
 
 
@@ -104,12 +106,12 @@ def test_verdicts_of_stored_judgements(data):
         games = []
         for number, game in enumerate(row["games"]):
             said = game["judgment"]
-            label = arena_hard.label(said if isinstance(said, str) else said["answer"])
+            label = arena_hard.parse_label(said if isinstance(said, str) else said["answer"])
             assert label == game["score"]
             labels += 1
             games.append({"verdict": label, "swapped": bool(number)})
         judgements.append(games)
-    graded = [arena_hard.share(games) for games in judgements]
+    graded = [arena_hard.question_verdict(games) for games in judgements]
     battles = sum(row["weight"] for row in graded)
     assert (len(graded), labels, battles) == (9, 18, 24)
     assert 100 * sum(row["weight"] * row["score"] for row in graded) / battles == 25.0
@@ -127,7 +129,7 @@ def test_the_share_of_battles_is_the_bradley_terry_estimate():
             [{"verdict": names[draw.integers(5)], "swapped": turned} for turned in (False, True)]
             for _ in range(30)
         ]
-        graded = [arena_hard.share(games) for games in judgements]
+        graded = [arena_hard.question_verdict(games) for games in judgements]
         share = np.average([r["score"] for r in graded], weights=[r["weight"] for r in graded])
         wins, weights = [], []
         for row in (game for games in judgements for game in games):
@@ -157,8 +159,8 @@ def test_the_share_of_battles_is_the_bradley_terry_estimate():
     ],
 )
 def test_labels_are_read_as_each_version_does(text, first, second):
-    assert arena_hard.label(text, "v0.1") == first
-    assert arena_hard.label(text, "v2.0") == second
+    assert arena_hard.parse_label(text, "v0.1") == first
+    assert arena_hard.parse_label(text, "v2.0") == second
 
 
 @pytest.mark.parametrize(
@@ -174,8 +176,8 @@ def test_labels_are_read_as_each_version_does(text, first, second):
     ],
 )
 def test_preferences(reply, share):
-    straight = alpaca_eval.verdict({}, {"swapped": False}, reply)
-    turned = alpaca_eval.verdict({}, {"swapped": True}, reply)
+    straight = alpaca_eval.parse_verdict({}, {"swapped": False}, reply)
+    turned = alpaca_eval.parse_verdict({}, {"swapped": True}, reply)
     if share is None:
         assert straight is turned is None
     else:
@@ -308,7 +310,7 @@ def official(folder, protocol, rows, told):
         assert [row["output"] for row in outputs] == [row["output_2"] for row in made]
         assert {row["generator_1"] for row in made} == {"gpt4_1106_preview"}
         return
-    assert len(arena_hard.answers(folder / "model_answer.jsonl")) == 12
+    assert len(arena_hard.read_answers(folder / "model_answer.jsonl")) == 12
     made = read_jsonl(folder / "model_judgment.jsonl")
     # As its show_result counts them.
     weights = {"A>>B": [1] * 3, "A>B": [1], "A=B": [0.5], "B>A": [0], "B>>A": [0] * 3}

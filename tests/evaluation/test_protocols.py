@@ -36,10 +36,10 @@ def example(tmp_path, monkeypatch):
 
 def test_the_documented_module_grades(example, tmp_path):
     write_jsonl(tmp_path / "items.jsonl", ROWS)
-    items = benchmarks.load(example, tmp_path / "items.jsonl")
+    items = benchmarks.load_items(example, tmp_path / "items.jsonl")
     assert items[0]["prompt"] == "2 + 2?\nA. 3\nB. 4\nAnswer with one letter."
-    protocol = benchmarks.protocol(example)
-    verdicts = protocol.grade(items, ["It is B.", "A", "I cannot say."])
+    protocol = benchmarks.load_protocol(example)
+    verdicts = protocol.grade_items(items, ["It is B.", "A", "I cannot say."])
     assert [verdict["score"] for verdict in verdicts] == [1, 1, 0]
     assert [verdict["strict"] for verdict in verdicts] == [0, 1, 0]
     assert [verdict["reason"] for verdict in verdicts] == ["", "", "no answer"]

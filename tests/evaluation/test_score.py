@@ -41,7 +41,7 @@ def test_predictions_of_other_items_are_refused(ids, sentence):
 @pytest.mark.parametrize("name", ["mini-sums", "mini-steps", "mini-code", "mini-constraints"])
 def test_the_miniatures_own_answers_are_right_and_nonsense_is_wrong(name):
     items = world.benchmark(name)[:12]
-    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    grade = benchmarks.load_protocol({"protocol": "mini"}).grade_items
     right = grade(items, [item["reference"] for item in items], execute)
     assert [verdict["score"] for verdict in right] == [1.0] * len(items)
     wrong = grade(items, ["```python\ndef f(x):\n    return None\n```"] * len(items), execute)
@@ -89,7 +89,7 @@ WORDS = ["#### 0", "The answer is 2.", "[RESULT] 5 [/RESULT]", "I cannot say."]
 
 def test_further_scores_stand_beside_the_one_that_counts(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", SUMS)
-    items = benchmarks.load({"protocol": "gsm8k"}, tmp_path / "items.jsonl")
+    items = benchmarks.load_items({"protocol": "gsm8k"}, tmp_path / "items.jsonl")
     write_jsonl(tmp_path / "predictions.jsonl", answered(items, WORDS))
     made = scored(tmp_path, "gsm8k")
     assert made["score"] == 50
@@ -129,27 +129,27 @@ def test_predictions_that_cannot_be_scored_are_refused_in_one_sentence(tmp_path,
     assert "\n" not in text and not (tmp_path / "score.json").exists()
 
 
-ROWS = gsm8k.read(SUMS)
+ROWS = gsm8k.read_items(SUMS)
 
 
 def test_a_benchmark_file_of_another_version_is_refused(tmp_path):
     path = tmp_path / "items.jsonl"
     write_jsonl(path, SUMS)
     write_json(tmp_path / "items.manifest.json", {"sha256": file_digest(path)})
-    assert len(benchmarks.load({"protocol": "gsm8k"}, path)) == 4
+    assert len(benchmarks.load_items({"protocol": "gsm8k"}, path)) == 4
     write_jsonl(path, SUMS[:3])
     with pytest.raises(UserError, match=r"another version than .*items\.manifest\.json desc"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
 
 
 def test_a_benchmark_file_without_items_or_fields_is_refused(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text("")
     with pytest.raises(UserError, match="has no items"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
     path.write_text('{"prompt": "p"}\n')
     with pytest.raises(UserError, match="no field 'question'; is it a gsm8k file"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
 
 
 PROBLEM = {
@@ -182,19 +182,19 @@ PROBLEM = {
     ],
 )
 def test_humaneval_completions_in_all_forms(completion, right):
-    (verdict,) = humaneval.grade(humaneval.read([PROBLEM]), [completion], execute)
+    (verdict,) = humaneval.grade_items(humaneval.read_items([PROBLEM]), [completion], execute)
     assert verdict["score"] == right
 
 
 def test_humaneval_canonical_solutions_pass(data):
     rows = read_jsonl(data / "humaneval" / "HumanEval.jsonl")
     solutions = [row["canonical_solution"] for row in rows]
-    verdicts = humaneval.grade(humaneval.read(rows), solutions, execute)
+    verdicts = humaneval.grade_items(humaneval.read_items(rows), solutions, execute)
     assert sum(verdict["score"] for verdict in verdicts) == len(rows) == 164
 
 
 def test_verdicts_survive_any_text(tmp_path):
     items = world.benchmark("mini-constraints")[:3]
-    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    grade = benchmarks.load_protocol({"protocol": "mini"}).grade_items
     for text in ("", "\0", "🙂" * 1000, "[RESULT]", "```python", json.dumps(items[0])):
         assert all(0 <= verdict["score"] <= 1 for verdict in grade(items, [text] * 3, execute))

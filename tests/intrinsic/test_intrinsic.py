@@ -60,12 +60,14 @@ def entry(kind, model, **more):
 
 
 def loaded(chosen):
-    return intrinsic.module(chosen).load(chosen, 1)
+    return intrinsic.load_metric_module(chosen).load_model(chosen, 1)
 
 
 def measured(kind, model, given, **more):
     chosen, done = entry(kind, model, **more), []
-    told = intrinsic.module(chosen).measure(loaded(chosen), chosen, given, done.append)
+    told = intrinsic.load_metric_module(chosen).measure_pairs(
+        loaded(chosen), chosen, given, done.append
+    )
     assert sum(done) == told.n
     return told
 
@@ -115,8 +117,8 @@ def measured(kind, model, given, **more):
     ],
 )
 def test_a_score_is_read_from_the_end_of_a_verdict_or_not_at_all(text, score):
-    assert judged.score({"reply": text, "finish_reason": "stop"}) == score
-    assert judged.score({"reply": text, "finish_reason": "length"}) is None
+    assert judged.parse_score({"reply": text, "finish_reason": "stop"}) == score
+    assert judged.parse_score({"reply": text, "finish_reason": "length"}) is None
 
 
 def test_scores_of_real_judges(data):
@@ -127,7 +129,7 @@ def test_scores_of_real_judges(data):
     rows = read_jsonl(path)
     assert len(rows) >= 7
     for row in rows:
-        found = judged.score({"reply": row["text"], "finish_reason": "stop"})
+        found = judged.parse_score({"reply": row["text"], "finish_reason": "stop"})
         assert found == row["score"], row["text"]
 
 
@@ -137,7 +139,7 @@ def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
     monkeypatch.chdir(ROOT)
     pair = {"id": 0, "instruction": "Is {rubric} a name?", "response": "No: {instruction}."}
     metrics = {aspect: {"rubrics": f"{RUBRICS}/{aspect}", "sample": None}}
-    (game,) = judged.games([pair], metrics, domain, 1)
+    (game,) = judged.rubric_games([pair], metrics, domain, 1)
     (message,) = game["messages"]
     assert message["role"] == "user" and "Is {rubric} a name?" in message["content"]
     assert ("No: {instruction}." in message["content"]) == (aspect == "quality")
@@ -212,7 +214,7 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
         assert silent and {row["attempts"] for row in silent} == {3}
         assert {row["attempts"] for row in rows if row["score"] is not None} == {1, 2, 3}
         assert server.books()["answered"] == sum(row["attempts"] for row in rows)
-    told = judged.measure("assessments.jsonl", rows, "quality-judge")
+    told = judged.measure_scores("assessments.jsonl", rows, "quality-judge")
     scores = [row["score"] for row in rows if row["metric"] == "quality-judge"]
     known = [score for score in scores if score is not None]
     assert told.n == len(known) < len(scores) and told.value == pytest.approx(np.mean(known))
@@ -221,7 +223,7 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
     with pytest.raises(
         UserError, match=r"^assessments\.jsonl: charm: 0 of 0 examples have a value"
     ):
-        judged.measure("assessments.jsonl", rows, "charm")
+        judged.measure_scores("assessments.jsonl", rows, "charm")
 
 
 # Samples and means
@@ -229,16 +231,16 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
 
 def test_a_smaller_sample_is_part_of_a_larger_one():
     rows = list(range(100))
-    small, large = (intrinsic.sample(rows, size, 1) for size in (10, 50))
+    small, large = (intrinsic.sample_pairs(rows, size, 1) for size in (10, 50))
     assert len(small) == 10 and set(small) < set(large) and large == sorted(large)
-    assert intrinsic.sample(rows, 10, 2) != small
-    assert intrinsic.sample(rows, None, 1) == intrinsic.sample(rows, 1000, 1) == rows
+    assert intrinsic.sample_pairs(rows, 10, 2) != small
+    assert intrinsic.sample_pairs(rows, None, 1) == intrinsic.sample_pairs(rows, 1000, 1) == rows
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [None, 2.0], [1.0, math.inf], [1.0, math.nan]])
 def test_there_is_no_mean_of_too_few_or_of_what_is_no_number(values):
     with pytest.raises(UserError, match=r"m: "):
-        intrinsic.mean("m", values)
+        intrinsic.measure_mean("m", values)
 
 
 # Perplexity
@@ -287,7 +289,7 @@ def test_the_template_of_llama_is_cut_before_its_end_of_turn(model):
     with open(ROOT / "config/templates/llama-3.jinja") as file:
         tokenizer.chat_template = file.read()
     pair = {"instruction": " Say hi. ", "response": "\nhi, hi\n"}
-    prompt, response = perplexity.tokens(tokenizer, [], pair)
+    prompt, response = perplexity.pair_tokens(tokenizer, [], pair)
     assert tokenizer.decode(prompt).endswith("Say hi.<|eot_id|><|start_header_id|>assistant"
                                              "<|end_header_id|>\n\n")  # fmt: skip
     assert tokenizer.decode(response) == "hi, hi"
@@ -297,7 +299,7 @@ def test_a_template_that_changes_responses_is_refused(model):
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
     with pytest.raises(UserError, match="shows the response 'hi' as 'HI'"):
-        perplexity.tokens(tokenizer, [], {"instruction": "Say hi.", "response": "hi"})
+        perplexity.pair_tokens(tokenizer, [], {"instruction": "Say hi.", "response": "hi"})
 
 
 def test_examples_without_a_perplexity_are_counted(model):
@@ -339,7 +341,7 @@ def test_classes_of_another_repository_are_not_executed(model, tmp_path, monkeyp
         with pytest.raises(UserError, match=r"^the classes of acme/own come from acme/code,"):
             loaded(chosen | {"pooling": pooling})
     config.write_text('{"auto_map": {"AutoModel": "acme/own--modeling.Model"}}')
-    with loading.opening(chosen, 1):
+    with loading.guard_loading(chosen, 1):
         pass
 
 
@@ -386,7 +388,7 @@ def test_only_a_classifier_with_one_output_gives_rewards(model, tmp_path):
 def test_batches_hold_every_row_once_and_pad_with_what_is_in_none():
     rows = [[0, 1, 2], [3], [1, 1, 1, 1], [2, 0]]
     seen = {}
-    for places, batch in loading.batches(rows, 3, "cpu"):
+    for places, batch in loading.token_batches(rows, 3, "cpu"):
         for place, ids, mask in zip(
             places, batch["input_ids"], batch["attention_mask"], strict=True
         ):
@@ -417,9 +419,12 @@ def test_similarity_is_that_of_all_pairs(shift, chunk):
     rows = np.random.default_rng(1).normal(shift, 1.0, size=(2000, 48)).astype(np.float32)
     cosines = similarity.Cosines()
     for start in range(0, len(rows), chunk):
-        cosines.add(rows[start : start + chunk])
+        cosines.add_rows(rows[start : start + chunk])
     value, error = all_pairs(rows.astype(np.float64))
-    assert cosines.mean() == (pytest.approx(value, abs=1e-6), pytest.approx(error, rel=1e-6))
+    assert cosines.mean_similarity() == (
+        pytest.approx(value, abs=1e-6),
+        pytest.approx(error, rel=1e-6),
+    )
 
 
 def test_the_standard_error_of_similarity_is_that_of_repeated_samples():
@@ -427,22 +432,22 @@ def test_the_standard_error_of_similarity_is_that_of_repeated_samples():
     found = []
     for _ in range(400):
         cosines = similarity.Cosines()
-        cosines.add(random.normal(0.3, 1.0, size=(100, 8)))
-        found.append(cosines.mean())
+        cosines.add_rows(random.normal(0.3, 1.0, size=(100, 8)))
+        found.append(cosines.mean_similarity())
     values, errors = np.array(found).T
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.15)
 
 
 def test_equal_vectors_are_wholly_alike_and_opposite_ones_are_not():
     cosines = similarity.Cosines()
-    cosines.add(np.full((5, 3), 2.0))
-    assert cosines.mean() == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
+    cosines.add_rows(np.full((5, 3), 2.0))
+    assert cosines.mean_similarity() == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
     cosines = similarity.Cosines()
-    cosines.add(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
-    assert cosines.mean()[0] == pytest.approx(-1 / 3)
+    cosines.add_rows(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    assert cosines.mean_similarity()[0] == pytest.approx(-1 / 3)
     for bad in (np.zeros((3, 2)), np.array([[1.0, math.nan]])):
         with pytest.raises(UserError, match="zero or no vector"):
-            similarity.Cosines().add(bad)
+            similarity.Cosines().add_rows(bad)
 
 
 @pytest.fixture(scope="module")
@@ -564,7 +569,7 @@ def test_a_model_goes_to_as_many_gpus_as_it_asks_for(model, two_gpus, gpus, devi
             assert device_map == device
             return torch.nn.Identity()
 
-    loading.load(Kind, entry("perplexity", model) | {"gpus": gpus}, 1)
+    loading.load_pretrained(Kind, entry("perplexity", model) | {"gpus": gpus}, 1)
 
 
 def test_an_embedder_leaves_gpus_alone_that_it_did_not_ask_for(embedder, two_gpus):
@@ -582,7 +587,7 @@ def test_a_machine_with_too_few_gpus_is_said(embedder, kind, more, two_gpus):
 def test_a_set_of_seeds_only_has_nothing_to_measure(tmp_path):
     write_jsonl(tmp_path / "data.jsonl", [{"messages": [], "origin": "seed"}])
     with pytest.raises(UserError, match="no row was generated"):
-        intrinsic.generated(tmp_path / "data.jsonl")
+        intrinsic.read_generated_pairs(tmp_path / "data.jsonl")
 
 
 # The config, the plan and the bill

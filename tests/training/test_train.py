@@ -66,14 +66,18 @@ def trained(model, output, *more, **changes):
 
 def fit(model, folder, data=None, **recipe):
     conversations = train.conversations(data or rows(), recipe.pop("system", ""))
-    return sft.train(model, conversations, RECIPE | recipe, HARDWARE, 1, folder)
+    return sft.train_model(model, conversations, RECIPE | recipe, HARDWARE, 1, folder)
 
 
 def test_training_is_recorded_and_repeats_itself(model, tmp_path):
     first = trained(model, tmp_path / "first")
     assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
     assert first["weights"] == file_digest(tmp_path / "first" / "model.safetensors")
-    assert first["weights"] == weights.model_identity(tmp_path / "first") != weights.model_identity(model)
+    assert (
+        first["weights"]
+        == weights.model_identity(tmp_path / "first")
+        != weights.model_identity(model)
+    )
     assert first["settings"]["learning_rate"] == 0.002 and first["devices"] == "cpu"
     assert first["speed"]["tokens_per_second"] > 0 and first["asked"] == 8
     assert trained(model, tmp_path / "again")["weights"] == first["weights"]
@@ -121,12 +125,12 @@ def test_a_machine_without_the_gpus_says_so(model, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=r"hardware\.gpus is 1 and this machine has 0 GPUs"):
-        sft.train(model, [], RECIPE, hardware, 1, tmp_path)
+        sft.train_model(model, [], RECIPE, hardware, 1, tmp_path)
 
 
 def test_a_tracker_that_is_not_installed_is_one_sentence(model, tmp_path):
     with pytest.raises(UserError, match="report_to names wandb, which is not installed"):
-        sft.train(model, [], RECIPE, HARDWARE, 1, tmp_path, trackers=["wandb"])
+        sft.train_model(model, [], RECIPE, HARDWARE, 1, tmp_path, trackers=["wandb"])
 
 
 # How examples share a forward pass
@@ -173,7 +177,7 @@ def test_the_loss_is_the_same_padded_flat_and_packed(model, attention):
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention)
-    made = chat.examples(tokenizer, train.conversations(uneven(12)), 128).rows
+    made = chat.build_examples(tokenizer, train.conversations(uneven(12)), 128).rows
 
     def loss(batch):
         labels = batch.pop("labels")
@@ -323,7 +327,7 @@ def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, of
     status, said = until(output, 1, signum, parent, PYTHONPATH=str(ROOT / "scripts"))
     told = re.search(rf"stopped by {signum.name} after step (\d+) of 1200, which is saved", said)
     assert status and told, said
-    assert checkpoints.last(output / "checkpoints").name == f"checkpoint-{told[1]}"
+    assert checkpoints.last_checkpoint(output / "checkpoints").name == f"checkpoint-{told[1]}"
 
 
 def test_the_warning_is_looked_for_where_it_is_written():
@@ -357,12 +361,12 @@ def test_a_torn_checkpoint_is_recognised(tmp_path):
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(b"weights")
         write_json(folder / checkpoints.WHOLE, {"model.safetensors": 7})
-    assert checkpoints.last(tmp_path).name == "checkpoint-10"
+    assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-10"
     (tmp_path / "checkpoint-10" / "model.safetensors").write_bytes(b"weig")
-    assert checkpoints.last(tmp_path).name == "checkpoint-2"
+    assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-2"
     assert not (tmp_path / "checkpoint-10").exists()
     (tmp_path / "checkpoint-2" / checkpoints.WHOLE).unlink()
-    assert checkpoints.last(tmp_path) is None
+    assert checkpoints.last_checkpoint(tmp_path) is None
 
 
 def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):

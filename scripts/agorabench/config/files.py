@@ -9,7 +9,13 @@ from agorabench.errors import UserError
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm import dataset
-from agorabench.models.hub import MODELS, borrowed, no_pooling, on_hub, other_code
+from agorabench.models.hub import (
+    MODELS,
+    code_repositories,
+    foreign_code_message,
+    on_hub,
+    pooling_message,
+)
 
 BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
 READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
@@ -141,8 +147,8 @@ def _check_code(root, metric, path):
         return
     model = metric["model"]
     if not on_hub(root, model):
-        if others := other_code(root / model):
-            raise Fault((*path, "trust_remote_code"), borrowed(model, others))
+        if others := code_repositories(root / model):
+            raise Fault((*path, "trust_remote_code"), foreign_code_message(model, others))
     elif not metric["revision"]:
         text = (
             f"would execute what {model} on the hub may become: name the revision, a commit hash "
@@ -157,7 +163,7 @@ def _check_pooling(root, metric, path):
     if metric.get("pooling") != "model" or on_hub(root, model):
         return
     if not (root / model / "modules.json").is_file():
-        raise Fault((*path, "pooling"), no_pooling(model))
+        raise Fault((*path, "pooling"), pooling_message(model))
 
 
 def _check_model(config, root, model, path):

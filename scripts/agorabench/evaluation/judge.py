@@ -12,7 +12,7 @@ from agorabench.progress import Progress
 ATTEMPTS = 3
 
 
-def judge(games, read, name, config, journal, seed, label, threads=1):
+def judge_games(games, read, name, config, journal, seed, label, threads=1):
     """Verdicts on games, in their order.
 
     Args:
@@ -35,7 +35,7 @@ def judge(games, read, name, config, journal, seed, label, threads=1):
         open_backend(name, config, journal, threads) as (replies, backend),
         Progress(label, len(games), "games") as bar,
     ):
-        return _judge(backend, replies, games, read, parameters, seed, bar.advance)
+        return _query_judge(backend, replies, games, read, parameters, seed, bar.advance)
 
 
 def judge_request(identity, game, asked, seed, attempt=0):
@@ -49,7 +49,7 @@ def judge_request(identity, game, asked, seed, attempt=0):
     return build_request(identity, game["messages"], asked, [seed, attempt])
 
 
-def _judge(backend, journal, games, read, asked, seed, advance):
+def _query_judge(backend, journal, games, read, asked, seed, advance):
     ended = {}
     for attempt in range(ATTEMPTS):
         open_games = [place for place in range(len(games)) if place not in ended]

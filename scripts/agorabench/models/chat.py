@@ -52,12 +52,12 @@ def use_template(tokenizer, path=None):
         )
 
 
-def render(tokenizer, messages, answering=False):
+def render_chat(tokenizer, messages, answering=False):
     """The text of a conversation; with `answering` up to where an answer begins."""
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
 
 
-def prompt(tokenizer, messages):
+def prompt_tokens(tokenizer, messages):
     """Token ids of a conversation, up to where the assistant speaks."""
     encoded = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True
@@ -73,9 +73,9 @@ def end_of_turn(tokenizer):
     """
     probe = "x1y2"
     asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": probe}]
-    tail = render(tokenizer, asked).rpartition(probe)[2]
+    tail = render_chat(tokenizer, asked).rpartition(probe)[2]
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    found = [token for token in _tokens(tokenizer, [tail])[0] if token in special]
+    found = [token for token in tokenize_texts(tokenizer, [tail])[0] if token in special]
     if not found:
         raise UserError(
             f"the chat template puts {tail!r} behind a response, and no token of that is special: "
@@ -84,7 +84,7 @@ def end_of_turn(tokenizer):
     return found[0]
 
 
-def examples(tokenizer, conversations, max_length):
+def build_examples(tokenizer, conversations, max_length):
     """Conversations, {"prompt": messages, "completion": [message]}, as Examples.
 
     Raises:
@@ -96,14 +96,14 @@ def examples(tokenizer, conversations, max_length):
     rows, spans, long, dropped = [], [], 0, 0
     for start in range(0, len(conversations), BATCH):
         batch = conversations[start : start + BATCH]
-        parts = [halves(tokenizer, row) for row in batch]
+        parts = [split_conversation(tokenizer, row) for row in batch]
         asked = [prompt for prompt, _ in parts]
         answers = [text[: text.rindex(stop)] + stop for _, text in parts]
         for text, row in zip(answers, batch, strict=True):
             response = row["completion"][0]["content"]
             if text.removesuffix(stop).strip() != response.strip():
                 raise UserError(f"the chat template shows the response {response!r} as {text!r}")
-        tokens = _tokens(tokenizer, asked), _tokens(tokenizer, answers)
+        tokens = tokenize_texts(tokenizer, asked), tokenize_texts(tokenizer, answers)
         for prompt, answer, text in zip(*tokens, answers, strict=True):
             ids = prompt + answer
             long += len(ids) > max_length
@@ -117,14 +117,14 @@ def examples(tokenizer, conversations, max_length):
     return Examples(rows, spans, stop, long / max(1, len(conversations)), dropped)
 
 
-def halves(tokenizer, row):
+def split_conversation(tokenizer, row):
     """(Prompt, answer): the text of a conversation up to where the answer begins, and the rest.
 
     Raises:
         UserError: the template does not show the prompt as the beginning of the conversation.
     """
-    prompt = render(tokenizer, row["prompt"], answering=True)
-    text = render(tokenizer, row["prompt"] + row["completion"])
+    prompt = render_chat(tokenizer, row["prompt"], answering=True)
+    text = render_chat(tokenizer, row["prompt"] + row["completion"])
     if not text.startswith(prompt):
         raise UserError(
             f"the chat template shows a prompt as {prompt[-60:]!r} while it waits for the "
@@ -134,7 +134,7 @@ def halves(tokenizer, row):
     return prompt, text[len(prompt) :]
 
 
-def _tokens(tokenizer, texts):
+def tokenize_texts(tokenizer, texts):
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 

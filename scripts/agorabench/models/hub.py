@@ -19,7 +19,7 @@ def on_hub(root, model):
     return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
 
 
-def find(entries, mini=()):
+def check_models(entries, mini=()):
     """Check, before any job, that every model that is no folder can be had.
 
     Args:
@@ -35,7 +35,7 @@ def find(entries, mini=()):
         key = (entry["model"], chosen["revision"], chosen.get("download_dir"))
         needed.setdefault(key, []).append(what)
     for (model, revision, cache), names in needed.items():
-        if not on_hub(Path(), model) or not (reason := missing(model, revision, cache)):
+        if not on_hub(Path(), model) or not (reason := unavailable_reason(model, revision, cache)):
             continue
         where = "neither a folder here nor on the hub, nor in its cache"
         text = f"{', '.join(sorted(names))}: no model {model}: {where}: {reason}"
@@ -45,7 +45,7 @@ def find(entries, mini=()):
         raise UserError(text)
 
 
-def missing(model, revision=None, cache=None):
+def unavailable_reason(model, revision=None, cache=None):
     """Why a model (an id) can be had neither from the hub nor from its cache, or None if it can.
 
     What is in the cache is enough where the hub cannot be reached. `cache` is its folder, if
@@ -67,7 +67,7 @@ def missing(model, revision=None, cache=None):
     return None
 
 
-def borrowed(model, others):
+def foreign_code_message(model, others):
     """Why code of `others`, repositories, is not executed for a model."""
     return (
         f"the classes of {model} come from {', '.join(others)}, where no revision of the model pins"
@@ -76,12 +76,12 @@ def borrowed(model, others):
     )
 
 
-def no_pooling(model):
+def pooling_message(model):
     """Why a model cannot say how its tokens become an embedding."""
     return f"{model} is no model of sentence-transformers (no modules.json): say pooling: mean"
 
 
-def other_code(folder):
+def code_repositories(folder):
     """Names of the repositories that the files in a model's folder say its classes come from."""
     files = {file for form in NAMING for file in Path(folder).rglob(form)}
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(files)]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agorabench import matrix, paths
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import protocol
+from agorabench.evaluation.benchmarks import load_protocol
 from agorabench.files import read_json, read_jsonl
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.budget import usd
@@ -228,7 +228,7 @@ def judging(config, wildcards, known):
     requests = replay.judging(config, benchmark, wildcards["model"], known.remade)
     count, source = items(benchmark, entry)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
-    otherwise = count * protocol(entry).GAMES, source
+    otherwise = count * load_protocol(entry).GAMES, source
     return putting(config, name, path, requests, otherwise, shown, known)
 
 

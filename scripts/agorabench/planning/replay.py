@@ -163,7 +163,9 @@ def assessing(config, run, judge, remade):
     metrics = {
         metric: config["intrinsic"][metric] for metric in matrix.judged_metrics(config, judge)
     }
-    games = judged.games(intrinsic.generated(path), metrics, run.domain, config["seed"])
+    games = judged.rubric_games(
+        intrinsic.read_generated_pairs(path), metrics, run.domain, config["seed"]
+    )
     return put(config, name, entry, games)
 
 
@@ -172,14 +174,14 @@ def judging(config, benchmark, model, remade):
     chosen, folder = config["benchmarks"][benchmark], Path("resources/benchmarks")
     entry = config["generators"][chosen["judge"]]
     paths = [folder / f"{benchmark}.jsonl", Path(f"results/predictions/{model}/{benchmark}.jsonl")]
-    files = {name: folder / benchmark / name for name in benchmarks.protocol(chosen).FILES}
+    files = {name: folder / benchmark / name for name in benchmarks.load_protocol(chosen).FILES}
     name = model_name(entry, remade)
     if name is None or not all(there(str(path), remade) for path in (*paths, *files.values())):
         return None
-    items, rows = benchmarks.load(chosen, paths[0]), read_jsonl(paths[1])
+    items, rows = benchmarks.load_items(chosen, paths[0]), read_jsonl(paths[1])
     if [item["id"] for item in items] != [row["id"] for row in rows]:
         return None  # of other items; the job says so
-    games = benchmarks.games(chosen, items, rows, files, config["seed"])
+    games = benchmarks.build_games(chosen, items, rows, files, config["seed"])
     return put(config, name, entry, games)
 
 
@@ -198,7 +200,7 @@ def answering(config, generator, solved, remade):
         chosen = config["benchmarks"][benchmark]
         if name is None or not there(str(path), remade):
             return None
-        items = benchmarks.load(chosen, path)
+        items = benchmarks.load_items(chosen, path)
         requests += ability.benchmark_requests(
             name, entry, benchmark, chosen, items, config["seed"]
         )

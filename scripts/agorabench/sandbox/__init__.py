@@ -76,17 +76,17 @@ class Outcome:
     seconds: float
 
 
-def run(code, limits=None, isolation=None, python=sys.executable):
+def run_code(code, limits=None, isolation=None, python=sys.executable):
     """Run one program as `__main__` and return its `Outcome`.
 
     isolation: one of `KINDS`, "limits" (no isolation, only limits: for a caller who was told to
         accept that), or None for what `isolation()` proves.
     Raises UserError where the machine cannot isolate, or a sandbox cannot be started.
     """
-    return _run(code, None, limits or Limits(), isolation or _proved(python), python)
+    return run_sandbox(code, None, limits or Limits(), isolation or _proved(python), python)
 
 
-def check(code, tests, limits=None, isolation=None, python=sys.executable):
+def check_code(code, tests, limits=None, isolation=None, python=sys.executable):
     """Run `code` as a module, then `tests` in the same names; "ok" only if both reached their end.
 
     `if __name__ == "__main__":` parts do not run. Success is a random token that the harness around
@@ -94,7 +94,7 @@ def check(code, tests, limits=None, isolation=None, python=sys.executable):
     prove nothing. A program that looks for the harness in its own interpreter's frames could still
     find it; against that there is no help as long as tests share a process with what they test.
     """
-    return _run(code, tests, limits or Limits(), isolation or _proved(python), python)
+    return run_sandbox(code, tests, limits or Limits(), isolation or _proved(python), python)
 
 
 def run_many(programs, workers=1, limits=None, isolation=None, python=sys.executable):
@@ -104,19 +104,19 @@ def run_many(programs, workers=1, limits=None, isolation=None, python=sys.execut
     """
     isolation = isolation or _proved(python)
 
-    def one(program):
+    def run_pair(program):
         code, tests = (program, None) if isinstance(program, str) else program
-        return _run(code, tests, limits or Limits(), isolation, python)
+        return run_sandbox(code, tests, limits or Limits(), isolation, python)
 
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(one, programs)
+        yield from pool.map(run_pair, programs)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @functools.cache
-def isolation(python=sys.executable):
+def prove_isolation(python=sys.executable):
     """The isolation this machine gives, proved by a program that tries to break it.
 
     Raises UserError where nothing holds, saying what was tried and what can be done.
@@ -124,7 +124,7 @@ def isolation(python=sys.executable):
     reasons = []
     for kind in KINDS:
         try:
-            _prove(kind, python)
+            _probe_isolation(kind, python)
             return kind
         except UserError as error:
             reasons.append(f"{kind}: {error}")
@@ -135,13 +135,13 @@ def isolation(python=sys.executable):
     )
 
 
-_proved = isolation  # under another name, because `isolation` is also a parameter
+_proved = prove_isolation  # under another name, because `isolation` is also a parameter
 
 
-def accept(setting, python=sys.executable):
+def choose_isolation(setting, python=sys.executable):
     """The isolation for the config's `sandbox:` setting: "isolated", or "limits" with a warning."""
     if setting == "isolated":
-        return isolation(python)
+        return prove_isolation(python)
     if setting != "limits":
         raise UserError(f"unknown sandbox {setting!r}; known: isolated, limits")
     print(
@@ -157,9 +157,9 @@ def accept(setting, python=sys.executable):
 _numbers = itertools.count()
 
 
-def _run(code, tests, limits, kind, python):
+def run_sandbox(code, tests, limits, kind, python):
     """Start one sandbox, read it to its end, and kill whatever may be left."""
-    layout = _layout(python)
+    layout = survey_layout(python)
     order = asdict(limits) | {
         "code": code,
         "tests": tests,
@@ -183,7 +183,7 @@ def _run(code, tests, limits, kind, python):
             order["report"] = report_end.fileno()
             try:
                 process = subprocess.Popen(
-                    _command(kind, order, layout["executable"]),
+                    sandbox_command(kind, order, layout["executable"]),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -197,13 +197,13 @@ def _run(code, tests, limits, kind, python):
                 raise UserError(f"{error.filename} is not installed") from None
         try:
             deadline = time.monotonic() + limits.wall_seconds + PATIENCE
-            streams, ended = _converse(process, report, order, limits, deadline)
+            streams, ended = _read_streams(process, report, order, limits, deadline)
         finally:
-            _end(process)
-    return _outcome(streams, ended, process)
+            _end_process(process)
+    return _parse_outcome(streams, ended, process)
 
 
-def _converse(process, report, order, limits, deadline):
+def _read_streams(process, report, order, limits, deadline):
     """Hand over the order and read all streams; ({name: bytes}, why we stopped it, or None)."""
     message = marshal.dumps(order, 2)  # version 2 is read by every Python 3
     with contextlib.suppress(BrokenPipeError):
@@ -231,7 +231,7 @@ def _converse(process, report, order, limits, deadline):
     return read, None
 
 
-def _end(process):
+def _end_process(process):
     """End the sandbox: closing its order pipe is the order to stop; then by force."""
     with contextlib.suppress(OSError):
         process.stdin.close()
@@ -244,7 +244,7 @@ def _end(process):
     process.stderr.close()
 
 
-def _outcome(streams, ended, process):
+def _parse_outcome(streams, ended, process):
     lines = streams["report"].decode(errors="replace").splitlines()
     out, err = (streams[name].decode(errors="replace") for name in ("out", "err"))
     last = lines[-1] if lines else ""
@@ -296,7 +296,7 @@ def _tasks_of_this_user():
 
 
 @functools.cache
-def _child():
+def _child_text():
     return CHILD.read_text(encoding="utf-8")
 
 
@@ -316,7 +316,7 @@ print(json.dumps([os.path.realpath(sys.executable), paths["stdlib"], paths["plat
 
 
 @functools.cache
-def _layout(python):
+def survey_layout(python):
     """What a sandbox for this interpreter shows, hides and links, asked of the interpreter itself.
 
     A virtual environment is left for the interpreter it was made from. Libraries outside the
@@ -374,9 +374,9 @@ def _is_system(name):
     return name in ("bin", "sbin", "usr") or name.startswith("lib")
 
 
-def _command(kind, order, executable):
+def sandbox_command(kind, order, executable):
     """The command line of a sandbox; bubblewrap's walls are made by its options."""
-    inner = [executable, *PYTHON_OPTIONS, "-c", _child()]
+    inner = [executable, *PYTHON_OPTIONS, "-c", _child_text()]
     if kind != "bubblewrap":
         return inner
     options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
@@ -424,7 +424,7 @@ print("tried", json.dumps(found))
 """
 
 
-def _prove(kind, python):
+def _probe_isolation(kind, python):
     """Raise UserError unless a program that tries to get out of a `kind` sandbox cannot."""
     with tempfile.TemporaryDirectory(prefix="agora-") as folder, socket.socket() as server:
         secret = Path(folder, "secret")
@@ -432,7 +432,7 @@ def _prove(kind, python):
         server.bind(("127.0.0.1", 0))
         server.listen()
         probe = _PROBE.format(port=server.getsockname()[1], secret=str(secret))
-        outcome = _run(probe, None, Limits(), kind, python)
+        outcome = run_sandbox(probe, None, Limits(), kind, python)
     first, _, rest = outcome.stdout.partition(" ")
     if outcome.status != "ok" or first != "tried":
         raise UserError(f"a probe ended with {outcome.status}: {outcome.stderr.strip()[-200:]}")

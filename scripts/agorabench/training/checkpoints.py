@@ -26,22 +26,22 @@ class Stopped(UserError):
     """The training was asked to stop and has saved what it did."""
 
 
-def last(folder):
+def last_checkpoint(folder):
     """The last whole checkpoint in a folder, or None; torn ones are removed."""
     found = []
-    for path in sorted(Path(folder).glob("checkpoint-*"), key=_step):
-        if _whole(path):
+    for path in sorted(Path(folder).glob("checkpoint-*"), key=_step_number):
+        if _is_whole(path):
             found.append(path)
         else:
             shutil.rmtree(path)
     return found[-1] if found else None
 
 
-def _step(path):
+def _step_number(path):
     return int(path.name.rpartition("-")[2])
 
 
-def _files(path):
+def _file_sizes(path):
     return {
         str(file.relative_to(path)): file.stat().st_size
         for file in sorted(path.rglob("*"))
@@ -49,9 +49,9 @@ def _files(path):
     }
 
 
-def _whole(path):
+def _is_whole(path):
     try:
-        return read_json(path / WHOLE) == _files(path)
+        return read_json(path / WHOLE) == _file_sizes(path)
     except (FileNotFoundError, ValueError):
         return False
 
@@ -73,9 +73,9 @@ class Checkpoints(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_):
         self.saved = time.monotonic()
-        self._former = {number: signal.signal(number, self._warn) for number in WARNINGS}
+        self._former = {number: signal.signal(number, self._record_warning) for number in WARNINGS}
 
-    def _warn(self, number, _):
+    def _record_warning(self, number, _):
         self._warned = number
 
     def on_step_end(self, args, state, control, **_):
@@ -83,7 +83,7 @@ class Checkpoints(TrainerCallback):
         if state.is_world_process_zero and (written := Path(args.output_dir) / WARNING).exists():
             self._warned = signal.Signals[written.read_text() or "SIGTERM"]
             written.unlink()
-        warned, due = _highest([self._warned or 0, int(due)])
+        warned, due = _reduce_max([self._warned or 0, int(due)])
         if state.global_step >= state.max_steps:
             return
         control.should_save |= bool(warned or due)
@@ -92,12 +92,12 @@ class Checkpoints(TrainerCallback):
             control.should_training_stop = True
 
     def on_save(self, args, state, control, **_):
-        _wait()  # other processes write parts of their own
+        _wait_for_all()  # other processes write parts of their own
         if state.is_world_process_zero:
             path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for file in path.rglob("*"):
-                _sync(file)
-            write_json(path / WHOLE, _files(path))
+                _sync_file(file)
+            write_json(path / WHOLE, _file_sizes(path))
         self.saved = time.monotonic()
 
     def on_train_end(self, args, state, control, **_):
@@ -105,7 +105,7 @@ class Checkpoints(TrainerCallback):
             signal.signal(number, handler)
 
 
-def _sync(file):
+def _sync_file(file):
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -113,18 +113,18 @@ def _sync(file):
         os.close(descriptor)
 
 
-def _parallel():
+def _is_distributed():
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def _wait():
-    if _parallel():
+def _wait_for_all():
+    if _is_distributed():
         torch.distributed.barrier()
 
 
-def _highest(numbers):
+def _reduce_max(numbers):
     """The highest of each number among all processes, a list of int."""
-    if not _parallel():
+    if not _is_distributed():
         return numbers
     device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
     shared = torch.tensor(numbers, device=device)

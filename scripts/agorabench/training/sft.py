@@ -15,8 +15,8 @@ from agorabench.errors import UserError
 from agorabench.files import read_json, write_json
 from agorabench.models import chat
 from agorabench.progress import Progress, hush
-from agorabench.training.checkpoints import KEPT, Checkpoints, Stopped, last
-from agorabench.training.speed import Counter, devices, speed
+from agorabench.training.checkpoints import KEPT, Checkpoints, Stopped, last_checkpoint
+from agorabench.training.speed import Counter, device_name, measure_speed
 
 # transformers' plain "constant" would ignore the warm-up.
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -24,7 +24,7 @@ FLAT = ("padding-free", "packed")  # several examples in one row, their attentio
 ASKED = 8  # prompts of the training set that the finished student has to answer
 
 
-def train(
+def train_model(
     model, rows, recipe, hardware, seed, output, *, template=None, threads=1, label="train",
     max_truncated=0.05, trackers=(),
 ):  # fmt: skip
@@ -53,14 +53,14 @@ def train(
     check_machine(hardware, trackers)
     tokenizer = AutoTokenizer.from_pretrained(model)
     chat.use_template(tokenizer, template)
-    made = chat.examples(tokenizer, rows, recipe["max_length"])
+    made = chat.build_examples(tokenizer, rows, recipe["max_length"])
     if made.truncated > max_truncated:
         raise UserError(
             f"{made.truncated:.0%} of the examples are longer than max_length "
             f"{recipe['max_length']} tokens (at most {max_truncated:.0%} may be cut); raise "
             "max_length in the recipe, or max_truncated"
         )
-    network = load(model, recipe, hardware)
+    network = load_base(model, recipe, hardware)
     if recipe["batches"] in FLAT:
         computed = torch.float32 if recipe["precision"] == "float32" else torch.bfloat16
         place = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if hardware["gpus"] else "cpu"
@@ -77,13 +77,13 @@ def train(
     trainer.remove_callback(PrinterCallback)
     spans = set(made.spans)
 
-    def check(batch):
+    def check_batch(batch):
         chat.check_spans(batch, tokenizer, spans)
 
-    counter = trainer.data_collator = Counter(trainer.data_collator, check)
+    counter = trainer.data_collator = Counter(trainer.data_collator, check_batch)
 
-    begun = last(output / "checkpoints") if trainer.is_world_process_zero() else None
-    begun = _told(begun)
+    begun = last_checkpoint(output / "checkpoints") if trainer.is_world_process_zero() else None
+    begun = _broadcast_object(begun)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     seconds = time.monotonic() - started
@@ -92,22 +92,22 @@ def train(
             f"stopped by {keeper.stopped} after step {trainer.state.global_step} of "
             f"{trainer.state.max_steps}, which is saved; the same command goes on from there"
         )
-    save(trainer, tokenizer, made.end, recipe, output)
+    save_student(trainer, tokenizer, made.end, recipe, output)
     return {
         "examples": len(rows),
         "dropped": made.dropped,
         "truncated": made.truncated,
         "steps": trainer.state.global_step,
         "resumed_from": show.resumed,
-        "loss_curve": curve(trainer.state.log_history),
-        "speed": speed(network, made, counter, arguments, seconds),
-        "devices": devices(hardware),
+        "loss_curve": loss_curve(trainer.state.log_history),
+        "speed": measure_speed(network, made, counter, arguments, seconds),
+        "devices": device_name(hardware),
         "hardware": hardware,
-        "settings": resolved(arguments),
+        "settings": resolved_settings(arguments),
     }
 
 
-def part():
+def destroy_process_group():
     """Let the processes of a training go their ways, after `train` has returned.
 
     Not within it: while the trainer lives, its DDP may be the last to hold their group, and would
@@ -128,7 +128,7 @@ def check_machine(hardware, trackers):
             raise UserError(f"report_to names {name}, which is not installed: pip install {name}")
 
 
-def load(model, recipe, hardware):
+def load_base(model, recipe, hardware):
     """The base, in the number format that its weights are trained in."""
     options = {"attn_implementation": hardware["attention"]} if hardware["attention"] else {}
     try:
@@ -222,7 +222,7 @@ def check_apart(config, dtype, device):
         torch.manual_seed(1)
         network = AutoModelForCausalLM.from_config(small, dtype=dtype).to(device).eval()
         first, second = torch.randint(64, (2, 24)).to(device)
-    collate = _flat(pad=0)
+    collate = _flat_collator(pad=0)
     pair = [{"input_ids": part.tolist(), "labels": part.tolist()} for part in (first, second)]
     with torch.no_grad():
         both, alone = (
@@ -248,7 +248,7 @@ def check_apart(config, dtype, device):
         )
 
 
-def _flat(pad):
+def _flat_collator(pad):
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     return DataCollatorForLanguageModeling(pad_token_id=pad, padding_free=True)
@@ -274,7 +274,7 @@ class Show(TrainerCallback):
         self.bar.__exit__(None)
 
 
-def _told(path):
+def _broadcast_object(path):
     """What the first process says, to all of them."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return path
@@ -283,7 +283,7 @@ def _told(path):
     return told[0]
 
 
-def save(trainer, tokenizer, end, recipe, output):
+def save_student(trainer, tokenizer, end, recipe, output):
     """Save the whole student, in the format it computed in, ready to be loaded and to stop."""
     if trainer.is_fsdp_enabled:
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
@@ -308,18 +308,18 @@ def save(trainer, tokenizer, end, recipe, output):
     prompts = trainer.train_dataset
     write_json(
         output / "checkpoints" / "prompts.json",
-        [_prompt(prompts[row]) for row in range(min(ASKED, len(prompts)))],
+        [_prompt_tokens(prompts[row]) for row in range(min(ASKED, len(prompts)))],
     )
 
 
-def _prompt(row):
+def _prompt_tokens(row):
     """The first prompt in a row of examples: its tokens up to where the loss begins."""
     ignored = chat.IGNORED
     begins = next(place for place, label in enumerate(row["labels"]) if label != ignored)
     return row["input_ids"][:begins]
 
 
-def examine(output, threads=1):
+def check_student(output, threads=1):
     """Load the saved student and look at it: its tensors, and whether it stops by itself.
 
     Returns:
@@ -347,7 +347,7 @@ def examine(output, threads=1):
     return {"stopped": stopped, "asked": len(prompts)}
 
 
-def curve(history, stride=10):
+def loss_curve(history, stride=10):
     """The mean loss of every `stride` steps and of those that are left."""
     losses = [(entry["step"], float(entry["loss"])) for entry in history if "loss" in entry]
     groups = [losses[start : start + stride] for start in range(0, len(losses), stride)]
@@ -357,7 +357,7 @@ def curve(history, stride=10):
     ]
 
 
-def resolved(arguments):
+def resolved_settings(arguments):
     """Every setting that the trainer ended up with, but for names of places and secrets."""
     told = arguments.to_dict()
     return {

@@ -29,7 +29,7 @@ class Counter:
         return batch
 
 
-def speed(network, made, counter, arguments, seconds):
+def measure_speed(network, made, counter, arguments, seconds):
     """How fast it was since the last start: tokens per second, padding, operations, memory.
 
     Operations per token are 6 N + 12 L H T (Chowdhery et al. 2022, arXiv 2204.02311, appendix B),
@@ -61,7 +61,7 @@ def speed(network, made, counter, arguments, seconds):
     return told
 
 
-def devices(hardware):
+def device_name(hardware):
     """What it ran on, in words."""
     if hardware["gpus"]:
         return f"{hardware['gpus']} x {torch.cuda.get_device_name()}"
