@@ -19,7 +19,7 @@ except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
 CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
-CELL = Cell.WILDCARDS
+CELL = str(Cell.WILDCARDS)
 RUNS = matrix.expand_runs(config)
 CELLS = list(dict.fromkeys(run.cell for run in RUNS))
 SETS = list(

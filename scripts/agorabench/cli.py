@@ -16,8 +16,17 @@ from agorabench.errors import UserError
 from agorabench.matrix import Cell
 from agorabench.paths import parse_model
 
+
+def read_cell(text):
+    """A cell, as the type of an argument."""
+    try:
+        return Cell.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 OPTIONS = {
-    "cell": {"type": Cell.parse, "help": "DOMAIN/METHOD/GENERATOR/PROMPT/nSIZE-seedSEED"},
+    "cell": {"type": read_cell, "help": "DOMAIN/METHOD/GENERATOR/PROMPT/nSIZE-seedSEED"},
     "model": {"help": "STUDENT/CELL, STUDENT/base, STUDENT/reference or generators/GENERATOR"},
     "student": {"help": "a student of the config"},
     "benchmark": {"help": "a benchmark of the config"},

@@ -1,5 +1,6 @@
 """One cell of a workflow, generated through a loopback server: in this process or as a program."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import generate
 import yaml
+from agorabench import matrix, paths
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.llm.rate_limit import Pace
 
@@ -19,7 +21,16 @@ TEMPLATES = {
     "response": "Answer this.\n{instruction}\n",
     "instance": "Write a problem about {theme}.\n{demonstrations}\n",
 }
-OUTPUTS = {"response": "response", "instance": "instance"}  # the server's setting `write`
+SETTINGS = {  # of the config, in place of the miniature's
+    "prompts": {"p": {"folder": "p"}},
+    "themes": {"math": "themes.txt"},
+    "generation": {
+        "attempts": 10,
+        "validators": {"math": ["length"]},
+        "max_characters": 20000,
+        "demonstrations": {"seed": 2, "generated": 1},
+    },
+}
 
 
 def config(generators, **more):
@@ -29,7 +40,9 @@ def config(generators, **more):
     whole["generators"] = generators
     whole["experiments"]["main"]["generators"] = list(generators)
     whole["intrinsic"] = {}
-    return whole | more
+    whole |= more
+    whole["experiments"]["main"]["prompts"] = list(whole["prompts"])
+    return whole
 
 
 def generator(server, protocol, **more):
@@ -48,10 +61,10 @@ def generator(server, protocol, **more):
 
 
 class Cell:
-    """A journal and what is asked for it.
+    """A folder with the files of one cell: config, seed data, prompt, themes, journal, replies.
 
     Args:
-        folder: where all files are.
+        folder: the working directory; cells of several generators or methods can share it.
         server: a servers.Server.
         protocol: "openai" or "anthropic".
         method: "response", or "instance" with generated demonstrations.
@@ -67,45 +80,41 @@ class Cell:
         self.folder, self.server, self.protocol, self.name = Path(folder), server, protocol, name
         self.method, self.size, self.total = method, size, total
         self.entry = generator(server, protocol, **more)
-        self.journal = self.folder / f"journal/math/{method}/{name}/p/seed1.jsonl"
-        self.output = self.folder / f"{name}.jsonl"
+
+    @property
+    def cell(self):
+        return matrix.Cell("math", self.method, self.name, "p", self.size, seed=1)
+
+    @property
+    def journal(self):
+        return self.folder / paths.set_journal(self.cell)
+
+    @property
+    def output(self):
+        return self.folder / paths.raw_replies(self.cell)
 
     def arguments(self):
         """Writes the files; returns the arguments of generate.py."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        seeds, prompt, themes, whole = (
-            self.folder / name
-            for name in ("seeds.jsonl", f"{self.method}.md", "themes.txt", "config.json")
-        )
+        seeds = self.folder / paths.seed_rows("math", self.method)
+        prompt, whole = self.folder / f"p/{self.method}/math.md", self.folder / "config.json"
         if not seeds.exists():
             rows = (
                 {"id": f"s{i}", "instruction": f"What is {i} + {i}?", "response": f"It is {2 * i}."}
                 for i in range(500)
             )
             write_jsonl(seeds, rows)
-            themes.write_text("apples\npens\n")
+        prompt.parent.mkdir(parents=True, exist_ok=True)
         prompt.write_text(TEMPLATES[self.method])
+        (self.folder / "themes.txt").write_text("apples\npens\n")
         known = json.loads(whole.read_text())["generators"] if whole.exists() else {}
-        write_json(whole, config(known | {self.name: self.entry}, max_usd=self.total))
-        kept = {key: self.entry[key] for key in ("backend", "model")}
-        generation = {
-            "attempts": 10,
-            "validators": {"math": ["length"]},
-            "max_characters": 20000,
-            "system": None,
-            "demonstrations": {"seed": 2, "generated": 1},
-        }
-        return [
-            "--entry", json.dumps(kept), "--config", str(whole), "--generator", self.name,
-            "--generation", json.dumps(generation), "--domain", "math", "--method", self.method,
-            "--size", str(self.size), "--seed", "1", "--seeds", str(seeds),
-            "--prompt", str(prompt), "--themes", str(themes),
-            "--journal", str(self.journal), "--output", str(self.output),
-        ]  # fmt: skip
+        write_json(whole, config(known | {self.name: self.entry}, max_usd=self.total, **SETTINGS))
+        return ["--config", "config.json", "--cell", str(self.cell)]
 
     def run(self):
         """Generate in this process; returns the rows of the output."""
-        generate.main(self.arguments())
+        arguments = self.arguments()
+        with contextlib.chdir(self.folder):
+            generate.main(arguments)
         return self.rows()
 
     def child(self, **options):
