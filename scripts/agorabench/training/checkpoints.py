@@ -15,26 +15,25 @@ from transformers import TrainerCallback
 
 from agorabench.errors import UserError
 from agorabench.files import read_json, write_json
+from agorabench.training.launch import WARNING, WARNING_SIGNALS
 
 WHOLE = "whole.json"
 KEPT = 2  # the last one, and the one before it until that is whole; three while it is written
-WARNING = "warning"  # a file that the parent of several processes writes
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(UserError):
     """The training was asked to stop and has saved what it did."""
 
 
-def last_checkpoint(folder):
-    """The last whole checkpoint in a folder, or None; torn ones are removed."""
-    found = []
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last whole checkpoint in a folder, or None; torn ones are removed."""
+    whole = []
     for path in sorted(Path(folder).glob("checkpoint-*"), key=_step_number):
         if _is_whole(path):
-            found.append(path)
+            whole.append(path)
         else:
             shutil.rmtree(path)
-    return found[-1] if found else None
+    return whole[-1] if whole else None
 
 
 def _step_number(path):
@@ -67,13 +66,15 @@ class Checkpoints(TrainerCallback):
         minutes: of training between two checkpoints.
     """
 
-    def __init__(self, minutes):
+    def __init__(self, minutes: float):
         self.seconds, self.stopped = 60 * minutes, None
         self._warned = None
 
     def on_train_begin(self, args, state, control, **_):
         self.saved = time.monotonic()
-        self._former = {number: signal.signal(number, self._record_warning) for number in WARNINGS}
+        self._former = {
+            number: signal.signal(number, self._record_warning) for number in WARNING_SIGNALS
+        }
 
     def _record_warning(self, number, _):
         self._warned = number
@@ -113,6 +114,9 @@ def _sync_file(file):
         os.close(descriptor)
 
 
+# ---- Several processes
+
+
 def _is_distributed():
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -123,10 +127,19 @@ def _wait_for_all():
 
 
 def _reduce_max(numbers):
-    """The highest of each number among all processes, a list of int."""
+    """Return the highest of each number (a list of int) among all processes."""
     if not _is_distributed():
         return numbers
     device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
     shared = torch.tensor(numbers, device=device)
     torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
     return shared.tolist()
+
+
+def broadcast_first(value):
+    """Return the first process's value in all processes."""
+    if not _is_distributed():
+        return value
+    shared = [value]
+    torch.distributed.broadcast_object_list(shared)
+    return shared[0]
