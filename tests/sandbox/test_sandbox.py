@@ -583,8 +583,8 @@ def test_refusal_where_nothing_isolates():
         pytest.skip("needs unshare and setpriv of util-linux")
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-        "from agorabench import errors, sandbox\n"
-        "errors.run(lambda: print(sandbox.prove_isolation()))"
+        "from agorabench import cli, sandbox\n"
+        "cli.run_program(lambda: print(sandbox.prove_isolation()))"
     )
     shell = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "env", "PATH=/nonexistent"]

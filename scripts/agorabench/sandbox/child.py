@@ -1,6 +1,6 @@
 """The inside of the sandbox: builds the walls, runs one program, watches it, ends everything.
 
-Not imported: `sandbox.py` hands this text to a fresh interpreter (`python -c`), so that it also
+Not imported: `process.py` hands this text to a fresh interpreter (`python -c`), so that it also
 runs where no file of the project can be seen. Standard library only, and little of it: it starts
 once per program. Up to three processes: `main` (makes namespaces, waits), the watcher (process 1
 of the sandbox: its death is the kernel's order to kill all the others) and the program.
@@ -29,38 +29,6 @@ MS_REC, MS_PRIVATE, MS_RELATIME, MNT_DETACH = 16384, 1 << 18, 1 << 21, 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 36
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 8, 38, 2
 CAP_DAC_READ_SEARCH, SIGKILL, SIGXCPU = 2, 9, 24
-
-# System calls a solution has no use for: memory that no limit counts, new namespaces (whose owner
-# could mount), other processes' memory, slowing the watcher, and what breaks most in kernels.
-# Name: (x86_64, aarch64), from the kernel's unistd_64.h and asm-generic/unistd.h.
-DENIED = {
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "shmget": (29, 194),
-    "msgget": (68, 186),
-    "semget": (64, 190),
-    "mq_open": (240, 180),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "setpriority": (141, 140),
-    "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119),
-    "sched_setaffinity": (203, 122),
-    "sched_setattr": (314, 274),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-}
-CLONE, CLONE3, SOCKET, PRLIMIT = (56, 220), (435, 435), (41, 198), (302, 261)
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_*
-AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 
 
 def main():
@@ -396,10 +364,8 @@ def restrict_process(order, own_users):
     ):
         check_call(keep_capabilities(), "capset")
     check_call(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
-    if order["isolation"] != "limits":
-        filter_calls((AF_UNIX, AF_INET, AF_INET6))
-    elif os.uname().machine in ARCHITECTURES:  # the least that can be done without a wall
-        filter_calls((AF_UNIX,))
+    if order["filter"]:
+        install_filter(order["filter"])
     check_call(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")
 
 
@@ -410,37 +376,14 @@ def keep_capabilities(*capabilities):
     return libc.capset(header, data)
 
 
-def filter_calls(families):
-    """Install a seccomp filter: DENIED fails with EPERM, and `socket` knows only `families`.
-
-    The families matter even without a network: AF_VSOCK reaches the host of a virtual machine.
-    clone3 fails with ENOSYS, since a filter cannot see its flags; C libraries then use clone.
-    """
-    machine = os.uname().machine
-    if machine not in ARCHITECTURES:
-        raise OSError(f"no system call filter for {machine}; known: {', '.join(ARCHITECTURES)}")
-    column, architecture = ARCHITECTURES[machine]
-    load, equal, more, bits, end = 0x20, 0x15, 0x35, 0x45, 0x06
-    allow, refuse, absent, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-    code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, kill), (load, 0, 0, 0)]
-    code += [(more, 0, 1, 0x40000000), (end, 0, 0, refuse)]  # the x32 interface of x86_64
-    for numbers in DENIED.values():
-        code += [(equal, 0, 1, numbers[column]), (end, 0, 0, refuse)]
-    code += [(equal, 0, 1, CLONE3[column]), (end, 0, 0, absent)]
-    code += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
-    code += [(bits, 0, 1, NAMESPACES | CLONE_NEWUSER), (end, 0, 0, refuse), (end, 0, 0, allow)]
-    code += [(equal, 0, 4, PRLIMIT[column]), (load, 0, 0, 16)]
-    code += [(equal, 1, 0, 0), (end, 0, 0, refuse), (end, 0, 0, allow)]  # only one's own limits
-    code += [(equal, 0, 2 + 2 * len(families), SOCKET[column]), (load, 0, 0, 16)]
-    for number in families:
-        code += [(equal, 0, 1, number), (end, 0, 0, allow)]
-    code += [(end, 0, 0, refuse), (end, 0, 0, allow)]
-    text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+def install_filter(code):
+    """Install a seccomp filter: the bytes of a BPF program, which seccomp.py assembles."""
+    text = ctypes.create_string_buffer(code)
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
-    program = Program(len(code), ctypes.addressof(text))
+    program = Program(len(code) // 8, ctypes.addressof(text))
     result = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
     check_call(result, "seccomp")
 
