@@ -28,7 +28,7 @@ include: "rules/helpers.smk"
 include: "rules/tables_interim.smk"
 include: "rules/resources.smk"
 include: "rules/seeds.smk"
-include: "rules/mini.smk"
+include: "rules/miniature.smk"
 include: "rules/generate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
@@ -36,6 +36,7 @@ include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 include: "rules/analyse.smk"
 include: "rules/present.smk"
+include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 
@@ -75,16 +76,12 @@ rule all:
 
 
 onstart:
-    # Snakemake's own limit, 100 jobs a second, has its scheduler look at all waiting jobs once more
-    # in every second for each job that has ended; nothing here comes near it.
-    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
-    if limiter and limiter.max_jobs >= 100 * limiter.timespan:
-        workflow.scheduler.job_rate_limiter = None
+    slurm.lift_rate_limit(workflow.scheduler)
     due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
     # Jobs of a cluster must not leave their node or their limits.
     warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
     try:
-        hub.check_models(loaded_models(config, due), config["mini"])
-        locks.begin(config, queried_generators(config, due), warm=warm)
+        generators, models = queried_generators(config, due), loaded_models(config, due)
+        locks.begin_run(config, generators, models=models, warm=warm)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -125,12 +125,12 @@ def programs(name):
 
 def ours(name, samples):
     """Grade the samples and tell the same as EvalPlus."""
-    import score
     from agorabench import sandbox
+    from agorabench.evaluation import grading
     from agorabench.evaluation.benchmarks import humaneval_plus, mbpp_plus
     from agorabench.files import read_jsonl
 
-    def execute(programs, limits=score.LIMITS, workers=2):
+    def execute(programs, limits=grading.LIMITS, workers=2):
         return list(
             sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated"))
         )

@@ -9,9 +9,8 @@ from agorabench.cluster import locks
 from agorabench.config import check_config, stages
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import JUDGED, protocol_file
 from agorabench.matrix import Cell
-from agorabench.models import hub
 
 try:
     config.update(check_config(config, workflow.configfiles, files_too=workflow.is_main_process))
@@ -28,7 +27,7 @@ SETS = list(
 MIXTURES = matrix.mixture_generators(config)
 REFERENCES = matrix.student_references(config)
 # Starts a program in a process that has its imports done (config: warm).
-WARM = "python scripts/warm.py"
+WARM = "python scripts/agorabench/cluster/warm.py"
 
 
 def one_of(names):
@@ -106,8 +105,7 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    modules = (f"agorabench/evaluation/benchmarks/{protocol}.py", "agorabench/sandbox/child.py")
-    return code("score", *modules)
+    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
 
 
 def score_threads(wildcards):

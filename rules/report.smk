@@ -3,8 +3,7 @@
 Needs: the scores of all students, bases and references; all generated sets, ledgers and audits.
 Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/{seeds,data,cost,paid}.csv,
        results/references/{reference}.csv, the first with a further reference,
-       results/figures/pgr.{png,svg,pdf}, results/dataset/ (every set as Parquet, with a card); and
-       results/plan.{md,csv}, which is made before all that where it is asked for.
+       results/figures/pgr.{png,svg,pdf}, results/dataset/ (every set as Parquet, with a card).
 """
 
 
@@ -129,21 +128,6 @@ rule paid:
         "python scripts/cost.py --matrix {params.matrix:q} --prices {params.prices:q}"
         " --data results/data --journals journal --classified {params.classified:q}"
         " --judges {params.judges} --paid {output} 2>&1 | tee {log}"
-
-
-# No output: what is to be done can change without any file that Snakemake looks at.
-rule plan:
-    log:
-        "logs/plan.log",
-    conda:
-        "../envs/local.yaml"
-    threads: 8
-    params:
-        config=CONFIG,
-        snakefile=os.path.relpath(workflow.main_snakefile),
-    shell:
-        "python scripts/plan.py --config {params.config} --snakefile {params.snakefile}"
-        " --output results/plan.md --table results/plan.csv --threads {threads} 2>&1 | tee {log}"
 
 
 rule describe:

@@ -13,7 +13,7 @@ from agorabench import paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import read_jsonl, write_json
-from agorabench.generation import duplicates
+from agorabench.generation import contamination, duplicates
 
 
 def main(argv=None):
@@ -25,7 +25,7 @@ def main(argv=None):
         if row["origin"] == "generated"
     ]
     audit = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
-    audit |= count_overlaps(pairs, duplicates.load(inputs["benchmarks"]))
+    audit |= count_overlaps(pairs, contamination.load_items(inputs["benchmarks"]))
     write_json(paths.set_audit(args.cell), audit)
 
 
@@ -39,8 +39,8 @@ def count_duplicates(pairs):
 
 
 def count_overlaps(pairs, items):
-    """Numbers of pairs that share words with test items (an overlap.Items)."""
-    found = [items.found(pair) for pair in pairs]
+    """Numbers of pairs that share words with test items (contamination.BenchmarkItems)."""
+    found = [items.find_overlap(pair) for pair in pairs]
     counts = Counter(name for names in found for name in names)
     return {
         "overlap": {name: counts[name] for name in items.names},

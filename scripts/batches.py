@@ -1,35 +1,35 @@
 r"""List the batches that are open at providers, or cancel them.
 
-    python scripts/batches.py --config config/mini.yaml --journals journal
-    python scripts/batches.py --config config/mini.yaml --journals journal --cancel
+    python scripts/batches.py --config config/mini.yaml
+    python scripts/batches.py --config config/mini.yaml --cancel
 
 One line for each: how many of its requests are done, its id, and the state file that remembers it.
 What a cancelled batch has answered until then is kept: run the workflow again to collect it, which
 stops once and says so; the run after that asks for the rest.
 """
 
-import argparse
 from importlib import import_module
-from pathlib import Path
 
-from agorabench.cli import run_program
-from agorabench.config import references
+from agorabench import matrix, paths
+from agorabench.cli import parse_arguments, run_program
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.batch_log import remembered
+from agorabench.llm.batch_log import read_batches
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True, help="the whole config (YAML or JSON)")
-    parser.add_argument("--journals", default="journal", help="folder of the journals")
-    parser.add_argument("--cancel", action="store_true", help="have them end now")
-    args = parser.parse_args(argv)
-    generators = references.read(args.config)["generators"]
-    clients = {}
-    for path in sorted(Path(args.journals).rglob("*.batches")):
-        name = path.parent.parent.name  # {domain}/{method}/{generator}/{prompt}/seed1.batches
-        batches = remembered(path)[0].values()
+    def add_cancel(parser):
+        parser.add_argument("--cancel", action="store_true", help="have them end now")
+
+    args = parse_arguments(__doc__, "", argv, add_cancel)
+    generators, clients = args.config["generators"], {}
+    classifiers = {
+        paths.open_batches(paths.classification_journal(chosen["prompt"])): chosen["generator"]
+        for chosen in matrix.classifications(args.config)
+    }
+    for path in paths.list_open_batches():
+        name = classifiers.get(path) or paths.parse_journal(path).generator
+        batches = read_batches(path)[0].values()
         if batches and name not in clients:
             clients[name] = opened(name, generators, path)
         for batch in batches:
@@ -51,16 +51,16 @@ def opened(name, generators, path):
         known = ", ".join(generators)
         raise UserError(f"{path} is of generator '{name}', which the config lacks; it has {known}")
     entry = generators[name]
-    provider = import_module(f"agorabench.llm.{entry['backend']}").provider(entry)
-    return provider, provider.connect()
+    provider = import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
+    return provider, provider.open_client()
 
 
 def look(provider, client, id, cancel):
     """What the provider says of a batch, after it was cancelled if that is wanted."""
     try:
-        seen = provider.look(client, id)
+        seen = provider.batch_status(client, id)
         if cancel and seen.state == "open":
-            provider.cancel(client, id)
+            provider.cancel_batch(client, id)
             return f"{id}: being cancelled, {seen.done:,} done"
         return f"{id}: {seen.state}, {seen.done:,} done"
     except errors.Fault as fault:

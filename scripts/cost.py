@@ -24,8 +24,8 @@ from pathlib import Path
 from agorabench import matrix
 from agorabench.cli import run_program
 from agorabench.files import atomic_file, read_json
-from agorabench.llm.budget import usd
-from agorabench.llm.journal import peek
+from agorabench.llm.budget import usage_cost
+from agorabench.llm.journal import read_rows
 from agorabench.paths import set_journal
 
 COLUMNS = ("domain", "method", "generator", "prompt", "size", "seed")
@@ -120,7 +120,7 @@ def tokens(ledger):
 def usd_of(whole, batch, price):
     """What the tokens of `tokens` cost in USD, at `price` per million."""
     online = {part: whole[part] - batch[part] for part in whole}
-    return usd(online, price) + usd(batch, price, batch=True)
+    return usage_cost(online, price) + usage_cost(batch, price, batch=True)
 
 
 def sums(whole, batch, replies, pairs, cost):
@@ -153,7 +153,7 @@ def journals(folder, names, classified):
     paths = {path: path.parts[-3] for path in sorted(Path(folder).glob("*/*/*/*/seed*.jsonl"))}
     for path, name in (paths | classified).items():
         if name in books:
-            for row in peek(path):
+            for row in read_rows(path):
                 enter(books[name], row)
     return books
 

@@ -13,8 +13,8 @@ from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import read_jsonl, write_jsonl
-from agorabench.generation.duplicates import sifter
-from agorabench.generation.slots import Shortfall, rejections
+from agorabench.generation.duplicates import repeat_filter
+from agorabench.generation.slots import Shortfall, format_rejections
 
 
 def main(argv=None):
@@ -22,7 +22,7 @@ def main(argv=None):
     params = stages.mix(args.config, args.cell).params
     parts = [part for _, part in matrix.mixture_parts(args.config, args.cell)]
     sets = {part.generator: read_jsonl(paths.raw_replies(part)) for part in parts}
-    rows = mix(sets, params["shares"], args.cell.size, sifter(params["duplicates"]))
+    rows = mix(sets, params["shares"], args.cell.size, repeat_filter(params["duplicates"]))
     write_jsonl(paths.raw_replies(args.cell), rows)
 
 
@@ -54,7 +54,7 @@ def mix(sets, shares, size, repeats=None):
             if not left[name]:
                 raise Shortfall(
                     f"{name} has no further pair to give: the mixture has {given.total()} of "
-                    f"{size} pairs, {given[name]} of them from {name}; {rejections(rows)}"
+                    f"{size} pairs, {given[name]} of them from {name}; {format_rejections(rows)}"
                 )
             place = slot if slot in left[name] else next(iter(left[name]))
             for reply in left[name].pop(place):

@@ -33,7 +33,7 @@ from agorabench import matrix
 from agorabench.cli import run_program
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, read_jsonl
-from agorabench.llm.budget import usd
+from agorabench.llm.budget import usage_cost
 from agorabench.report import figures
 from agorabench.report.page import COORDINATES, exhibit, text, words
 from agorabench.stats.pgr import MEAN, METHODS, from_csv, views
@@ -308,7 +308,7 @@ def evenly(rows, number):
 
 def dollars(row, price):
     """What a reply cost in USD; None where its tokens are not known."""
-    return usd(row["usage"], price, batch="mode" in row) if row.get("usage") else None
+    return usage_cost(row["usage"], price, batch="mode" in row) if row.get("usage") else None
 
 
 def rejections(raw):

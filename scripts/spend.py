@@ -81,13 +81,13 @@ def _answer(rows, prompt, costs, dollars, chosen, gain):
     lines = [line for line in choices.amounts(rows, gain, fewest=1) if set(line.over) == places]
     found = choices.offers(lines, costs, dollars)
     kinds = f"{len(places)} settings" if len(places) > 1 else " ".join(*places)
-    title = f"## ${budget.dollars(dollars)} for {kinds}, student {rows[0]['student']}, "
+    title = f"## ${budget.format_usd(dollars)} for {kinds}, student {rows[0]['student']}, "
     title += f"prompt {prompt}\n"
     told = [
         [
             one.generator,
             "" if one.pairs is None else f"{one.pairs:,}",
-            budget.dollars(one.usd),
+            budget.format_usd(one.usd),
             value(one.pgr, 1),
             "" if one.low is None else f"[{one.low:.1f}, {one.high:.1f}]",
             one.basis or one.reason,
@@ -107,7 +107,7 @@ def sentence(found, settings):
     best = known[0]
     each = f" in each of {settings} settings" if settings > 1 else ""
     told = f"Take {best.generator} and {best.pairs:,} pairs{each}: a PGR of {best.pgr:.1f} %"
-    told += f" for ${budget.dollars(best.usd)}."
+    told += f" for ${budget.format_usd(best.usd)}."
     close = [
         one for one in known[1:]
         if one.usd < best.usd and None not in (best.low, one.high) and one.high >= best.low
@@ -115,8 +115,8 @@ def sentence(found, settings):
     if close:
         cheap = min(close, key=lambda one: one.usd)
         told += (
-            f" {cheap.generator} costs ${budget.dollars(cheap.usd)}, and their intervals overlap: "
-            f"{cheap.pgr:.1f} %."
+            f" {cheap.generator} costs ${budget.format_usd(cheap.usd)}, and their intervals "
+            f"overlap: {cheap.pgr:.1f} %."
         )
     if best.untried:
         told += f" Dollars are left over, but {best.untried}."

@@ -98,6 +98,21 @@ def read_json(path):
         return json.load(file)
 
 
+def value_at(row, path):
+    """The value at a dotted path ("conversations.0.value") in nested objects and lists.
+
+    Raises:
+        KeyError: there is none; its argument is the path.
+    """
+    value = row
+    for step in path.split("."):
+        try:
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise KeyError(path) from None
+    return value
+
+
 # Made once: json.dumps makes a new one for every call that has options.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode

@@ -208,6 +208,11 @@ def figure(name, ending="svg"):
     return f"{RESULTS}/figures/{name}.{ending}"
 
 
+def plan(ending="csv"):
+    """What a run would do and take."""
+    return f"{RESULTS}/plan.{ending}"
+
+
 def reference_table(reference):
     """The PGR table with a further reference in the place of the usual one."""
     return f"{RESULTS}/references/{reference}.csv"

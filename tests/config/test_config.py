@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 from agorabench import matrix
+from agorabench.config import check_config as check
 from agorabench.config import references as module
 from agorabench.config import schema as schemas
-from agorabench.config.references import check
 from agorabench.errors import UserError
 from helpers import ROOT
 from snakemake.utils import update_config
@@ -45,6 +45,7 @@ students:
     base: {model: models/tiny, chat: false}
     reference: {model: ./models/tiny, chat: true}
     recipe: {epochs: 5, learning_rate: 2.0e-3, batch_size: 8, max_length: 256, precision: float32}
+plugins: [miniature]
 experiments:
   main:
     domains: [math, code]
@@ -165,7 +166,7 @@ SCHEMA_FAULTS = {
     "misspelt key at the top": (
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
-        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
+        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, seeds, "
         "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
         "intrinsic, experiments",
     ),
@@ -726,9 +727,9 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         (
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
-            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, mini, seeds, "
-            "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
-            "intrinsic, experiments",
+            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, "
+            "seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
+            "students, intrinsic, experiments",
         ),
     ],
 )
@@ -884,4 +885,4 @@ def test_a_small_number_survives_the_way_through_json(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
     assert "1e-05" in file.read_text()
-    assert module.read(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5
+    assert module.load_config(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5

@@ -53,13 +53,13 @@ def test_a_request_may_bring_its_own_sampling(protocol):
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     config["generators"]["g"] = generator("http://localhost:1", protocol)
     entry = check(config, root=ROOT)["generators"]["g"]
-    provider = import_module(f"agorabench.llm.{protocol}").provider(entry)
-    request = {"fingerprint": "0" * 32, "messages": [], "format": "text"}
-    assert provider.body(request)["max_tokens"] == 500
-    assert budget.most(request, entry)["output"] == 500
+    provider = import_module(f"agorabench.llm.{protocol}").make_provider(entry)
+    request = {"fingerprint": "0" * 32, "messages": []}
+    assert provider.request_body(request)["max_tokens"] == 500
+    assert budget.max_usage(request, entry)["output"] == 500
     request["sampling"] = entry["sampling"] | {"max_tokens": 77}
-    assert provider.body(request)["max_tokens"] == 77
-    assert budget.most(request, entry)["output"] == 77
+    assert provider.request_body(request)["max_tokens"] == 77
+    assert budget.max_usage(request, entry)["output"] == 77
 
 
 def test_the_sampling_is_the_benchmarks_without_what_the_generator_refuses():

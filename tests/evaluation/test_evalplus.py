@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-import score
 from agorabench import sandbox
+from agorabench.evaluation import grading
 from agorabench.evaluation.benchmarks import humaneval_plus, mbpp, mbpp_plus
 from agorabench.files import read_json
 
@@ -22,7 +22,7 @@ TASK = {
 }
 
 
-def execute(programs, limits=score.LIMITS, workers=2):
+def execute(programs, limits=grading.LIMITS, workers=2):
     return list(sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated")))
 
 
@@ -132,7 +132,7 @@ def test_a_busy_machine_and_more_workers_change_no_verdict(data):
         seen = []
         for workers in (1, 2) * 3:
 
-            def run(programs, limits=score.LIMITS, workers=workers):
+            def run(programs, limits=grading.LIMITS, workers=workers):
                 return execute(programs, limits, workers)
 
             seen.append(humaneval_plus.failure_reasons("humaneval", items, codes, "plus", run))

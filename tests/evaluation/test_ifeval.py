@@ -1,11 +1,10 @@
 """IFEval's verifiers, one by one and against the verdicts of Google's own program."""
 
 import pytest
-import score
 import yaml
-from agorabench.config.references import check
+from agorabench.config import check_config
 from agorabench.errors import UserError
-from agorabench.evaluation import benchmarks
+from agorabench.evaluation import benchmarks, grading
 from agorabench.evaluation.benchmarks import ifeval
 from agorabench.files import read_jsonl, write_jsonl
 from helpers import ROOT
@@ -65,13 +64,13 @@ def test_an_answer_is_loosened_in_eight_ways():
 def test_an_instruction_counts_once_in_the_accuracy_of_instructions():
     items = ifeval.read_items([ASKED, row(no_comma={})])
     verdicts = ifeval.grade_items(items, ["Red", "Red, blue"])
-    _, found = score.counted(ifeval, verdicts)
+    _, found = grading.select_score(ifeval, verdicts)
     assert found["instruction"]["score"] == pytest.approx(100 / 3)
     assert found["loose"]["score"] == 0
     # And with its weights where it is what counts.
-    turned, other = score.counted(ifeval, verdicts, "instruction")
+    turned, other = grading.select_score(ifeval, verdicts, "instruction")
     assert other["score"] == found["instruction"] and other["main"] == found["score"]
-    assert score.mean(turned, "score", "weight") == found["instruction"]
+    assert grading.weighted_mean(turned, "score", "weight") == found["instruction"]
 
 
 def test_an_unknown_instruction_is_refused(tmp_path):
@@ -121,7 +120,7 @@ def test_ifeval_is_one_stanza_beside_the_papers_benchmarks():
         yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in ("agorabench", "ifeval")
     )
-    config = check(merged(paper, added), root=ROOT)
+    config = check_config(merged(paper, added), root=ROOT)
     assert config["benchmarks"]["ifeval"]["in_mean"] is False
     paper["benchmarks"]["alpaca-eval"] |= {"protocol": "unscored"}
     paper["benchmarks"]["arena-hard"]["protocol"] = "unscored"

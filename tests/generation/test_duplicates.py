@@ -1,5 +1,6 @@
 """What repeats an earlier pair or a test item, and exactly N pairs where such do not count."""
 
+import contextlib
 import itertools
 import random
 from functools import partial
@@ -7,11 +8,14 @@ from functools import partial
 import audit
 import generate
 import pytest
+from agorabench import paths
 from agorabench.errors import UserError
-from agorabench.files import read_json, read_jsonl, to_json, write_jsonl
-from agorabench.generation import duplicates, slots
+from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
+from agorabench.generation import contamination, duplicates, slots
 from agorabench.llm.journal import Journal
+from agorabench.matrix import NO_PROMPT, Cell
 from generation.test_generate import Counting, composer, valid
+from helpers.asking import config
 
 WORDS = [f"word{i}" for i in range(40)]
 
@@ -52,25 +56,27 @@ def test_near_duplicates_are_those_that_comparing_all_pairs_finds(seed):
             texts.append(edited(draw, draw.choice(texts)))
         else:
             texts.append(" ".join(draw.choices(WORDS, k=draw.choice((1, 3, 5, 6, 20, 60)))))
-    found = duplicates.near(texts)
+    found = duplicates.find_near(texts)
     assert found == by_hand(texts)
     assert 20 < sum(found) < 300
     # Every exact duplicate is a near one, too.
-    assert all(near for near, exact in zip(found, duplicates.exact(texts), strict=True) if exact)
+    assert all(
+        near for near, exact in zip(found, duplicates.find_exact(texts), strict=True) if exact
+    )
 
 
 def test_a_long_common_preamble_makes_no_duplicates():
     preamble = " ".join(f"instruction{i}" for i in range(60))
     texts = [f"{preamble} " + " ".join(f"q{n}w{i}" for i in range(30)) for n in range(200)]
-    assert sum(duplicates.near(texts)) == 0
+    assert sum(duplicates.find_near(texts)) == 0
 
 
 def test_exact_duplicates_differ_in_capitals_and_white_space_only():
     texts = ["What is 2 + 2?", "what  is\n2 + 2?", "What is 2 - 2?", "What is 2+2?"]
-    assert duplicates.exact(texts) == [False, True, False, False]
-    assert duplicates.near(texts) == [False, True, False, False]
-    assert duplicates.near([]) == duplicates.exact([]) == []
-    assert duplicates.near(["", " ", "a"]) == [False, True, False]
+    assert duplicates.find_exact(texts) == [False, True, False, False]
+    assert duplicates.find_near(texts) == [False, True, False, False]
+    assert duplicates.find_near([]) == duplicates.find_exact([]) == []
+    assert duplicates.find_near(["", " ", "a"]) == [False, True, False]
 
 
 LONG = "Natalia sold clips to 48 of her friends in April and then she sold half as many in May"
@@ -102,14 +108,16 @@ FOUND = {
 @pytest.mark.parametrize("case", FOUND)
 def test_overlap_with_test_items(case):
     instruction, response, expected = FOUND[case]
-    items = duplicates.Items({"b": [LONG, MIDDLE, SHORT, "", "!?"]})
-    assert (items.found((instruction, response)) == {"b"}) is expected
+    items = contamination.BenchmarkItems({"b": [LONG, MIDDLE, SHORT, "", "!?"]})
+    assert (items.find_overlap((instruction, response)) == {"b"}) is expected
 
 
 def test_the_form_of_a_benchmarks_questions_is_no_overlap():
     form = "Solve the following problem step by step and give the final answer in a box"
-    items = duplicates.Items({"b": [f"{form}: question {i}" for i in range(20)], "c": [LONG]})
-    assert items.found((f"{form}: something else", LONG)) == {"c"}
+    items = contamination.BenchmarkItems(
+        {"b": [f"{form}: question {i}" for i in range(20)], "c": [LONG]}
+    )
+    assert items.find_overlap((f"{form}: something else", LONG)) == {"c"}
 
 
 @pytest.mark.parametrize(
@@ -126,19 +134,38 @@ def test_the_form_of_a_benchmarks_questions_is_no_overlap():
 def test_every_benchmarks_items_are_found_in_themselves(data, name, count, field):
     rows = read_jsonl(data / name)
     assert len(rows) == count
-    assert all(duplicates.question(row) == row[field] for row in rows)
-    items = duplicates.load([data / name])
+    assert all(contamination.item_question(row) == row[field] for row in rows)
+    items = contamination.load_items([data / name])
     # Not the rest: boilerplate in more than ten items, questions of other alphabets.
-    found = sum(bool(items.found((duplicates.question(row), ""))) for row in rows)
+    found = sum(bool(items.find_overlap((contamination.item_question(row), ""))) for row in rows)
     assert found >= 0.97 * count
 
 
 def test_questions_are_asked_for_by_name(tmp_path):
-    assert duplicates.question({"turns": [{"content": "a"}, {"content": "b"}]}) == "a\nb"
-    assert duplicates.question({"turns": ["a", "b"]}) == "a\nb"
+    assert contamination.item_question({"turns": [{"content": "a"}, {"content": "b"}]}) == "a\nb"
+    assert contamination.item_question({"turns": ["a", "b"]}) == "a\nb"
     write_jsonl(tmp_path / "mine.jsonl", [{"quiz": "What?"}])
     with pytest.raises(UserError, match=r"mine.jsonl: no question: none of prompt, .* in quiz"):
-        duplicates.load([tmp_path / "mine.jsonl"])
+        contamination.load_items([tmp_path / "mine.jsonl"])
+
+
+CELL = Cell("math", "instance", "human", NO_PROMPT, 3, seed=4)
+
+
+def arguments(folder, source, generation=None, **questions):
+    """Writes a config, whose generator is a data set, and an item of each benchmark; returns the
+    arguments of programs about CELL."""
+    item = {"domain": "math", "protocol": "unscored", "source": {"path": "unused"}}
+    for name, text in questions.items():
+        write_jsonl(folder / paths.benchmark_items(name), [{"question": text}])
+    whole = config(
+        {"human": {"backend": "dataset", "data": {"math": source}}},
+        benchmarks=dict.fromkeys(questions, item),
+        generation=generation or {},
+    )
+    whole["experiments"]["main"] |= {"domains": ["math"], "prompts": [NO_PROMPT]}
+    write_json(folder / "config.json", whole)
+    return ["--config", "config.json", "--cell", str(CELL)]
 
 
 def test_an_audit_counts_pairs(tmp_path):
@@ -148,16 +175,11 @@ def test_an_audit_counts_pairs(tmp_path):
         | {"origin": "generated"}
         for q, a in pairs
     ]
-    write_jsonl(tmp_path / "data.jsonl", [*rows, rows[0] | {"origin": "seed"}])
-    write_jsonl(tmp_path / "quiz.jsonl", [{"question": LONG}])
-    write_jsonl(tmp_path / "idle.jsonl", [{"question": "who is there"}])
-    audit.main(
-        [
-            *("--data", str(tmp_path / "data.jsonl"), "--output", str(tmp_path / "audit.json")),
-            *("--benchmarks", str(tmp_path / "quiz.jsonl"), str(tmp_path / "idle.jsonl")),
-        ]
-    )
-    assert read_json(tmp_path / "audit.json") == {
+    write_jsonl(tmp_path / paths.training_set(CELL), [*rows, rows[0] | {"origin": "seed"}])
+    command = arguments(tmp_path, {"path": "unused"}, quiz=LONG, idle="who is there")
+    with contextlib.chdir(tmp_path):
+        audit.main(command)
+    assert read_json(tmp_path / paths.set_audit(CELL)) == {
         "pairs": 5,
         "duplicates": {"instruction": {"exact": 2, "near": 3}, "pair": {"exact": 1, "near": 3}},
         "overlap": {"idle": 0, "quiz": 4},
@@ -204,9 +226,9 @@ def held_queue(requests):
 def made(backend, size, path, method="instance", **options):
     shown = "{demonstrations} {theme}" if method == "instance" else "{instruction}"
     writer = composer(method, template=shown)
-    repeats = partial(duplicates.sift, repeats=duplicates.exact)
+    repeats = partial(duplicates.reject_repeats, repeats=duplicates.find_exact)
     with Journal(path) as journal:
-        filled = slots.Instances(
+        filled = slots.Slots(
             writer, journal, backend.identity, {}, lambda pair: "valid", size, 10, repeats=repeats,
             **options,
         )  # fmt: skip
@@ -259,7 +281,7 @@ def test_a_generator_that_only_repeats_itself_is_stopped(tmp_path, method):
 
 def test_a_data_set_gives_n_new_pairs():
     pairs = [{"instruction": f"question {i % 60}", "response": "r"} for i in range(200)]
-    repeats = partial(duplicates.sift, repeats=duplicates.near)
+    repeats = partial(duplicates.reject_repeats, repeats=duplicates.find_near)
     rows = generate.adopt(pairs, lambda pair: "valid", 50, 1, repeats)
     assert len(set(valid(rows))) == len(valid(rows)) == 50
     assert rows[-1]["verdict"] == "valid"
@@ -270,25 +292,19 @@ def test_a_data_set_gives_n_new_pairs():
 def test_pairs_that_are_test_items_can_be_dropped(tmp_path):
     pairs = [{"instruction": LONG, "response": "r"}, {"instruction": "mine", "response": "r"}]
     write_jsonl(tmp_path / "pairs.jsonl", pairs * 3)
-    write_jsonl(tmp_path / "quiz.jsonl", [{"question": LONG}])
-    source = {"path": str(tmp_path / "pairs.jsonl")}
-    source |= {"instruction": "instruction", "response": "response"}
+    source = {"path": "pairs.jsonl", "instruction": "instruction", "response": "response"}
 
-    def verdicts(duplicates, *more):
+    def verdicts(duplicates, overlap="keep"):
         generation = {"validators": {"math": ["length"]}, "max_characters": 99}
-        generate.main(
-            [
-                *("--entry", to_json({"backend": "dataset", "data": {"math": source}})),
-                *("--generation", to_json(generation | {"duplicates": duplicates})),
-                *("--domain", "math", "--method", "instance", "--size", "3", "--seed", "4", *more),
-                *("--journal", str(tmp_path / "j"), "--output", str(tmp_path / "raw.jsonl")),
-            ]
-        )
-        return [row["verdict"] for row in read_jsonl(tmp_path / "raw.jsonl")]
+        generation |= {"duplicates": duplicates, "overlap": overlap}
+        command = arguments(tmp_path, source, generation, quiz=LONG)
+        with contextlib.chdir(tmp_path):
+            generate.main(command)
+        return [row["verdict"] for row in read_jsonl(tmp_path / paths.raw_replies(CELL))]
 
     assert verdicts("keep") == ["valid"] * 3
-    told = verdicts("keep", "--benchmarks", str(tmp_path / "quiz.jsonl"))
+    told = verdicts("keep", "drop")
     assert told.count("valid") == 3
     assert set(told) == {"valid", "in benchmark"}
     with pytest.raises(slots.Shortfall, match="in benchmark 3, duplicate 2"):
-        verdicts("near", "--benchmarks", str(tmp_path / "quiz.jsonl"))
+        verdicts("near", "drop")

@@ -28,21 +28,21 @@ def _kind(case):
 def test_parse(case):
     form = case.get("replies", "text")
     if isinstance(case["expected"], list):
-        assert formats.parse(case["method"], case["text"], form) == tuple(case["expected"])
+        assert formats.parse_reply(case["method"], case["text"], form) == tuple(case["expected"])
     else:
         with pytest.raises(formats.Malformed) as caught:
-            formats.parse(case["method"], case["text"], form)
+            formats.parse_reply(case["method"], case["text"], form)
         assert str(caught.value) == case["expected"]
 
 
 def test_nesting_deeper_than_python_reads_is_no_json():
     with pytest.raises(formats.Malformed, match=r"^not JSON$"):
-        formats.parse("instance", '{"instruction": ' * 100_000, "json")
+        formats.parse_reply("instance", '{"instruction": ' * 100_000, "json")
 
 
 def test_method_response_has_no_json():
     with pytest.raises(ValueError, match=r"^method response has no replies in JSON$"):
-        formats.parse("response", '{"response": "2"}', "json")
+        formats.parse_reply("response", '{"response": "2"}', "json")
 
 
 def test_the_schema_says_what_the_parser_accepts():
@@ -62,9 +62,9 @@ def test_latex_in_json_is_read_as_it_was_meant_or_rejected(data):
     for row in rows:
         pair = row["problem"].strip(), row["solution"].strip()
         reply = json.dumps(dict(zip(formats.KEYS, pair, strict=True)))
-        assert formats.parse("instance", reply, "json") == pair
+        assert formats.parse_reply("instance", reply, "json") == pair
         with pytest.raises(formats.Malformed) as caught:
-            formats.parse("instance", reply.replace("\\\\", "\\"), "json")
+            formats.parse_reply("instance", reply.replace("\\\\", "\\"), "json")
         reasons.add(str(caught.value))
     assert reasons == {"JSON escape of LaTeX", "invalid escape in JSON"}
 
@@ -74,14 +74,17 @@ def test_code_in_json_keeps_its_tabs_and_line_breaks(data):
     for row in map(json.loads, text.strip().split("\n")):
         pair = row["text"].strip(), row["code"].strip()
         reply = json.dumps(dict(zip(formats.KEYS, pair, strict=True)))
-        assert formats.parse("instance", reply, "json") == pair
+        assert formats.parse_reply("instance", reply, "json") == pair
 
 
 @pytest.mark.parametrize("case", cases("validation"))
 def test_validator(case):
     pair = (case["instruction"], case["response"])
     limit = 40 if case["validator"] == "length" else 20_000
-    assert validators.validate(pair, [case["validator"]], max_characters=limit) == case["expected"]
+    assert (
+        validators.validate_pair(pair, [case["validator"]], max_characters=limit)
+        == case["expected"]
+    )
 
 
 def test_every_validator_has_cases_that_pass_and_that_fail():
@@ -89,11 +92,12 @@ def test_every_validator_has_cases_that_pass_and_that_fail():
         (case.values[0]["validator"], case.values[0]["expected"] == "valid")
         for case in cases("validation")
     }
-    assert seen == {(name, verdict) for name in validators.VALIDATORS for verdict in (True, False)}
+    names = [*validators.VALIDATORS, "not_held_out"]  # which the miniature offers
+    assert seen == {(name, verdict) for name in names for verdict in (True, False)}
 
 
 def test_validators_apply_in_their_order():
     pair = ("Do it.", "[RESULT] 2 [/RESULT] [END]")
-    assert validators.validate(pair, ["one_result", "no_markers"]) == "text after [/RESULT]"
-    assert validators.validate(pair, ["no_markers", "one_result"]) == "[END] in response"
-    assert validators.validate(pair, []) == "valid"
+    assert validators.validate_pair(pair, ["one_result", "no_markers"]) == "text after [/RESULT]"
+    assert validators.validate_pair(pair, ["no_markers", "one_result"]) == "[END] in response"
+    assert validators.validate_pair(pair, []) == "valid"

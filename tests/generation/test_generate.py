@@ -50,7 +50,7 @@ def composer(method="instance", seed=1, template="{demonstrations} {theme}"):
 def made(backend, size, path, writer=None, attempts=10, first_wave=8):
     """Rows of a generation against the journal at `path`."""
     with Journal(path) as journal:
-        filled = slots.Instances(
+        filled = slots.Slots(
             writer or composer(),
             journal,
             backend.identity,
@@ -114,8 +114,8 @@ def test_reverting_a_prompt_asks_for_nothing(tmp_path):
 
 def test_generated_demonstrations_come_from_earlier_waves_only():
     pool = [{"instruction": "GENERATED", "response": "r"}]
-    assert "GENERATED" in composer().request(9, 0, pool)["messages"][0]["content"]
-    assert "GENERATED" not in composer().request(9, 0, [])["messages"][0]["content"]
+    assert "GENERATED" in composer().compose_request(9, 0, pool)["messages"][0]["content"]
+    assert "GENERATED" not in composer().compose_request(9, 0, [])["messages"][0]["content"]
 
 
 def test_every_generator_is_shown_the_same_seeds_and_themes():
@@ -125,11 +125,11 @@ def test_every_generator_is_shown_the_same_seeds_and_themes():
         shown = set()
         for count in (0, 1, 63, 64):
             pool = [{"instruction": f"OWN {i}", "response": "r"} for i in range(count)]
-            request = composer(template=template).request(slot, 0, pool)
+            request = composer(template=template).compose_request(slot, 0, pool)
             content = request["messages"][0]["content"]
             shown.add((tuple(request["seeds"]), content.split("INPUT: OWN")[0].rstrip()))
         assert len(shown) == 1
-    assert composer(seed=2).request(5, 0, []) != composer().request(5, 0, [])
+    assert composer(seed=2).compose_request(5, 0, []) != composer().compose_request(5, 0, [])
 
 
 @pytest.mark.parametrize("size", [8, 9, 10, 11, 16, 17, 18])
@@ -155,7 +155,7 @@ def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
     ],
 )
 def test_only_finished_replies_count(reply, verdict):
-    read = slots.read(composer(), None, reply, lambda pair: "valid")
+    read = slots.judge_reply(composer(), None, reply, lambda pair: "valid")
     assert read["verdict"] == verdict
 
 

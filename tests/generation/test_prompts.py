@@ -55,9 +55,11 @@ HOSTILE = {
 
 
 def test_a_demonstration_is_never_itself_filled_in():
-    shown = prompts.demonstrations([{"instruction": "Say {theme}.", "response": "{{opening}}"}])
+    shown = prompts.format_demonstrations(
+        [{"instruction": "Say {theme}.", "response": "{{opening}}"}]
+    )
     values = {"demonstrations": shown, "theme": "{opening}", "opening": "Why"}
-    assert prompts.render("{opening}, {theme}:\n{demonstrations}", values) == (
+    assert prompts.render_template("{opening}, {theme}:\n{demonstrations}", values) == (
         "Why, {opening}:\nINPUT: Say {theme}.\nOUTPUT: {{opening}}\n[END]"
     )
 
@@ -65,10 +67,11 @@ def test_a_demonstration_is_never_itself_filled_in():
 def test_demonstrations_are_joined_by_a_line_break_and_parse_back():
     rows = [{"instruction": "a", "response": "b"}, {"instruction": "c", "response": "d\ne"}]
     assert (
-        prompts.demonstrations(rows) == "INPUT: a\nOUTPUT: b\n[END]\nINPUT: c\nOUTPUT: d\ne\n[END]"
+        prompts.format_demonstrations(rows)
+        == "INPUT: a\nOUTPUT: b\n[END]\nINPUT: c\nOUTPUT: d\ne\n[END]"
     )
-    assert formats.parse("instance", prompts.demonstrations(rows[1:])) == ("c", "d\ne")
-    assert prompts.demonstrations([]) == ""
+    assert formats.parse_reply("instance", prompts.format_demonstrations(rows[1:])) == ("c", "d\ne")
+    assert prompts.format_demonstrations([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -87,17 +90,17 @@ def test_demonstrations_are_joined_by_a_line_break_and_parse_back():
     ],
 )
 def test_render(template, text):
-    assert prompts.render(template, {"theme": "sport"}) == text
+    assert prompts.render_template(template, {"theme": "sport"}) == text
 
 
 def test_render_without_a_value():
     with pytest.raises(UserError) as caught:
-        prompts.render("{theme} {opening}", {"theme": "sport"})
+        prompts.render_template("{theme} {opening}", {"theme": "sport"})
     assert str(caught.value) == "the meta-prompt has {opening}, for which there is no value"
 
 
 def test_placeholders():
-    assert prompts.placeholders("{a} {{b}} {c_d} {e1} {} {f g} {A}") == {"a", "c_d", "e1", "A"}
+    assert prompts.list_placeholders("{a} {{b}} {c_d} {e1} {} {f g} {A}") == {"a", "c_d", "e1", "A"}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +227,7 @@ def test_our_templates_pass_their_own_check(family, method, domain):
     expected = set(prompts.PLACEHOLDERS[method])
     if method == "instance" and not (OURS / "openings" / f"{domain}.txt").is_file():
         expected.remove("opening")
-    assert prompts.placeholders(text) == expected
+    assert prompts.list_placeholders(text) == expected
     assert max(map(len, text.split("\n"))) <= 100
 
 
@@ -250,13 +253,13 @@ def test_our_templates_render_with_real_rows(family, method, domain, data):
     for number, row in enumerate(rows):
         if method == "instance":
             others = [rows[number - 1], rows[number - 2]]
-            shown = prompts.demonstrations([row, *others], replies)
+            shown = prompts.format_demonstrations([row, *others], replies)
             values = {"demonstrations": shown, "theme": themes[number % len(themes)]}
             values["opening"] = "{theme}"
-            values = {name: values[name] for name in prompts.placeholders(text)}
+            values = {name: values[name] for name in prompts.list_placeholders(text)}
         else:
             values = {name: row[name] for name in prompts.PLACEHOLDERS[method]}
-        rendered = prompts.render(text, values)
+        rendered = prompts.render_template(text, values)
         assert rendered == filled(text, values)
         if replies == "text" or method != "instance":
             assert row["instruction"] in rendered
@@ -267,26 +270,31 @@ def test_our_templates_render_with_real_rows(family, method, domain, data):
 def test_a_real_demonstration_is_a_reply_that_parses(domain, replies, data):
     for row in seeds(data, "instance", domain):
         pair = row["instruction"].strip(), row["response"].strip()
-        assert validators.validate(pair, ["no_markers", "no_placeholders"]) == "valid"
-        assert formats.parse("instance", prompts.demonstrations([row], replies), replies) == pair
+        assert validators.validate_pair(pair, ["no_markers", "no_placeholders"]) == "valid"
+        assert (
+            formats.parse_reply("instance", prompts.format_demonstrations([row], replies), replies)
+            == pair
+        )
 
 
 def test_a_demonstration_in_json_is_one_line_that_holds_anything():
     row = {"id": 5, **HOSTILE}
-    shown = prompts.demonstrations([row, {"instruction": "à\u2028b", "response": "c"}], "json")
+    shown = prompts.format_demonstrations(
+        [row, {"instruction": "à\u2028b", "response": "c"}], "json"
+    )
     first, second = shown.split("\n")
-    assert formats.parse("instance", first, "json") == tuple(HOSTILE.values())
+    assert formats.parse_reply("instance", first, "json") == tuple(HOSTILE.values())
     assert second == '{"instruction": "à\u2028b", "response": "c"}'
-    assert prompts.demonstrations([], "json") == ""
+    assert prompts.format_demonstrations([], "json") == ""
 
 
 def test_a_demonstration_with_markers_stays_itself_and_is_one_to_keep_out():
     """In text it shows a reply that the parser would reject, so that no_markers has to catch it."""
-    shown = prompts.demonstrations([HOSTILE])
+    shown = prompts.format_demonstrations([HOSTILE])
     assert shown == f"INPUT: {HOSTILE['instruction']}\nOUTPUT: {HOSTILE['response']}\n[END]"
     with pytest.raises(formats.Malformed, match=r"^INPUT marker twice$"):
-        formats.parse("instance", shown)
-    assert validators.validate(tuple(HOSTILE.values()), ["no_markers"]) == "[END] in response"
+        formats.parse_reply("instance", shown)
+    assert validators.validate_pair(tuple(HOSTILE.values()), ["no_markers"]) == "[END] in response"
 
 
 @pytest.mark.parametrize("method", ["instance", "enhancement"])
@@ -320,6 +328,6 @@ def test_the_question_to_classify_renders_with_real_rows(domain, data):
     text = (OURS / "classify" / "webinstruct.md").read_text(encoding="utf-8")
     prompts.check_template(text, "classify", "webinstruct.md")
     for row in [*seeds(data, "enhancement", domain), HOSTILE]:
-        rendered = prompts.render(text, row)
+        rendered = prompts.render_template(text, row)
         assert rendered == filled(text, {"instruction": row["instruction"]})
         assert row["instruction"] in rendered

@@ -37,12 +37,10 @@ def config(generators, **more):
     """The miniature's config with other generators, all of which its experiment asks, and without
     its judges."""
     whole = yaml.safe_load((ROOT / "config/mini.yaml").read_text(encoding="utf-8"))
-    whole["generators"] = generators
-    whole["experiments"]["main"]["generators"] = list(generators)
-    whole["intrinsic"] = {}
-    whole |= more
-    whole["experiments"]["main"]["prompts"] = list(whole["prompts"])
-    return whole
+    whole |= {"generators": generators, "intrinsic": {}}
+    asked = {"generators": list(generators), "prompts": list(more.get("prompts", ["mini"]))}
+    whole["experiments"]["main"] |= asked
+    return whole | more
 
 
 def generator(server, protocol, **more):
@@ -159,5 +157,5 @@ class Cell:
 
 def hurry(monkeypatch, factor=0.02):
     """Make all pauses shorter than they would be."""
-    pause = Pace.pause
-    monkeypatch.setattr(Pace, "pause", lambda self, *rest: factor * pause(self, *rest))
+    pause = Pace.retry_pause
+    monkeypatch.setattr(Pace, "retry_pause", lambda self, *rest: factor * pause(self, *rest))

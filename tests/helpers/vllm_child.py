@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from agorabench.errors import run
+from agorabench.cli import run_program
 from agorabench.llm import connect
 from agorabench.llm.journal import Journal
 
@@ -32,4 +32,4 @@ def main():
 
 
 if __name__ == "__main__":  # vLLM starts processes that import this file
-    run(main)
+    run_program(main)

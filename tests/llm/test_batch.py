@@ -13,12 +13,12 @@ import servers
 import yaml
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_json, read_jsonl, to_json, write_jsonl
-from agorabench.generation.slots import Instances
+from agorabench.generation.slots import Slots
 from agorabench.llm import batch as batches
 from agorabench.llm import batch_log, budget
-from agorabench.llm.api import backend as provider_backend
-from agorabench.llm.batch_log import remembered
-from agorabench.llm.journal import Journal, peek
+from agorabench.llm.api import make_backend as provider_backend
+from agorabench.llm.batch_log import read_batches
+from agorabench.llm.journal import Journal, read_rows
 from generation.test_generate import composer
 from helpers import ROOT
 
@@ -30,7 +30,7 @@ def quick(monkeypatch):
     """No pause is longer than it must be."""
     monkeypatch.setenv("TEST_KEY", "test-key")
     monkeypatch.setattr(batches, "SETTLE", 0.05)
-    monkeypatch.setattr(batches.Pace, "pause", lambda self, tries, after=None: after or 0.02)
+    monkeypatch.setattr(batches.Pace, "retry_pause", lambda self, tries, after=None: after or 0.02)
 
 
 def entry(server, protocol, **more):
@@ -70,7 +70,6 @@ def asked(count, start=0):
         {
             "fingerprint": json_fingerprint(text),
             "messages": [{"role": "user", "content": text}],
-            "format": "text",
         }
         for text in texts
     ]
@@ -86,7 +85,7 @@ class Job:
         self.lists = []
 
     def backend(self, budget=None):
-        provider = import_module(f"agorabench.llm.{self.protocol}").provider(self.entry)
+        provider = import_module(f"agorabench.llm.{self.protocol}").make_provider(self.entry)
         return batches.Batches(provider, self.state, budget)
 
     def run(self, requests, budget=None):
@@ -111,8 +110,8 @@ class Job:
         """What became of every request line at the provider, by its name in the books."""
         return Counter(self.server.books()["kinds"].get(f"{self.protocol} item", {}))
 
-    def open(self):
-        return remembered(self.state)[0]
+    def open_batches(self):
+        return read_batches(self.state)[0]
 
 
 def replies(rows):
@@ -135,7 +134,7 @@ def holds(job, requests):
     usage = [row["usage"] for row in rows if row.get("usage")]
     for side in ("input", "output"):
         assert sum(part[side] for part in usage) == books["tokens"]["batch"][side]
-    assert job.open() == {}
+    assert job.open_batches() == {}
 
 
 @BOTH
@@ -166,7 +165,7 @@ def test_batches_are_split_by_bytes_and_by_tokens(tmp_path):
     with servers.start() as server:
         job = Job(tmp_path / "bytes", server, "openai")
         provider = job.backend().provider
-        size = max(len(to_json(provider.task(request))) for request in requests) + 1
+        size = max(len(to_json(provider.batch_task(request))) for request in requests) + 1
         job.entry["batch"]["bytes"] = 8 * size
         job.run(requests)
         holds(job, requests)
@@ -174,14 +173,14 @@ def test_batches_are_split_by_bytes_and_by_tokens(tmp_path):
     with servers.start() as server:
         job = Job(tmp_path / "tokens", server, "openai", batch={"tokens": 330})
         seen = []
-        advance = batches.Batches._advance
+        advance = batches.Batches._advance_batch
 
         def watched(self, batch):
-            seen.append(sum(b.tokens for b in self._state.open))
+            seen.append(sum(b.tokens for b in self._state.open_batches))
             return advance(self, batch)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batches.Batches, "_advance", watched)
+            patch.setattr(batches.Batches, "_advance_batch", watched)
             job.run(requests)
         holds(job, requests)
         # Each counts for its 24 or 25 bytes at 2 bytes a token, and for 20 more.
@@ -206,7 +205,7 @@ def test_a_batch_that_is_too_large_for_the_provider_is_split(tmp_path, protocol)
         if protocol == "openai":  # says so with status 400, which means anything
             with pytest.raises(UserError, match="cannot go on: 400: The file is too large"):
                 job.run(requests)
-            assert job.open() == {}
+            assert job.open_batches() == {}
         else:
             job.run(requests)
             holds(job, requests)
@@ -234,16 +233,16 @@ def test_a_batch_waits_for_room_that_others_take(tmp_path):
     with servers.start(batch={"queue": 10, "polls": 1000}) as server:
         job = Job(tmp_path, server, "anthropic")
         provider = job.backend().provider
-        others = provider.submit(
-            provider.connect(), "", [provider.task(request) for request in asked(8, 100)]
+        others = provider.submit_batch(
+            provider.open_client(), "", [provider.batch_task(request) for request in asked(8, 100)]
         )
         pauses = []
 
         def pause(seconds):
             pauses.append(seconds)
             if len(pauses) == 4:
-                provider.cancel(provider.connect(), others)
-                provider.look(provider.connect(), others)
+                provider.cancel_batch(provider.open_client(), others)
+                provider.batch_status(provider.open_client(), others)
                 server.set(batch={"polls": 1})
 
         backend = batches.Batches(provider, job.state, sleep=lambda s: pause(s))
@@ -325,14 +324,14 @@ def test_two_different_completions_of_one_request_are_both_counted(tmp_path):
     with servers.start() as server:
         job = Job(tmp_path, server, "openai")
         backend = job.backend()
-        results = backend.provider.results
+        results = backend.provider.fetch_results
 
         def twice(client, look):
             lines = results(client, look)
             other = lines[0].replace(b'"completion_tokens": ', b'"completion_tokens": 7')
             return [*lines, other]
 
-        backend.provider.results = twice
+        backend.provider.fetch_results = twice
         rows = [row for rows in backend.complete(deque(asked(2))) for row in rows]
         first, other = rows[0], rows[-1]
         assert other["fault"] == "duplicate id"
@@ -400,7 +399,7 @@ def test_what_cannot_pass_in_the_middle_stops_when_all_is_collected(
         told = job.told()
         assert told == {"ok": 35, name: 5}
         rows = job.journal()
-        assert len(rows) == 40 and len(replies(rows)) == 35 and job.open() == {}
+        assert len(rows) == 40 and len(replies(rows)) == 35 and job.open_batches() == {}
         if name == "wrong_model":  # paid for
             assert sum("usage" in row for row in rows if "fault" in row) == 5
         server.set(faults=[])
@@ -437,7 +436,7 @@ def test_a_batch_refused_for_good_stops_when_the_others_are_collected(tmp_path, 
         with pytest.raises(UserError, match=sentence):
             job.run(requests)
         assert len(job.journal()) == server.books()["billed"]["batch"] == 20
-        assert job.open() == {}
+        assert job.open_batches() == {}
         job.run(requests)
         holds(job, requests)
         assert server.books()["batches"] == {"openai": 4}
@@ -475,7 +474,7 @@ def test_a_submission_that_is_refused_for_good(tmp_path, protocol, name):
         with pytest.raises(UserError) as stopped:
             job.run(requests)
         assert "\n" not in str(stopped.value) and "test-key" not in str(stopped.value)
-        assert job.open() == {} and job.rows == []
+        assert job.open_batches() == {} and job.rows == []
         assert server.books()["batches"] == {}
         server.set(faults=[])
         job.run(requests)
@@ -491,16 +490,16 @@ def test_cancelling_keeps_what_is_finished(tmp_path, protocol):
     with servers.start(batch={"polls": 4}) as server:
         job = Job(tmp_path, server, protocol, batch={"requests": 20})
         backend = job.backend()
-        look = backend.provider.look
+        look = backend.provider.batch_status
         looks = []
 
         def cancelled(client, id):
             looks.append(id)
             if len(looks) == 5:
-                backend.provider.cancel(client, id)
+                backend.provider.cancel_batch(client, id)
             return look(client, id)
 
-        backend.provider.look = cancelled
+        backend.provider.batch_status = cancelled
         rows = []
         with pytest.raises(UserError, match="was cancelled: 5 of its 20 requests were answered"):
             for found in backend.complete(deque(requests)):
@@ -554,7 +553,7 @@ def test_patience_ends_and_the_batches_go_on(tmp_path, protocol):
         job = Job(tmp_path, server, protocol, patience=0.3)
         with pytest.raises(UserError, match="has said nothing of use for"):
             job.run(requests)
-        assert len(job.open()) == 1
+        assert len(job.open_batches()) == 1
         server.set(faults=[])
         job.run(requests)
         holds(job, requests)
@@ -567,7 +566,7 @@ def test_a_batch_that_the_provider_does_not_know_is_not_paid_for_again(tmp_path,
         job = Job(tmp_path, server, protocol)
         with pytest.raises(UserError, match=r"does not know batch .*seed1\.batches"):
             job.run(asked(5))
-        assert len(job.open()) == 1
+        assert len(job.open_batches()) == 1
 
 
 def test_retry_after_is_honoured(tmp_path):
@@ -609,12 +608,12 @@ class Killed:
         child = os.fork()
         if not child:
             try:
-                for name in ("submit", "find", "look", "results"):
+                for name in ("submit_batch", "find_batches", "batch_status", "fetch_results"):
                     self.before(type(self.job.backend().provider), name)
                 self.before(openai.resources.Batches, "create")  # after the upload
-                self.before(batch_log.Submissions, "_note")  # a row of the state
+                self.before(batch_log.BatchLog, "_append_row")  # a row of the state
                 self.before(Journal, "add")
-                self.before(batches.Batches, "_forget")
+                self.before(batches.Batches, "_close_batch")
                 self.job.run(requests)
                 os._exit(self.step)
             except BaseException:
@@ -641,7 +640,7 @@ def test_killed_before_any_step_nothing_is_processed_twice(tmp_path, protocol):
             books = server.books()
             assert books["distinct"] == books["billed"]["batch"] == 9
             assert job.told() == {"ok": 9, "500": 1}
-            assert len(replies(job.journal())) == 9 and job.open() == {}
+            assert len(replies(job.journal())) == 9 and job.open_batches() == {}
             # A fault is journaled twice where death came between the journal and the state.
             assert len({row["batch"] for row in job.journal() if "fault" in row}) == 1
             assert books["batches"][protocol] in (2, 3)  # what failed may go with the second
@@ -668,14 +667,14 @@ def test_killed_again_and_again(tmp_path, protocol):
 def left(job, requests, submitted=True):
     """A run that dies right after the provider has made its batch, or right before."""
     backend = job.backend()
-    submit = backend.provider.submit
+    submit = backend.provider.submit_batch
 
     def died(*args):
         if submitted:
             submit(*args)
         raise KeyboardInterrupt
 
-    backend.provider.submit = died
+    backend.provider.submit_batch = died
     with pytest.raises(KeyboardInterrupt):
         next(backend.complete(deque(requests)))
     backend.close()
@@ -688,11 +687,11 @@ def test_batches_of_others_are_not_taken_for_ours(tmp_path, submitted):
     with servers.start() as server:
         job = Job(tmp_path, server, "anthropic")
         provider = job.backend().provider
-        client = provider.connect()
+        client = provider.open_client()
 
         def other(start, count=6):
-            tasks = [provider.task(request) for request in asked(count, start)]
-            return provider.submit(client, "", tasks)
+            tasks = [provider.batch_task(request) for request in asked(count, start)]
+            return provider.submit_batch(client, "", tasks)
 
         other(100)
         left(job, requests, submitted)
@@ -705,20 +704,20 @@ def test_batches_of_others_are_not_taken_for_ours(tmp_path, submitted):
         rows += [{"event": "submitted", "name": "n", "id": others[0]}]
         write_jsonl(sibling, rows)
         looked = []
-        look = type(provider).look
+        look = type(provider).batch_status
 
         def watched(self, client, id):
             looked.append(id)
             return look(self, client, id)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(provider), "look", watched)
+            patch.setattr(type(provider), "batch_status", watched)
             job.run(requests)
         assert len(replies(job.journal())) == len(job.journal()) == 6
         assert others[0] not in looked and others[1] not in looked
         assert others[2] in looked or submitted
         assert server.books()["batches"] == {"anthropic": 5}
-        assert job.open() == {}
+        assert job.open_batches() == {}
 
 
 @BOTH
@@ -733,7 +732,7 @@ def test_what_an_earlier_run_has_left_is_collected_though_nobody_asks(tmp_path, 
         left(job, asked(2, 20))
         assert len(job.run([])) == 2  # an empty queue, an open batch
         left(job, asked(2, 30), submitted=False)
-        assert job.run([]) == [] and job.open() == {}
+        assert job.run([]) == [] and job.open_batches() == {}
         assert server.books()["batches"] == {protocol: 3}
 
 
@@ -773,19 +772,19 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
     requests = asked(40)
     with servers.start(faults=[{"fault": "500", "at": "item", "times": 3}]) as server:
         job = Job(tmp_path, server, protocol, batch={"requests": 10})
-        ceiling = max(budget.ceiling(request, job.entry) for request in requests)
+        ceiling = max(budget.max_cost(request, job.entry) for request in requests)
         job.entry["max_usd"] = 12.5 * ceiling
 
         def run():
             path = job.state.with_suffix(".jsonl")
-            cost = budget.spent(peek(path), job.entry["price"])
+            cost = budget.rows_cost(read_rows(path), job.entry["price"])
             with budget.Budget(path, cost, tmp_path, {"strong": job.entry}, "strong") as books:
                 job.run(requests, books)
 
         run()  # each costs far less than feared, so all are asked, a few at a time
         holds(job, requests)
         assert server.books()["batches"][protocol] > 4
-        spent = budget.spent(job.journal(), job.entry["price"])
+        spent = budget.rows_cost(job.journal(), job.entry["price"])
         tokens = server.books()["tokens"]["batch"]
         assert spent == pytest.approx(0.5e-6 * (tokens["input"] + tokens["output"]))
         told = read_json(tmp_path / "budget.json")["math/response/strong/mini/seed1.jsonl"]
@@ -796,8 +795,8 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         server.set(words=400)  # near max_tokens
         with pytest.raises(UserError, match=r"max_usd of generator 'strong' allows"):
             run()
-        assert budget.spent(job.journal(), job.entry["price"]) <= job.entry["max_usd"]
-        assert 41 <= len(replies(job.journal())) < 80 and job.open() == {}
+        assert budget.rows_cost(job.journal(), job.entry["price"]) <= job.entry["max_usd"]
+        assert 41 <= len(replies(job.journal())) < 80 and job.open_batches() == {}
 
 
 @BOTH
@@ -806,11 +805,11 @@ def test_a_batch_of_an_earlier_run_counts_in_the_budget(tmp_path, protocol):
     with servers.start() as server:
         job = Job(tmp_path, server, protocol)
         left(job, requests)
-        job.entry["max_usd"] = 5.5 * budget.ceiling(requests[0], job.entry)
+        job.entry["max_usd"] = 5.5 * budget.max_cost(requests[0], job.entry)
         path = job.state.with_suffix(".jsonl")
         with budget.Budget(path, 0.0, tmp_path, {"strong": job.entry}, "strong") as books:
             job.run(requests, books)
-            spent = budget.spent(job.journal(), job.entry["price"])
+            spent = budget.rows_cost(job.journal(), job.entry["price"])
             assert books.spent == pytest.approx(spent) and books.under_way == pytest.approx(0)
 
 
@@ -827,7 +826,7 @@ def test_a_set_is_the_same_whatever_its_batches(tmp_path, protocol):
             job = Job(tmp_path / str(number), server, protocol, batch={"requests": limit})
             backend = job.backend()
             with Journal(job.state.with_suffix(".jsonl")) as journal:
-                filled = Instances(
+                filled = Slots(
                     composer(), journal, backend.identity, {}, lambda pair: "valid", 60, 10
                 )
                 filled.generate(backend, 16)
@@ -839,7 +838,7 @@ def test_a_set_is_the_same_whatever_its_batches(tmp_path, protocol):
 
 
 @BOTH
-def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, capsys):
+def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, capsys, monkeypatch):
     requests = asked(8)
     with servers.start(batch={"polls": 1000}) as server:
         job = Job(tmp_path / "journal", server, protocol)
@@ -848,8 +847,9 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
         config = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
         config["generators"]["strong"] = generator
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-        command = ["--config", str(tmp_path / "config.yaml")]
-        command += ["--journals", str(tmp_path / "journal")]
+        monkeypatch.chdir(tmp_path)
+        command = ["--config", "config.yaml"]
+        state = job.state.relative_to(tmp_path)
 
         commands.main(command)
         assert capsys.readouterr().out == ""
@@ -857,9 +857,9 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
         server.set(faults=[{"fault": "500", "at": "poll", "times": 1}])
         with pytest.raises(UserError, match="said nothing of use"):
             job.run(requests)
-        [name] = [batch.id for batch in job.open().values()]
+        [name] = [batch.id for batch in job.open_batches().values()]
         commands.main(command)
-        assert capsys.readouterr().out == f"{name}: open, 0 done of 8 requests; {job.state}\n"
+        assert capsys.readouterr().out == f"{name}: open, 0 done of 8 requests; {state}\n"
         commands.main([*command, "--cancel"])
         assert f"{name}: being cancelled" in capsys.readouterr().out
         with pytest.raises(UserError, match="was cancelled: 0 of its 8 requests"):
@@ -884,7 +884,7 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
         job = Job(tmp_path, server, "openai")
         left(job, requests)
         job.entry["mode"] = "online"
-        provider = import_module("agorabench.llm.openai").provider(job.entry)
+        provider = import_module("agorabench.llm.openai").make_provider(job.entry)
         books = budget.Budget(
             job.state.with_suffix(".jsonl"), 0.0, tmp_path, {"strong": job.entry}, "strong"
         )
@@ -895,9 +895,9 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
             backend.close()
         holds(job, requests)
         assert server.books()["billed"] == {"batch": 6}
-        assert not job.open()
+        assert not job.open_batches()
         # At the price of a batch, whatever the mode is now.
-        assert books.spent == pytest.approx(budget.spent(job.journal(), job.entry["price"]))
+        assert books.spent == pytest.approx(budget.rows_cost(job.journal(), job.entry["price"]))
         assert books.spent > 0
 
 

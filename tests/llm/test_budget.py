@@ -8,7 +8,7 @@ import pytest
 import servers
 from agorabench.errors import UserError
 from agorabench.files import read_json
-from agorabench.llm.budget import Budget, ceiling, spent
+from agorabench.llm.budget import Budget, max_cost, rows_cost
 from helpers.asking import KEY, Cell, generator, hurry
 
 PRICE = {"input": 1.0, "output": 2.0}
@@ -75,11 +75,8 @@ def test_two_jobs_at_a_time_share_it(tmp_path, whose):
         cells = [budgeted(tmp_path, server, **own), budgeted(tmp_path, server, **own)]
         if whose == "generator":
             cells[1].method = "response"
-            cells[1].journal = tmp_path / "journal/math/response/g/p/seed1.jsonl"
-            cells[1].output = tmp_path / "response.jsonl"
         else:
             cells[1].name = "h"
-            cells[1].journal = tmp_path / "journal/math/instance/h/p/seed1.jsonl"
         for cell in cells:
             cell.arguments()  # the config knows both before either begins
         children = [cell.child() for cell in cells]
@@ -161,7 +158,7 @@ def test_what_a_killed_job_holds_is_free_when_it_runs_again(tmp_path):
         cell.run()
         books = read_json(tmp_path / "journal/budget.json")
         assert [book["held"] for book in books.values()] == [0, 0]
-        told = spent(cell.journaled() + other.journaled(), PRICE)
+        told = rows_cost(cell.journaled() + other.journaled(), PRICE)
         assert sum(book["spent"] for book in books.values()) == pytest.approx(told)
 
 
@@ -192,23 +189,23 @@ def books(root, name="a", entry=ENTRY, **more):
 
 def test_the_ceiling_of_a_request():
     # 100 bytes are 50 tokens at most, 20 more for what the provider adds; 500 may be written.
-    assert ceiling(ASKED, ENTRY) == pytest.approx((70 * 1.0 + 500 * 2.0) / 1e6)
-    assert ceiling(ASKED, BATCHED) == pytest.approx(ceiling(ASKED, ENTRY) / 2)
+    assert max_cost(ASKED, ENTRY) == pytest.approx((70 * 1.0 + 500 * 2.0) / 1e6)
+    assert max_cost(ASKED, BATCHED) == pytest.approx(max_cost(ASKED, ENTRY) / 2)
     chinese = ASKED | {"messages": [{"role": "user", "content": "字" * 100}]}
-    assert ceiling(chinese, ENTRY) > ceiling(ASKED, ENTRY)
+    assert max_cost(chinese, ENTRY) > max_cost(ASKED, ENTRY)
 
 
 def test_what_rows_have_cost():
     usage = {"input": 10**6, "output": 10**5}
     rows = [{"usage": usage}, {"usage": None}, {"fault": "429"}, {"fault": "x", "usage": usage}]
-    assert spent(rows, PRICE) == pytest.approx(2 * 1.2)
-    assert spent([{"usage": None, "most": usage}], PRICE) == pytest.approx(1.2)
+    assert rows_cost(rows, PRICE) == pytest.approx(2 * 1.2)
+    assert rows_cost([{"usage": None, "most": usage}], PRICE) == pytest.approx(1.2)
     batch = [{"usage": usage, "mode": "batch"}]
-    assert spent(batch, PRICE | {"batch": 0.5}) == pytest.approx(0.6)
+    assert rows_cost(batch, PRICE | {"batch": 0.5}) == pytest.approx(0.6)
 
 
 def test_a_request_waits_for_those_under_way_and_fails_where_there_are_none(tmp_path):
-    cost = ceiling(ASKED, ENTRY)
+    cost = max_cost(ASKED, ENTRY)
     with books(tmp_path, entry=ENTRY | {"max_usd": 2.5 * cost}) as mine:
         assert mine.reserve(asked(1)) and mine.reserve(asked(2))
         assert not mine.reserve(asked(3))
@@ -225,7 +222,7 @@ def test_a_request_waits_for_those_under_way_and_fails_where_there_are_none(tmp_
 
 
 def test_what_was_given_up_is_free_again(tmp_path):
-    cost = ceiling(ASKED, ENTRY)
+    cost = max_cost(ASKED, ENTRY)
     with books(tmp_path, entry=ENTRY | {"max_usd": 1.5 * cost}) as mine:
         for _ in range(3):
             assert mine.reserve(asked(1))
@@ -247,7 +244,7 @@ def test_a_job_takes_a_share_and_tells_the_others(tmp_path):
     ):
         first.reserve(asked(1))
         held = told()["math/response/a/p/seed1.jsonl"]["held"]
-        assert ceiling(ASKED, ENTRY) < held <= 0.1
+        assert max_cost(ASKED, ENTRY) < held <= 0.1
         first.settle(asked(1), {"usage": {"input": 70, "output": 500}})
         first.reserve(asked(2))
         assert told()["math/response/a/p/seed1.jsonl"]["spent"] == 0  # not yet told
@@ -265,6 +262,6 @@ def test_books_that_are_deleted_while_jobs_are_at_work(tmp_path):
         first.reserve(asked(1))
         first.settle(asked(1), {"usage": {"input": 10**5, "output": 10**5}})
         (tmp_path / "budget.json").unlink()
-        first._sync(0.0)
+        first._take_share(0.0)
         told = json.loads((tmp_path / "budget.json").read_text())
         assert told["math/response/a/p/seed1.jsonl"]["spent"] == pytest.approx(0.3)

@@ -122,12 +122,12 @@ def given(row):
 
 
 def request(name, messages):
-    return {"fingerprint": name, "messages": messages, "format": "text"}
+    return {"fingerprint": name, "messages": messages}
 
 
 def provider(url, protocol, model):
     module = import_module(f"agorabench.llm.{protocol}")
-    return module.provider(entry(At(url), protocol, model=model))
+    return module.make_provider(entry(At(url), protocol, model=model))
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -190,12 +190,12 @@ def test_a_cancelled_batch(data, name):
     after = cancel | {"method": "GET", "uri": cancel["uri"].removesuffix("/cancel")}
     with replaying([*steps, after]) as (url, replay):
         asking = provider(url, protocol, model)
-        with asking.connect() as client:
-            lines = [asking.task(request(k, task["messages"])) for k, task in tasks.items()]
-            assert asking.submit(client, "name", lines) == id
-            assert asking.look(client, id)[:2] == ("open", 0)
-            asking.cancel(client, id)
-            assert asking.look(client, id)[:2] == ("open", 0)  # cancelling: not over yet
+        with asking.open_client() as client:
+            lines = [asking.batch_task(request(k, task["messages"])) for k, task in tasks.items()]
+            assert asking.submit_batch(client, "name", lines) == id
+            assert asking.batch_status(client, id)[:2] == ("open", 0)
+            asking.cancel_batch(client, id)
+            assert asking.batch_status(client, id)[:2] == ("open", 0)  # cancelling: not over yet
     path = urlsplit(cancel["uri"]).path
     assert [path for method, path, _ in replay.got if path.endswith("/cancel")] == [path]
 
@@ -213,11 +213,11 @@ def test_online(data, name):
             body = json.loads(step["response_body"])
             model = body.get("model", "m")
             asking = provider(url, protocol, model)
-            client = asking.connect_async()
+            client = asking.open_async_client()
             asked = request("f", [{"role": "user", "content": "Spagetti"}])
             try:
                 if step["status"] == 200:
-                    fields, headers = await asking.ask(client, asked)
+                    fields, headers = await asking.send_request(client, asked)
                     assert given(fields) == answered(body, protocol)
                     assert fields["finish_reason"] == "stop"
                     told = step["response_headers"].items()
@@ -225,7 +225,7 @@ def test_online(data, name):
                     replies += 1
                 else:
                     with pytest.raises(errors.Fatal, match=f"^{step['status']}: "):
-                        await asking.ask(client, asked)
+                        await asking.send_request(client, asked)
                     refusals += 1
             finally:
                 await client.close()
@@ -244,5 +244,5 @@ def test_a_model_that_serves_a_dated_snapshot_is_the_one_that_was_asked(data):
                 body = json.loads(step["response_body"])
                 asked = body["model"].replace("-0125", "").replace("-2024-07-18", "")
                 assert asked != body["model"]
-                fields = provider("http://127.0.0.1:9", "openai", asked).checked(body)
+                fields = provider("http://127.0.0.1:9", "openai", asked).read_reply(body)
                 assert fields["model"] == body["model"]

@@ -7,12 +7,12 @@ every journal again, so none is ever renewed: a request that is meant to differ 
 import json
 
 import pytest
-from agorabench.evaluation import judge, solving
+from agorabench.evaluation import ability, judge
 from agorabench.files import json_fingerprint
 from agorabench.generation import prompts, slots
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import fingerprint_parameters
-from agorabench.seeds import sampling
+from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
 
 GOLDEN = json.loads((ROOT / "tests/cases/fingerprints.json").read_text())
@@ -80,7 +80,7 @@ def generated(folder, entry, method, domain, replies, system):
     with Journal(folder / "journal.jsonl") as journal:
         verdicts = iter(["too short", "valid", "valid", "valid", "valid"])
         asked = fingerprint_parameters(entry, replies)
-        slots.Instances(
+        slots.Slots(
             writer, journal, backend.identity, asked, lambda pair: next(verdicts), 4, attempts=2
         ).generate(backend, first_wave=1)
     return backend.asked
@@ -90,7 +90,7 @@ def classified(folder):
     """Fingerprints of the classification of seed data, where a row comes twice."""
     backend, asked = Recorder("1"), fingerprint_parameters(ENTRIES["api"], "text")
     with Journal(folder / "journal.jsonl") as journal:
-        classify = sampling.classifier(backend, asked, "Math or not?\n{instruction}", journal)
+        classify = make_classifier(backend, asked, "Math or not?\n{instruction}", journal)
         classify([*SEEDS, SEEDS[0]])
     return backend.asked
 
@@ -101,13 +101,13 @@ def judged():
     games = [{"messages": [{"role": "user", "content": text}]} for text in ("A or B?", "1 to 5?")]
     games[0]["messages"].insert(0, {"role": "system", "content": "You judge."})
     asks = [(games[0], 0), (games[0], 1), (games[1], 0)]
-    return [judge.question("judge", *ask[:1], asked, 7, ask[1])["fingerprint"] for ask in asks]
+    return [judge.judge_request("judge", *ask[:1], asked, 7, ask[1])["fingerprint"] for ask in asks]
 
 
 def solved(entry):
     """Fingerprints of two items of a benchmark that a generator solves."""
     items = [{"id": "i1", "prompt": "2 + 2?"}, {"id": "i2", "prompt": "3 + 3?"}]
-    found = solving.requests("model-identity", entry, "gsm8k", BENCHMARK, items, 1)
+    found = ability.benchmark_requests("model-identity", entry, "gsm8k", BENCHMARK, items, 1)
     return [request["fingerprint"] for request in found]
 
 

@@ -270,7 +270,7 @@ def test_a_fault_of_ours_is_not_taken_for_an_answer(tmp_path, monkeypatch):
     """An error that nobody has thought of ends the work, and is seen."""
     from agorabench.llm.openai import OpenAI
 
-    body = OpenAI.body
+    body = OpenAI.request_body
     count = iter(range(100))
 
     def broken(self, request):
@@ -278,7 +278,7 @@ def test_a_fault_of_ours_is_not_taken_for_an_answer(tmp_path, monkeypatch):
             raise AssertionError("unthought of")
         return body(self, request)
 
-    monkeypatch.setattr(OpenAI, "body", broken)
+    monkeypatch.setattr(OpenAI, "request_body", broken)
     with servers.start(latency=0.05) as server:
         cell = Cell(tmp_path, server, "openai", concurrency=8)
         with pytest.raises(AssertionError, match="unthought of"):
@@ -425,20 +425,20 @@ def leaks(folder, key, *texts):
     ],
 )
 def test_a_snapshot_is_the_model_and_a_sibling_is_not(asked, served, right):
-    provider = openai.provider({"model": asked, "base_url": "", "answers_as": None})
+    provider = openai.make_provider({"model": asked, "base_url": "", "answers_as": None})
     choice = {"message": {"content": "x"}, "finish_reason": "stop"}
     body = {"choices": [choice], "model": served, "usage": None}
     if right:
-        assert provider.checked(body)["model"] == served
+        assert provider.read_reply(body)["model"] == served
     else:
         with pytest.raises(meant.Fatal, match=f"answers as '{served}'"):
-            provider.checked(body)
+            provider.read_reply(body)
 
 
 def test_no_finish_reason_is_a_verdict():
-    provider = openai.provider({"model": "m", "base_url": "", "answers_as": None})
+    provider = openai.make_provider({"model": "m", "base_url": "", "answers_as": None})
     choice = {"message": {"content": "x"}, "finish_reason": None}
-    assert provider.checked({"choices": [choice]})["finish_reason"] == "no finish reason"
+    assert provider.read_reply({"choices": [choice]})["finish_reason"] == "no finish reason"
 
 
 @BOTH

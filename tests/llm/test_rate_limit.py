@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 import servers
 from agorabench.llm import errors, rate_limit
-from agorabench.llm.rate_limit import LONGEST, START, Pace, duration, limited
+from agorabench.llm.rate_limit import LONGEST, START, Pace, parse_duration, refill_delay
 from helpers.asking import KEY, Cell
 
 
@@ -41,23 +41,23 @@ def pace(clock, most=1000):
 def test_no_more_than_the_config_allows_are_under_way(clock):
     small = pace(clock, most=5)
     for _ in range(100):
-        small.answered({}, 0)
-    assert small.room(4) and not small.room(5)
+        small.record_reply({}, 0)
+    assert small.may_send(4) and not small.may_send(5)
 
 
 def test_the_window_doubles_each_round_trip_until_the_first_refusal(clock):
     found = pace(clock)
     for _ in range(START):
-        found.answered({}, 0)
+        found.record_reply({}, 0)
     assert found.window == 2 * START
 
 
 def test_after_a_refusal_the_window_is_half_and_grows_by_one_each_round_trip(clock):
     found = pace(clock)
-    found.refused(clock.now, None)
+    found.record_refusal(clock.now, None)
     assert found.window == START / 2
     for _ in range(START // 2):
-        found.answered({}, 0)
+        found.record_reply({}, 0)
     assert found.window == pytest.approx(START / 2 + 1, abs=0.1)
 
 
@@ -66,10 +66,10 @@ def test_refusals_of_one_flight_count_once(clock):
     sent = clock.now
     clock.now += 0.5
     for _ in range(20):
-        found.refused(sent, None)
+        found.record_refusal(sent, None)
     assert found.window == START / 2
     clock.now += 10
-    found.refused(clock.now - 1, None)
+    found.record_refusal(clock.now - 1, None)
     assert found.window == START / 4
 
 
@@ -77,9 +77,9 @@ def test_the_window_never_closes(clock):
     found = pace(clock)
     for _ in range(20):
         clock.now += 100
-        found.refused(clock.now, None)
+        found.record_refusal(clock.now, None)
     clock.now += LONGEST
-    assert found.room(0) and not found.room(1)
+    assert found.may_send(0) and not found.may_send(1)
 
 
 def test_without_word_from_the_provider_pauses_double_up_to_a_minute(clock):
@@ -87,42 +87,42 @@ def test_without_word_from_the_provider_pauses_double_up_to_a_minute(clock):
     pauses = []
     for _ in range(8):
         clock.now = found.held
-        found.refused(clock.now, None)
+        found.record_refusal(clock.now, None)
         pauses.append(found.held - clock.now)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    found.answered({}, 0)
+    found.record_reply({}, 0)
     clock.now = found.held
-    found.refused(clock.now, None)
+    found.record_refusal(clock.now, None)
     assert found.held - clock.now == 1  # begins anew
 
 
 def test_pauses_are_jittered():
     shortest, longest = Pace(1, draw=lambda: 0.0), Pace(1, draw=lambda: 1.0)
-    assert (shortest.pause(3), longest.pause(3)) == (4, 8)
-    assert (shortest.pause(3, 7.0), longest.pause(3, 7.0)) == (7, pytest.approx(7.7))
+    assert (shortest.retry_pause(3), longest.retry_pause(3)) == (4, 8)
+    assert (shortest.retry_pause(3, 7.0), longest.retry_pause(3, 7.0)) == (7, pytest.approx(7.7))
 
 
 def test_retry_after_holds_all_sending_whoever_of_a_flight_was_told(clock):
     found = Pace(1000, clock, draw=lambda: 0.0)
     sent = clock.now
     clock.now += 1
-    found.refused(sent, 3.0)
-    found.refused(sent, 8.0)  # of the same flight
-    found.refused(sent, 2.0)
-    found.refused(sent, None)
+    found.record_refusal(sent, 3.0)
+    found.record_refusal(sent, 8.0)  # of the same flight
+    found.record_refusal(sent, 2.0)
+    found.record_refusal(sent, None)
     clock.now += 7.9
-    assert not found.room(0)
+    assert not found.may_send(0)
     clock.now += 0.2
-    assert found.room(0)
+    assert found.may_send(0)
 
 
 def test_a_limit_that_is_used_up_holds_sending_before_a_refusal(clock):
     found = pace(clock)
     headers = told("openai", "requests", limit=100, remaining=0, reset="10s")
-    found.answered(headers, 0)
-    assert not found.room(0) and found.window == START + 1
+    found.record_reply(headers, 0)
+    assert not found.may_send(0) and found.window == START + 1
     clock.now += 0.11  # a hundredth of ten seconds brings the next one
-    assert found.room(0)
+    assert found.may_send(0)
 
 
 # What providers say
@@ -169,7 +169,7 @@ def test_seconds_until_a_limit_has_room_for_one_more(headers, need, seconds):
         name: at.isoformat().replace("+00:00", "Z") if value == "RFC 3339" else value
         for name, value in headers.items()
     }
-    assert limited(headers, need) == pytest.approx(seconds, rel=0.01, abs=0.001)
+    assert refill_delay(headers, need) == pytest.approx(seconds, rel=0.01, abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -186,17 +186,17 @@ def test_seconds_until_a_limit_has_room_for_one_more(headers, need, seconds):
     ],
 )
 def test_durations(text, seconds):
-    assert duration(text) == pytest.approx(seconds)
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 def test_durations_until_a_time_of_day():
     at = datetime.now(UTC) + timedelta(seconds=90)
-    assert duration(at.strftime("%Y-%m-%dT%H:%M:%SZ")) == pytest.approx(89.5, abs=0.6)
+    assert parse_duration(at.strftime("%Y-%m-%dT%H:%M:%SZ")) == pytest.approx(89.5, abs=0.6)
     east = at.astimezone(tz=datetime.strptime("+0200", "%z").tzinfo)
-    assert duration(east.isoformat()) == pytest.approx(90, abs=0.1)
-    assert duration("2024-01-01T00:00:00Z") == 0
+    assert parse_duration(east.isoformat()) == pytest.approx(90, abs=0.1)
+    assert parse_duration("2024-01-01T00:00:00Z") == 0
     with pytest.raises(ValueError):
-        duration("soon")
+        parse_duration("soon")
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_durations_until_a_time_of_day():
     ],
 )
 def test_retry_after(headers, seconds):
-    assert errors.wait(headers) == seconds
+    assert errors.retry_delay(headers) == seconds
 
 
 def test_retry_after_as_a_date():
     at = email.utils.formatdate(time.time() + 30, usegmt=True)
-    assert errors.wait({"retry-after": at}) == pytest.approx(29.5, abs=0.6)
+    assert errors.retry_delay({"retry-after": at}) == pytest.approx(29.5, abs=0.6)
 
 
 # At a server

@@ -1,15 +1,20 @@
 """A tiny real model: how it is sampled and prompted."""
 
+import contextlib
 import json
 from collections import deque
 
 import predict
 import pytest
 import torch
+from agorabench import paths
 from agorabench.errors import UserError
-from agorabench.files import file_digest, json_fingerprint, read_jsonl, write_jsonl
-from agorabench.llm.transformers import Engine, Generator, OwnSampler
+from agorabench.evaluation import completions
+from agorabench.files import file_digest, json_fingerprint, read_jsonl, write_json, write_jsonl
+from agorabench.llm.transformers import Generator
 from agorabench.models import weights
+from agorabench.models.generate import Engine, OwnSampler
+from helpers.asking import config, generator
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 12}
 
@@ -116,38 +121,42 @@ def test_a_missing_model_is_one_sentence():
 
 def test_few_shot_prompts_are_plain_text():
     shown = [{"instruction": "1+1?", "response": "2"}]
-    assert predict.few_shot(shown, "2+2?") == "Question: 1+1?\nAnswer: 2\n\nQuestion: 2+2?\nAnswer:"
+    assert (
+        completions.few_shot_prompt(shown, "2+2?")
+        == "Question: 1+1?\nAnswer: 2\n\nQuestion: 2+2?\nAnswer:"
+    )
+
+
+def predict_sums(folder, model, count, chat=True, **more):
+    """Have the miniature's base, a model, answer `count` sums; returns the path of its answers."""
+    items = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(count)]
+    write_jsonl(folder / paths.benchmark_items("sums"), items)
+    sums = {"domain": "math", "protocol": "gsm8k", "source": {"path": "unused"}}
+    sums |= {"temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03, "max_tokens": 8}
+    whole = config({"g": generator("http://x", "openai")}, benchmarks={"sums": sums | more})
+    whole["experiments"]["main"]["domains"] = ["math"]
+    whole["students"]["mini"]["base"] = {"model": model, "chat": chat}
+    write_json(folder / "config.json", whole)
+    with contextlib.chdir(folder):
+        predict.main(["--config", "config.json", "--model", "mini/base"])
+    return folder / paths.predictions("mini/base", "sums")
 
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_every_item_gets_a_completion(model, tmp_path, plain):
-    items = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(5)]
-    write_jsonl(tmp_path / "sums.jsonl", items)
     write_jsonl(tmp_path / "shots.jsonl", [{"instruction": "1+1?", "response": "2"}])
-    entry = {"protocol": "gsm8k", "temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03}
-    entry |= {"max_tokens": 8, "limit": 4, "shots": 1, "shots_from": str(tmp_path / "shots.jsonl")}
-    arguments = ["--model", model, "--name", "s/base", "--seed", "1"]
-    arguments += ["--benchmarks", json.dumps({"sums": entry})]
-    arguments += ["--items", str(tmp_path), "--output", str(tmp_path / "out")]
-    predict.main([*arguments, *(["--plain"] if plain else [])])
-    made = read_jsonl(tmp_path / "out" / "sums.jsonl")
+    shots = {"limit": 4, "shots": 1, "shots_from": "shots.jsonl"}
+    made = read_jsonl(predict_sums(tmp_path, model, 5, chat=not plain, **shots))
     assert [row["id"] for row in made] == [f"gsm8k/{n}" for n in range(4)]
     assert all(row["finish_reason"] in ("stop", "length") for row in made)
-    assert {row["model"] for row in made} == {"s/base"}
+    assert {row["model"] for row in made} == {"mini/base"}
 
 
 def test_a_killed_prediction_goes_on(model, tmp_path, monkeypatch):
-    items = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(10)]
-    write_jsonl(tmp_path / "sums.jsonl", items)
-    entry = {"protocol": "gsm8k", "temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03}
-    entry |= {"max_tokens": 8, "limit": None, "shots": 0}
-    monkeypatch.setattr(predict, "BATCH", 4)
+    monkeypatch.setattr(completions, "BATCH", 4)
 
-    def run(output, **changes):
-        arguments = ["--model", model, "--name", "s/base", "--seed", "1", "--output", str(output)]
-        arguments += ["--items", str(tmp_path)]
-        predict.main([*arguments, "--benchmarks", json.dumps({"sums": entry | changes})])
-        return read_jsonl(output / "sums.jsonl")
+    def run(folder, **changes):
+        return read_jsonl(predict_sums(folder, model, 10, **changes))
 
     whole = run(tmp_path / "whole")
     answer, asked = Engine.generate, []
@@ -161,7 +170,7 @@ def test_a_killed_prediction_goes_on(model, tmp_path, monkeypatch):
     monkeypatch.setattr(Engine, "generate", dying)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed")
-    partial = tmp_path / "killed" / ".sums.partial.jsonl"
+    partial = tmp_path / "killed" / "results/predictions/mini/base/.sums.partial.jsonl"
     with open(partial, "ab") as file:
         file.write(b'{"torn')
     assert run(tmp_path / "killed") == whole and not partial.exists()
@@ -186,7 +195,6 @@ def test_requests_with_a_sampling_of_their_own_are_answered_apart(model):
         {
             "fingerprint": f"{place:032x}",
             "messages": [{"role": "user", "content": "How many?"}],
-            "format": "text",
             **({"sampling": SAMPLING | {"max_tokens": 1}} if place % 2 else {}),
         }
         for place in range(4)

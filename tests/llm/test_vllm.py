@@ -15,13 +15,14 @@ import time
 from collections import deque
 from types import SimpleNamespace
 
-import mini
 import pytest
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_jsonl
-from agorabench.generation.formats import END
+from agorabench.generation.formats import SCHEMA
 from agorabench.llm import errors, vllm
+from agorabench.llm.request import END
 from helpers import ROOT
+from helpers.models import build_models
 
 ENTRY = {
     "backend": "vllm",
@@ -40,8 +41,8 @@ def requests(count, kind="text"):
         {
             "fingerprint": json_fingerprint(kind, text),
             "messages": [{"role": "user", "content": text}],
-            "format": kind,
         }
+        | ({"schema": SCHEMA} if kind == "json" else {})
         for text in texts
     ]
 
@@ -60,7 +61,7 @@ class Stand:
     def __init__(self):
         self.under_way, self.most, self.forgotten = [], 0, []
 
-    def add(self, request):
+    def add_request(self, request):
         if len(request["messages"][0]["content"]) > 99:
             raise errors.Refused("too long")
         self.under_way.append(request["fingerprint"][:8])
@@ -70,7 +71,7 @@ class Stand:
     def step(self):
         return [finished(self.under_way.pop())]
 
-    def forget(self, numbers):
+    def abort_requests(self, numbers):
         self.forgotten += numbers
 
 
@@ -82,23 +83,23 @@ def generator(batch_size):
 
 def test_the_entry_becomes_engine_arguments():
     entry = ENTRY | {"gpus": 8, "max_length": 4096, "engine": {"quantization": "fp8"}}
-    made = vllm.arguments(entry, batch_size=256)
+    made = vllm.engine_arguments(entry, batch_size=256)
     assert made["model"] == "some-lab/some-model" and made["quantization"] == "fp8"
     assert made["tensor_parallel_size"] == 8 and made["max_num_seqs"] == 256
     assert made["max_model_len"] == 4096
-    assert "max_model_len" not in vllm.arguments(ENTRY, batch_size=256)
-    assert vllm.arguments(ENTRY | {"engine": {"max_num_seqs": 9}}, 256)["max_num_seqs"] == 9
+    assert "max_model_len" not in vllm.engine_arguments(ENTRY, batch_size=256)
+    assert vllm.engine_arguments(ENTRY | {"engine": {"max_num_seqs": 9}}, 256)["max_num_seqs"] == 9
 
 
 def test_only_text_has_a_stop_string():
-    made = vllm.sampling(requests(1)[0], ENTRY["sampling"])
+    made = vllm.sampling_parameters(requests(1)[0], ENTRY["sampling"])
     assert made.pop("seed") and made == {**ENTRY["sampling"], "stop": [END]}
-    assert "stop" not in vllm.sampling(requests(1, "json")[0], ENTRY["sampling"])
+    assert "stop" not in vllm.sampling_parameters(requests(1, "json")[0], ENTRY["sampling"])
 
 
 @pytest.mark.parametrize("digit", "0f")
 def test_a_seed_fits_in_a_signed_64_bit_integer(digit):
-    made = vllm.sampling(requests(1)[0] | {"fingerprint": digit * 64}, ENTRY["sampling"])
+    made = vllm.sampling_parameters(requests(1)[0] | {"fingerprint": digit * 64}, ENTRY["sampling"])
     assert made["seed"] == int(digit * 15, 16) and 0 <= made["seed"] < 2**63
 
 
@@ -106,7 +107,7 @@ def test_a_seed_fits_in_a_signed_64_bit_integer(digit):
     ("reason", "told"), [("stop", "stop"), ("length", "length"), ("repetition", "length")]
 )
 def test_a_finished_request_becomes_a_reply(reason, told):
-    assert vllm.row("f", finished("7", reason=reason)) == {
+    assert vllm.reply_row("f", finished("7", reason=reason)) == {
         "fingerprint": "f",
         "reply": "4",
         "finish_reason": told,
@@ -116,7 +117,7 @@ def test_a_finished_request_becomes_a_reply(reason, told):
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
 def test_what_the_engine_gave_up_is_unanswered_and_counted(reason):
-    made = vllm.row("f", finished("7", text="half", reason=reason))
+    made = vllm.reply_row("f", finished("7", text="half", reason=reason))
     assert made["reply"] is None and made["finish_reason"] == "unanswered"
     assert made["why"] == reason and made["usage"] == {"input": 3, "output": 2}
 
@@ -170,12 +171,9 @@ def python():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A barely trained model; heads as wide as vLLM's kernels for the processor want (32)."""
-    home = tmp_path_factory.mktemp("model")
-    tokenizer, base = str(home / "tokenizer"), str(home / "base")
-    recipe = {"hidden": 64, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
-    mini.main(["tokenizer", "--output", tokenizer, "--recipe", '{"lines": 500}'])
-    mini.main(["base", "--tokenizer", tokenizer, "--output", base, "--recipe", json.dumps(recipe)])
-    return base
+    sizes = {"hidden": 64, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
+    recipes = {"tokenizer": {"lines": 500}, "base": sizes}
+    return str(build_models(tmp_path_factory.mktemp("model"), recipes) / "base")
 
 
 def start(python, journal, model, asked, batch_size, late=0):
@@ -188,7 +186,7 @@ def start(python, journal, model, asked, batch_size, late=0):
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"} | os.environ
     with open(file) as given, open(journal.with_suffix(".log"), "w") as log:
         return subprocess.Popen(
-            [python, str(ROOT / "tests" / "vllm_child.py")],
+            [python, str(ROOT / "tests" / "helpers" / "vllm_child.py")],
             stdin=given, stdout=log, stderr=log, env=environment,
         )  # fmt: skip
 
@@ -201,7 +199,7 @@ def wait(process, journal):
 @pytest.mark.slow
 def test_vllm_answers_everything_once_and_the_same_after_a_kill(python, model, tmp_path):
     text, structured, (long,) = requests(400), requests(12, "json"), requests(1, "long")
-    long |= {"format": "text", "messages": [{"role": "user", "content": "apples " * 200}]}
+    long |= {"messages": [{"role": "user", "content": "apples " * 200}]}
     asked = [*structured, long, *text]
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
 

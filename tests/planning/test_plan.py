@@ -12,7 +12,7 @@ import yaml
 from agorabench.config import references as configs
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.llm import connect
-from agorabench.llm.budget import usd
+from agorabench.llm.budget import usage_cost
 from agorabench.planning import estimates
 from helpers.asking import KEY, config, generator
 from helpers.workflow import Folder, count
@@ -152,7 +152,7 @@ def test_before_anything_is_done(tmp_path, monkeypatch):
         completion = estimates.RESPONSE + estimates.INSTRUCTION * (row["method"] == "instance")
         assert tokens["output"] == int(row["requests"]) * min(completion, 500)
         price = PRICES[row["generator"]] | {"batch": 0.5}
-        assert float(row["usd_online"]) == pytest.approx(usd(tokens, price), rel=1e-3)
+        assert float(row["usd_online"]) == pytest.approx(usage_cost(tokens, price), rel=1e-3)
         assert float(row["usd_batch"]) == pytest.approx(float(row["usd_online"]) / 2)
         assert "assumed" in row["source"]
     solving = [row for row in rows if row["rule"] == "solve_math"]
@@ -244,7 +244,7 @@ def test_what_was_spent_is_taken_from_the_limits(made, plans):
     for name in PRICES:
         for method in CELLS:
             for row in read_jsonl(plans.journal(name, method)):
-                spent[name] += usd(row["usage"], PRICES[name])
+                spent[name] += usage_cost(row["usage"], PRICES[name])
     line = next(line for line in text.splitlines() if line.startswith("| gpt "))
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[8] == f"{spent['gpt']:.4f}"
@@ -414,7 +414,10 @@ def test_the_plan_is_always_made_anew(plans):
 def test_a_run_that_only_plans_starts_no_server(plans):
     whole = settings(size=400) | {"warm": True}
     (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
-    plans.folder.edit("scripts/warm.py", lambda _: "raise SystemExit('the server was started')\n")
+    plans.folder.edit(
+        "scripts/agorabench/cluster/warm.py",
+        lambda _: "raise SystemExit('the server was started')\n",
+    )
     assert "150 of 400" in plans.snakemake("plan")
     with pytest.raises(AssertionError, match="the server was started"):
         plans.snakemake("resources/models/tokenizer/tokenizer.json")

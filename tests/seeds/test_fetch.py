@@ -4,6 +4,7 @@ The web and the hub are real HTTP servers on loopback; the hub's speaks as much 
 protocol as `datasets` and `huggingface_hub` ask of it.
 """
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -19,14 +20,22 @@ from types import SimpleNamespace
 
 import fetch
 import pytest
+from agorabench import paths
 from agorabench.errors import UserError
-from agorabench.files import file_digest, read_json, read_jsonl, to_json
+from agorabench.files import file_digest, read_json, read_jsonl, to_json, write_json
 from agorabench.generation import prompts
 from agorabench.llm.journal import Journal
-from agorabench.seeds import sampling, sources
+from agorabench.seeds import convert, sampling, sources
+from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
+from helpers.asking import config
 
-SETTING = ["--domain", "math", "--method", "instance"]
+SETTING = ("math", "instance")
+FAKE = {
+    "backend": "transformers",
+    "model": "fake",
+    "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": 4},
+}
 QUESTIONS = [{"question": f"q{i}", "answer": f"a{i}", "kind": i % 3} for i in range(100)]
 MAPPED = {"instruction": "question", "response": "answer"}
 OLD, NEW = "a" * 40, "b" * 40
@@ -36,28 +45,40 @@ def lines(rows):
     return "".join(to_json(row) + "\n" for row in rows).encode()
 
 
-def arguments(kind, source, folder, *more):
-    """A command line of fetch.py that keeps all its files in a folder."""
-    return [
-        kind, "--source", json.dumps(source), "--output", str(folder / "out" / "rows.jsonl"),
-        "--manifest", str(folder / "out" / "manifest.json"),
-        "--lock", str(folder / "lock.json"), *more,
-    ]  # fmt: skip
+def arguments(folder, source, setting=SETTING, **more):
+    """Writes a config with a source of seeds; returns the arguments that fetch them."""
+    domain, method = setting
+    whole = config({"fake": FAKE}, lock="lock.json", **more)
+    seeds = whole["seeds"]
+    whole["seeds"] = seeds | {domain: seeds[domain] | {method: source}}
+    write_json(folder / "config.json", whole)
+    return ["--config", "config.json", "--domain", domain, "--method", method]
 
 
-def results(folder):
-    """(rows, manifest) of what was fetched."""
-    out = folder / "out"
-    return read_jsonl(out / "rows.jsonl"), read_json(out / "manifest.json")
+def fetch_items(folder, name, **more):
+    """Fetch a benchmark's items by a config with `more` benchmarks; returns (items, manifest)."""
+    whole = config({"fake": FAKE}, lock="lock.json")
+    write_json(folder / "config.json", whole | {"benchmarks": whole["benchmarks"] | more})
+    with contextlib.chdir(folder):
+        fetch.main(["--config", "config.json", "--benchmark", name])
+    return results(folder, paths.benchmark_items(name))
+
+
+def results(folder, path=None):
+    """(rows, manifest) of what was fetched: those of SETTING, or those at a path."""
+    path = path or paths.seed_rows(*SETTING)
+    return read_jsonl(folder / path), read_json(folder / paths.manifest(path))
 
 
 @pytest.fixture
 def seeds(tmp_path):
     """Fetch seeds from a source; returns (rows, manifest)."""
 
-    def fetched(source, *more, setting=SETTING):
-        fetch.main(arguments("seeds", source, tmp_path, *setting, *more))
-        return results(tmp_path)
+    def fetched(source, setting=SETTING, **more):
+        command = arguments(tmp_path, source, setting, **more)
+        with contextlib.chdir(tmp_path):
+            fetch.main(command)
+        return results(tmp_path, paths.seed_rows(*setting))
 
     return fetched
 
@@ -66,10 +87,10 @@ def seeds(tmp_path):
 def refused(seeds, tmp_path):
     """Fetch seeds in vain; returns the sentence, and nothing has been written."""
 
-    def sentence(source, *more, **settings):
+    def sentence(source, **settings):
         with pytest.raises(UserError) as caught:
-            seeds(source, *more, **settings)
-        assert not (tmp_path / "out").exists()
+            seeds(source, **settings)
+        assert not (tmp_path / "resources").exists()
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -88,9 +109,8 @@ def test_built_in_seeds_and_items(seeds, tmp_path):
     rows, manifest = seeds({"source": "mini"})
     assert len(rows) == manifest["rows"] == 40
     assert set(rows[0]) == {"id", "instruction", "response"}
-    fetch.main(arguments("benchmark", {"source": "mini"}, tmp_path, "--name", "mini-code"))
-    items, manifest = results(tmp_path)
-    assert manifest["sha256"] == file_digest(tmp_path / "out" / "rows.jsonl")
+    items, manifest = fetch_items(tmp_path, "mini-code")
+    assert manifest["sha256"] == file_digest(tmp_path / paths.benchmark_items("mini-code"))
     assert all(item["tests"] for item in items)
     assert not (tmp_path / "lock.json").exists()
 
@@ -99,7 +119,7 @@ def test_a_local_file_gets_ids_and_a_digest(seeds, tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([{"instruction": "q", "response": "a"}, {"instruction": "r"}]))
     source = {"path": str(path), "licence": "MIT"}
-    rows, manifest = seeds(source, setting=["--domain", "math", "--method", "response"])
+    rows, manifest = seeds(source, setting=("math", "response"))
     assert rows == [
         {"id": "mine/0", "instruction": "q", "response": "a"},
         {"id": "mine/1", "instruction": "r", "response": ""},
@@ -144,13 +164,13 @@ def test_fields_are_found_by_dotted_paths_and_filtered_by_value(seeds, tmp_path)
         ),
         ({"instruction": "q", "response": "a"}, {"where": {"kind": 1}}, "row 1 has no 'kind'"),
         ([1], {}, "row 2 is list, not a JSON object"),
-        ({"instruction": "q", "response": "a"}, {"longest": 9}, "longest needs tokenizer"),
+        ({"instruction": "q", "response": "a"}, {"longest": 9}, "longest counts tokens and needs"),
     ],
 )
 def test_a_row_or_setting_at_fault_is_named(refused, tmp_path, row, source, reason):
     good = {"instruction": "q", "response": "a"}
     source = written(tmp_path / "mine.jsonl", [good, row]) | source
-    sentence = refused(source)
+    sentence = refused(source).removeprefix("config.json: ")
     assert sentence.startswith("seeds.math.instance: ")
     assert reason in sentence
 
@@ -180,7 +200,7 @@ def test_a_sample_is_exact_ordered_and_the_same_every_time(seeds, tmp_path):
     numbers = [int(row["id"].removeprefix("all/")) for row in forty]
     assert numbers == sorted(numbers)  # the source's order
     assert seeds(source | {"size": 40})[0] == forty
-    assert seeds(source | {"size": 40}, "--sample-seed", "2")[0] != forty
+    assert seeds(source | {"size": 40}, sample_seed=2)[0] != forty
     sixty = seeds(source | {"size": 60})[0]
     assert all(row in sixty for row in forty)  # a larger sample extends a smaller one
 
@@ -222,7 +242,7 @@ def test_rows_of_too_many_tokens_are_left_out(seeds, refused, tmp_path):
     rows = [{"instruction": "w " * n, "response": "x " * n} for n in (1, 2, 3)]
     source = written(tmp_path / "all.jsonl", rows) | {"longest": 4}
     chosen = tokenizer(tmp_path / "words")
-    found, manifest = seeds(source, "--tokenizer", json.dumps(chosen))
+    found, manifest = seeds(source, tokenizer=chosen)
     assert [len(row["response"]) for row in found] == [2, 4]  # four tokens are not too many
     assert manifest["origins"]["all"]["left_out"] == {"too long": 1}
     assert manifest["tokenizer"] == chosen
@@ -233,7 +253,7 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     source = written(tmp_path / "all.jsonl", QUESTIONS) | MAPPED | {"longest": 4}
-    told = refused(source, "--tokenizer", json.dumps({"model": "no/such", "revision": OLD}))
+    told = refused(source, tokenizer={"model": "no/such", "revision": OLD})
     assert told.startswith("tokenizer: no/such ")
     assert told.endswith("put them in a folder and name that folder as tokenizer.model")
 
@@ -253,13 +273,13 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
     ],
 )
 def test_the_boxed_answer(solution, answer):
-    assert sampling.boxed(solution) == answer
+    assert convert.boxed_answer(solution) == answer
 
 
 @pytest.mark.parametrize("solution", ["x = 3", r"$\boxed{\frac{1}{2}$", r"$\boxed$"])
 def test_no_boxed_answer(solution):
-    with pytest.raises(sampling.Unfit, match="no boxed answer"):
-        sampling.boxed(solution)
+    with pytest.raises(convert.Unfit, match="no boxed answer"):
+        convert.boxed_answer(solution)
 
 
 def test_what_cannot_be_converted_is_counted(seeds, tmp_path):
@@ -303,7 +323,7 @@ def test_math_comes_out_as_the_paper_has_it(seeds, data):
     ]
     for problem, response in shown(data, "math_seed_data"):
         solution = response.rpartition("\n[RESULT] ")[0]
-        assert sampling.math(problem, solution, {}) == (problem, response)
+        assert convert.convert_math(problem, solution, {}) == (problem, response)
 
 
 def test_gsm8k_and_conala(seeds, data):
@@ -439,14 +459,14 @@ def test_a_file_that_changes_is_refused(web, seeds, tmp_path):
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     seeds(url(web, "/train.jsonl"))
     lock = read_json(tmp_path / "lock.json")
-    assert lock["files"] == {f"{web.address}/train.jsonl": sources.digest(QUESTIONS)}
-    before = (tmp_path / "out" / "rows.jsonl").read_bytes()
+    assert lock["files"] == {f"{web.address}/train.jsonl": sources.rows_digest(QUESTIONS)}
+    before = (tmp_path / paths.seed_rows(*SETTING)).read_bytes()
     web.answers["/train.jsonl"] = body(lines(QUESTIONS[1:]))
-    for known in (None, sources.digest(QUESTIONS)):
+    for known in (None, sources.rows_digest(QUESTIONS)):
         with pytest.raises(UserError, match=r"the file has changed: its sha256 is [0-9a-f]{64}"):
             seeds(url(web, "/train.jsonl") | {"sha256": known})
-    assert (tmp_path / "out" / "rows.jsonl").read_bytes() == before
-    found = sources.digest(QUESTIONS[1:])
+    assert (tmp_path / paths.seed_rows(*SETTING)).read_bytes() == before
+    found = sources.rows_digest(QUESTIONS[1:])
     assert len(seeds(url(web, "/train.jsonl") | {"sha256": found})[0]) == 99
 
 
@@ -454,8 +474,8 @@ def test_rows_that_change_although_their_source_does_not(web, seeds, tmp_path, m
     web.answers["/train.jsonl"] = body(lines(QUESTIONS))
     source = url(web, "/train.jsonl") | {"convert": "python"}
     seeds(source)
-    changed = sampling.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
-    monkeypatch.setattr(sampling, "CONVERSIONS", changed)
+    changed = convert.CONVERSIONS | {"python": lambda task, code, row: (task, code)}
+    monkeypatch.setattr(convert, "CONVERSIONS", changed)
     with pytest.raises(UserError, match=r"the same sources give other rows .* delete sets\.seeds"):
         seeds(source)
     monkeypatch.setattr(fetch, "VERSION", fetch.VERSION + 1)  # a change that is meant
@@ -465,8 +485,8 @@ def test_rows_that_change_although_their_source_does_not(web, seeds, tmp_path, m
 def test_benchmark_rows_stay_as_they_are(web, tmp_path):
     web.answers["/test.jsonl"] = body(lines(QUESTIONS))
     source = {"url": f"{web.address}/test.jsonl", "licence": "MIT"}
-    fetch.main(arguments("benchmark", source, tmp_path, "--name", "quiz"))
-    rows, manifest = results(tmp_path)
+    quiz = {"domain": "math", "protocol": "unscored", "source": source}
+    rows, manifest = fetch_items(tmp_path, "quiz", quiz=quiz)
     assert rows == QUESTIONS
     assert manifest["origins"]["quiz"]["licence"] == "MIT"
 
@@ -474,7 +494,7 @@ def test_benchmark_rows_stay_as_they_are(web, tmp_path):
 def entries(path, first):
     lock = sources.Lock(path)
     for number in range(first, first + 25):
-        lock.pin("files", f"file{number}", lambda number=number: f"{number}")
+        lock.pin_entry("files", f"file{number}", lambda number=number: f"{number}")
 
 
 def test_jobs_do_not_lose_each_others_entries(tmp_path):
@@ -542,10 +562,10 @@ def hub(tmp_path):
             environment = {name: value for name, value in os.environ.items() if "HF_" not in name}
             environment |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")}
             environment |= {"HF_TOKEN": "hf_secretsecretsecret", "no_proxy": "*"}
-            command = arguments("seeds", {"hub": "o/d", **MAPPED, **source}, tmp_path, *SETTING)
+            command = arguments(tmp_path, {"hub": "o/d", **MAPPED, **source})
             ended = subprocess.run(
                 [sys.executable, ROOT / "scripts" / "fetch.py", *command],
-                env=environment, capture_output=True, text=True, timeout=120,
+                env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
             )  # fmt: skip
             assert "secretsecret" not in ended.stdout + ended.stderr
             return ended.returncode, ended.stderr
@@ -582,7 +602,7 @@ def test_a_revision_that_is_gone(hub, tmp_path):
         "download one.jsonl from https://huggingface.co/datasets/o/d yourself (JSON Lines, JSON or"
         " Parquet), put it anywhere and give its place as path instead of hub\n"
     )
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "resources").exists()
 
 
 REFUSALS = {
@@ -600,7 +620,7 @@ def test_a_data_set_that_is_not_given(hub, tmp_path, name, revision):
     assert code == 1
     assert f"o/d: {reason}" in said
     assert said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "resources").exists()
 
 
 def test_a_hub_out_of_reach(hub, tmp_path):
@@ -611,7 +631,7 @@ def test_a_hub_out_of_reach(hub, tmp_path):
     assert "o/d: cannot be had from the hub (" in said
     assert "or download split train of one from https://huggingface.co/datasets/o/d" in said
     assert said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "resources").exists()
 
 
 def test_parquet(hub, tmp_path):
@@ -665,19 +685,15 @@ class Backend:
 @pytest.fixture
 def classified(seeds, tmp_path, monkeypatch):
     """Fetch the rows of one class by a Backend; returns (rows, manifest)."""
-    prompt = tmp_path / "classify.md"
+    prompt = tmp_path / "web.md"
     prompt.write_text("Mathematics? {instruction}")
     source = written(tmp_path / "all.jsonl", QUESTIONS) | MAPPED
 
     def fetched(backend, wanted, size, wave=16):
         monkeypatch.setattr("agorabench.llm.connect", lambda entry, **_: backend)
         monkeypatch.setattr(sampling, "WAVE", wave)
-        chosen = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 4}
-        entry = {"backend": "fake", "model": "fake", "sampling": chosen}
         classify = {"generator": "fake", "prompt": str(prompt), "class": wanted}
-        journal = str(tmp_path / "journal" / "classify" / "web.jsonl")
-        arguments = ["--entry", json.dumps(entry), "--journal", journal]
-        return seeds(source | {"classify": classify, "size": size}, *arguments)
+        return seeds(source | {"classify": classify, "size": size})
 
     return fetched
 
@@ -733,11 +749,11 @@ def test_the_prompt_takes_every_row_as_it_is(tmp_path):
 
     row = {"instruction": "What is {theme} in {{x}}?", "response": "a"}
     with Journal(tmp_path / "web.jsonl") as journal:
-        classify = sampling.classifier(backend, {}, "Is it? {instruction}", journal)
+        classify = make_classifier(backend, {}, "Is it? {instruction}", journal)
         assert classify([row, row]) == ["1", "1"]
     assert seen == ["Is it? What is {theme} in {{x}}?"]  # asked once
 
 
 def test_the_real_prompt_has_its_placeholder():
     template = (ROOT / "config" / "prompts" / "classify" / "webinstruct.md").read_text()
-    assert prompts.placeholders(template) == {"instruction"}
+    assert prompts.list_placeholders(template) == {"instruction"}

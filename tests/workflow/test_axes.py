@@ -13,7 +13,7 @@ from agorabench import matrix
 from agorabench.config import references as configs
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_json, write_jsonl
-from agorabench.generation.duplicates import sifter
+from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall
 from agorabench.planning import forecast
 from agorabench.stats.pgr import MEAN, SPREAD, spread, to_csv
@@ -124,7 +124,7 @@ def test_repeats_between_parts_are_replaced_by_what_their_parts_have_left():
     made["b"][1] |= {key: made["a"][0][key] for key in ("instruction", "response")}
     kept = mix.mix(made, {"a": 0.5, "b": 0.5}, 4)
     assert [row["verdict"] for row in kept] == ["valid"] * 4
-    rows = mix.mix(made, {"a": 0.5, "b": 0.5}, 4, sifter("exact"))
+    rows = mix.mix(made, {"a": 0.5, "b": 0.5}, 4, repeat_filter("exact"))
     assert pairs(rows) == [("a", "a 0"), ("a", "a 2"), ("b", "b 3"), ("b", "b 0")]
     assert [row["verdict"] for row in rows].count("duplicate") == 1
     assert all(row["verdict"] == "valid" for row in made["b"])  # the parts' own rows stay
@@ -134,7 +134,7 @@ def test_a_mixture_that_cannot_be_filled_says_why():
     same = {name: [row | {"instruction": "q", "response": "r"} for row in rows]
             for name, rows in sets(4, "a", "b").items()}  # fmt: skip
     with pytest.raises(Shortfall) as caught:
-        mix.mix(same, {"a": 0.5, "b": 0.5}, 4, sifter("near"))
+        mix.mix(same, {"a": 0.5, "b": 0.5}, 4, repeat_filter("near"))
     assert str(caught.value) == (
         "b has no further pair to give: the mixture has 1 of 4 pairs, 0 of them from b; "
         "rejected: duplicate 6"

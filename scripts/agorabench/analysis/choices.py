@@ -327,7 +327,7 @@ def offer(line, generator, each, dollars):
     sizes = line.sizes
     if pays < sizes[0]:
         few = f"pays for {pays:,} pairs; the fewest that were tried are {sizes[0]:,}"
-        return Offer(generator, reason=f"{few}, for ${budget.dollars(sizes[0] * each)}")
+        return Offer(generator, reason=f"{few}, for ${budget.format_usd(sizes[0] * each)}")
     tried = [row for row in line.points if row["size"] <= pays]
     best = max(tried, key=lambda row: (row["pgr"], -row["size"]))
     size = best["size"]

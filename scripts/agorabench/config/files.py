@@ -99,7 +99,7 @@ def _check_templates(config, root, path, experiment):
                     raise Fault(path, f"{file}: not text in UTF-8") from None
                 prompts.check_template(text, method, file)
                 for word, section in (("theme", "themes"), ("opening", "openings")):
-                    if word in prompts.placeholders(text) and domain not in config[section]:
+                    if word in prompts.list_placeholders(text) and domain not in config[section]:
                         text = f"{file} has {{{word}}}, but {section}.{domain} is missing"
                         raise Fault(path, text)
 

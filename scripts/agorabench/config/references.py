@@ -5,15 +5,15 @@ checked here; the files that it names by agorabench.config.files.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 from agorabench import matrix
 from agorabench.config.files import BUILT, check_files
-from agorabench.config.schema import Fault, conform, load, loader, refuse_key, schema, show, unknown
+from agorabench.config.schema import Fault, conform, load, loader, schema, unknown
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import JUDGED, load_protocol
 from agorabench.generation.validators import VALIDATORS
+from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 
 ABSENT = object()
 PROTOCOLS = Path(__file__).resolve().parents[1] / "evaluation" / "benchmarks"  # a module each
@@ -60,7 +60,7 @@ def check_config(config, files=(), root=".", files_too=True):
         if files_too:
             _refuse_repeated_keys(files, root)
         filled = conform(config, schema())
-        _check_references(filled)
+        _check_references(filled, root)
         if files_too:
             check_files(filled, root)
     except Fault as fault:
@@ -91,18 +91,23 @@ RESERVED = {
 }
 
 
-def _check_references(config):
+def _check_references(config, root="."):
     for name, registries in RESERVED.items():
         for registry in registries.split():
             if name in config[registry]:
                 text = f"the name '{name}' is taken; choose another"
                 raise Fault((registry,), text, (registry, name))
-    _check_mini(config)
+    try:
+        modules = load_plugins(config["plugins"], root)
+    except UserError as error:
+        raise Fault(("plugins",), str(error)) from None
+    _check_plugins(config, modules)
+    validators = [*VALIDATORS, *list_plugins("validator", modules)]
     for domain, names in config["generation"]["validators"].items():
         for name in names:
-            if name not in VALIDATORS:
+            if name not in validators:
                 path = ("generation", "validators", domain)
-                raise Fault(path, unknown("validator", name, VALIDATORS))
+                raise Fault(path, unknown("validator", name, validators))
     for name, generator in config["generators"].items():
         for key in generator.get("extra", ()):
             if key in OWNED:
@@ -111,7 +116,8 @@ def _check_references(config):
         if "of" in generator:
             _check_mixture(config, ("generators", name, "of"), generator["of"])
         _check_active(("generators", name), generator)
-    protocols = [*sorted(file.stem for file in PROTOCOLS.glob("[!_]*.py")), "unscored"]
+    own = [file.stem for file in PROTOCOLS.glob("[!_]*.py")]
+    protocols = [*sorted([*own, *list_plugins("protocol", modules)]), "unscored"]
     for name, benchmark in config["benchmarks"].items():
         path = ("benchmarks", name)
         if benchmark["protocol"] not in protocols:
@@ -141,9 +147,7 @@ def _check_references(config):
 def _check_score(path, benchmark):
     """The score that counts is one that the protocol has."""
     if (name := benchmark["score"]) and benchmark["protocol"] != "unscored":
-        known = getattr(
-            import_module(f"agorabench.evaluation.benchmarks.{benchmark['protocol']}"), "ALSO", ()
-        )
+        known = getattr(load_protocol(benchmark), "ALSO", ())
         if name not in known:
             text = unknown("score", name, known) if known else "the protocol has one score only"
             raise Fault((*path, "score"), text)
@@ -157,7 +161,7 @@ def _check_judge(config, path, benchmark):
             raise Fault((*path, "judge"), f"protocol '{protocol}' has no judge")
         return
     _check_asked(config, (*path, "judge"), name)
-    for file, what in import_module(f"agorabench.evaluation.benchmarks.{protocol}").FILES.items():
+    for file, what in load_protocol(benchmark).FILES.items():
         if file not in benchmark["files"]:
             text = f"protocol '{protocol}' needs files.{file}, {what}"
             raise Fault(path, text)
@@ -226,25 +230,24 @@ def _check_part(config, path, part):
         _check_asked(config, (*path, "classify", "generator"), chosen["generator"])
 
 
-def _check_mini(config):
-    """The miniature's own recipes and benchmarks; what they may be is known to its modules."""
-    if config["mini"]:
-        from miniature import models
-
-        for name, recipe in config["mini"].items():
-            if not isinstance(recipe, Mapping):
-                raise Fault(("mini", name), f"must be a mapping, not {show(recipe)}")
-            if (start := recipe.get("start")) and start not in config["mini"]:
-                raise Fault(("mini", name, "start"), unknown("model", start, config["mini"]))
-            for key in recipe:
-                if key not in (known := models.recipe_keys(name)):
-                    refuse_key(key, list(known), ("mini", name))
+def _check_plugins(config, modules):
+    """What plug-ins say against the config, and sources that none of them offers."""
     for name, benchmark in config["benchmarks"].items():
-        if "source" in benchmark["source"]:
-            from miniature import world
+        path = ("benchmarks", name, "source")
+        _check_offered("benchmark_source", benchmark["source"], path, modules)
+    for domain, methods in config["seeds"].items():
+        for method, source in methods.items():
+            _check_offered("seed_source", source, ("seeds", domain, method), modules)
+    for path, text, at in plugin_faults(config, modules):
+        raise Fault(path, text, at)
 
-            if name not in world.BENCHMARKS:
-                raise Fault(("benchmarks",), unknown("mini benchmark", name, world.BENCHMARKS))
+
+def _check_offered(kind, source, path, modules):
+    """A source that a plug-in makes is one that a plug-in of the config offers."""
+    known = list_plugins(kind, modules)
+    if "source" in source and source["source"] not in known:
+        text = unknown("source", source["source"], known or ["none; name a plug-in under plugins"])
+        raise Fault((*path, "source"), text)
 
 
 def _check_experiment(config, path, experiment):

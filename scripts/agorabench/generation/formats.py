@@ -15,6 +15,7 @@ not looked for.
 
 import json
 import re
+from typing import NamedTuple
 
 from agorabench.llm.request import END
 
@@ -23,7 +24,7 @@ MARKERS = {
     "response": (),
     "enhancement": ("Revised Question:", "Revised Answer:"),
 }
-KEYS = ("instruction", "response")
+KEYS = ("instruction", "response")  # of a reply in JSON
 # For a provider's structured output: what a reply in JSON has to be.
 SCHEMA = {
     "type": "object",
@@ -59,12 +60,17 @@ class Malformed(ValueError):
     """A reply that is no pair; its text is a short, stable reason, fit to be counted."""
 
 
-def parse(method, text, replies="text"):
-    """Read one reply of `method` (instance, response or enhancement), in "text" or in "json".
+class Pair(NamedTuple):
+    """An example: `instruction` is None where a reply is the response to a seed's own."""
 
-    Returns:
-        (instruction, response), both stripped and not empty; instruction is None for method
-        response, where it is the seed's own.
+    instruction: str | None
+    response: str
+
+
+def parse_reply(method: str, text: str, replies: str = "text") -> Pair:
+    """Parse one reply of `method` (instance, response or enhancement), in "text" or in "json".
+
+    Both texts come back stripped and not empty.
 
     Raises:
         Malformed: "no INPUT marker", "OUTPUT marker twice", "markers out of order",
@@ -78,34 +84,37 @@ def parse(method, text, replies="text"):
     if replies == "json":
         if not markers:
             raise ValueError(f"method {method} has no replies in JSON")
-        return _object(text)
+        return _parse_json(text)
     text = text.split(END, 1)[0]
     if not markers:
-        return None, _filled("response", text)
-    (start, opened), (end, closed) = (_find(marker, text) for marker in markers)
+        return Pair(None, _strip_text("response", text))
+    (start, opened), (end, closed) = (_find_marker(marker, text) for marker in markers)
     if end < start:
         raise Malformed("markers out of order")
     if text[:start].strip():
         raise Malformed(f"text before {markers[0].rstrip(':')}")
-    return _filled("instruction", text[opened:end]), _filled("response", text[closed:])
+    instruction = _strip_text("instruction", text[opened:end])
+    return Pair(instruction, _strip_text("response", text[closed:]))
 
 
-def _find(marker, text):
-    found = list(re.finditer(rf"^[ \t]*{re.escape(marker)}", text, re.MULTILINE))
-    if len(found) != 1:
+def _find_marker(marker, text):
+    """(Start, end) of the only line that begins with a marker."""
+    matches = list(re.finditer(rf"^[ \t]*{re.escape(marker)}", text, re.MULTILINE))
+    if len(matches) != 1:
         name = marker.rstrip(":")
-        raise Malformed(f"{name} marker twice" if found else f"no {name} marker")
-    return found[0].span()
+        raise Malformed(f"{name} marker twice" if matches else f"no {name} marker")
+    return matches[0].span()
 
 
-def _filled(part, text):
+def _strip_text(key, text):
     text = text.strip()
     if not text:
-        raise Malformed(f"empty {part}")
+        raise Malformed(f"empty {key}")
     return text
 
 
-def _object(text):
+def _parse_json(text):
+    """The Pair in a reply that is one JSON object, possibly in a Markdown fence."""
     text = text.strip()
     if fenced := BLOCK.fullmatch(text):
         text = fenced[1].strip()
@@ -130,11 +139,10 @@ def _object(text):
             raise Malformed("JSON value not text")
         if UNPRINTABLE.search(value[key]):
             raise Malformed("control character in JSON")
-    instruction, response = (_filled(key, value[key]) for key in KEYS)
-    return instruction, response
+    return Pair(*(_strip_text(key, value[key]) for key in KEYS))
 
 
-def _once(pairs):
+def _unique_keys(pairs):
     """An object's pairs as a mapping; Python would silently keep the last of two equal keys."""
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -143,4 +151,4 @@ def _once(pairs):
 
 
 # parse_int: Python refuses to read a whole number of 5,000 digits; no number is an answer anyway.
-DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_once, parse_int=float)
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_unique_keys, parse_int=float)

@@ -8,6 +8,7 @@ and LaTeX's `{a}` is written `{{a}}`.
 import json
 import random
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agorabench.errors import UserError
@@ -25,12 +26,12 @@ PLACEHOLDERS = {
 TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def placeholders(text):
-    """Names of the placeholders in a template, a set."""
+def list_placeholders(text: str) -> set[str]:
+    """Names of the placeholders in a template."""
     return {match[1] for match in TOKEN.finditer(text) if match[1]}
 
 
-def check_template(text, method, name):
+def check_template(text: str, method: str, name: str) -> None:
     """Check that a template has all that `method` needs and nothing unknown.
 
     `name` is its file, for the message.
@@ -40,18 +41,23 @@ def check_template(text, method, name):
             braces do not pair.
     """
     known = PLACEHOLDERS[method]
-    found = placeholders(text)
+    present = list_placeholders(text)
     possible = ", ".join(f"{{{word}}}" for word in known)
     if not text.strip():
         raise UserError(f"{name}: the meta-prompt is empty")
-    for word in sorted(found - known.keys()):
+    for word in sorted(present - known.keys()):
         raise UserError(
             f"{name}: unknown placeholder {{{word}}}; method {method} has {possible};"
             f" write {{{{{word}}}}} for the text itself"
         )
     for word, required in known.items():
-        if required and word not in found:
+        if required and word not in present:
             raise UserError(f"{name}: no placeholder {{{word}}}, which method {method} needs")
+    _check_braces(text, name)
+
+
+def _check_braces(text, name):
+    """Refuse doubled braces that do not pair."""
     depth = 0
     for match in TOKEN.finditer(text):
         depth += {"{{": 1, "}}": -1}.get(match[0], 0)
@@ -66,7 +72,7 @@ def check_template(text, method, name):
         )
 
 
-def render(template, values):
+def render_template(template: str, values: Mapping[str, str]) -> str:
     """Fill in a template with `values` (placeholder -> text; others may be there too).
 
     One pass: what is filled in is never read again, so it may hold placeholders and braces.
@@ -75,22 +81,22 @@ def render(template, values):
         UserError: the template has a placeholder without a value.
     """
 
-    def fill(match):
+    def fill_in(match):
         if not match[1]:
             return match[0][0]
         if match[1] not in values:
             raise UserError(f"the meta-prompt has {{{match[1]}}}, for which there is no value")
         return values[match[1]]
 
-    return TOKEN.sub(fill, template)
+    return TOKEN.sub(fill_in, template)
 
 
-def demonstrations(rows, replies="text"):
-    """Show `rows`, mappings with "instruction" and "response", in the form of an instance reply.
+def format_demonstrations(rows: Iterable[dict], replies: str = "text") -> str:
+    """Format `rows`, mappings with "instruction" and "response", in the form of an instance reply.
 
     With `replies` "json", each is a JSON object on a line of its own; what else is in a row is not
     shown. Rows are shown as they are: one with a marker at the start of a line would teach the
-    generator a reply that the parser rejects, so keep such rows out (validation.no_markers).
+    generator a reply that the parser rejects, so keep such rows out (validators.no_markers).
     """
     if replies == "json":
         shown = ({key: row[key] for key in KEYS} for row in rows)
@@ -101,7 +107,7 @@ def demonstrations(rows, replies="text"):
     )
 
 
-def read_lines(path):
+def read_lines(path: str | Path) -> list[str]:
     """Entries of a text file with one a line (themes, opening words), stripped, none of them blank.
 
     Raises:
@@ -120,7 +126,17 @@ def read_lines(path):
 
 
 class Composer:
-    """Write the request for a slot: the same seeds and themes for every generator."""
+    """Compose the request for a slot: the same seeds and themes for every generator.
+
+    Args:
+        domain, method, seed: of the cell.
+        template: text of the meta-prompt.
+        seeds: rows of the seed data.
+        themes, openings: values of the placeholders of that name, may be empty.
+        demonstrations: method instance only: {"seed": how many, "generated": how many} are shown.
+        system: system message, or None.
+        replies: "text" or "json".
+    """
 
     def __init__(
         self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system,
@@ -130,38 +146,30 @@ class Composer:
         self.template, self.system, self.replies = template, system, replies
         self.seeds, self.themes, self.openings = seeds, themes, openings
         self.demonstrations = demonstrations
-        self.order = self._random("order").sample(range(len(seeds)), len(seeds))
+        self.order = self._random_for("order").sample(range(len(seeds)), len(seeds))
 
     @property
-    def shows_generated(self):
+    def shows_generated(self) -> bool:
         """Whether requests show what was generated before."""
         return self.method == "instance" and self.demonstrations["generated"] > 0
 
     def __str__(self):
         return f"{self.method} {self.domain}, seed {self.seed}"
 
-    def _random(self, *parts):
+    def _random_for(self, *parts):
         return random.Random("/".join(map(str, (self.seed, self.domain, self.method, *parts))))
 
-    def request(self, slot, attempt, pool):
-        """Messages for one attempt at a slot; `pool` holds the valid pairs of earlier waves."""
+    def compose_request(self, slot: int, attempt: int, pool: list[dict]) -> dict:
+        """What `build_request` takes for one attempt at a slot, with its slot, attempt, seeds (ids)
+        and instruction; `pool` holds the valid pairs of earlier waves."""
         if self.method == "instance":
-            draw = self._random(slot, attempt)
-            count = min(self.demonstrations["seed"], len(self.seeds))
-            shown = draw.sample(self.seeds, count)
-            values = {
-                "theme": draw.choice(self.themes) if self.themes else "",
-                "opening": draw.choice(self.openings) if self.openings else "",
-            }
-            # Last, because the pool is the generator's own: what was drawn before is common to all.
-            own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
-            values["demonstrations"] = demonstrations(shown + own, self.replies)
+            shown, values = self._draw_demonstrations(slot, attempt, pool)
             instruction = None
         else:
             shown = [self.seeds[self.order[slot % len(self.seeds)]]]
             values = {key: shown[0][key] for key in PLACEHOLDERS[self.method]}
             instruction = shown[0]["instruction"]
-        content = render(self.template, values)
+        content = render_template(self.template, values)
         system = [{"role": "system", "content": self.system}] if self.system else []
         return {
             "slot": slot,
@@ -171,3 +179,16 @@ class Composer:
             "instruction": instruction,
             "messages": [*system, {"role": "user", "content": content}],
         } | ({"schema": SCHEMA} if self.replies == "json" else {})
+
+    def _draw_demonstrations(self, slot, attempt, pool):
+        """(Seeds shown, values of the placeholders) of a request of method instance."""
+        draw = self._random_for(slot, attempt)
+        shown = draw.sample(self.seeds, min(self.demonstrations["seed"], len(self.seeds)))
+        values = {
+            "theme": draw.choice(self.themes) if self.themes else "",
+            "opening": draw.choice(self.openings) if self.openings else "",
+        }
+        # Last, because the pool is the generator's own: what was drawn before is common to all.
+        own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
+        values["demonstrations"] = format_demonstrations(shown + own, self.replies)
+        return shown, values

@@ -1,15 +1,20 @@
-"""Slots that are filled with valid pairs: what is asked next, and what became of every reply."""
+"""Slots to be filled with valid pairs: which request is next, and the verdict on every reply."""
 
 import sys
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import NotRequired, TypedDict
 
 from agorabench.errors import UserError
-from agorabench.generation import duplicates, formats, validators
+from agorabench.generation import contamination, duplicates, formats, validators
+from agorabench.generation.formats import Pair
+from agorabench.generation.validators import Verdict
 from agorabench.llm import errors
-from agorabench.llm.request import build_request
+from agorabench.llm.request import Usage, build_request
+from agorabench.llm.silent import Unanswered
 
-# More than this share of slots without a valid reply end the work: the generator or the prompt is
-# broken, and asking on would only cost money. Looked at after every stride of slots.
+# A larger share of slots without a valid reply ends the work: the generator or the prompt is
+# broken, and further requests would only cost money. Checked after every stride of slots.
 GIVE_UP_SHARE = 0.25
 STRIDE = 512
 FIRST_WAVE = 64  # slots
@@ -19,28 +24,46 @@ class Shortfall(UserError):
     """The generator did not give N valid pairs."""
 
 
-class Instances:
-    """The requests of one set, as the queue that a backend takes them from.
+class JudgedReply(TypedDict):
+    """A row of results/raw/: a reply and its verdict.
 
-    A slot is asked again, up to `attempts` times, until it has a valid reply, unless its request is
-    one that is never answered. Slots are worked in waves. Demonstrations are drawn from the valid
+    `reply` is left out where it became a pair; `seeds` are ids of the seed data shown. Rows of an
+    API have its `model` and `mode` too (request.Reply).
+    """
+
+    slot: int
+    attempt: int
+    seeds: NotRequired[list[str]]
+    fingerprint: NotRequired[str]
+    finish_reason: NotRequired[str]
+    usage: Usage | None
+    instruction: str | None
+    response: str | None
+    verdict: Verdict
+    reply: NotRequired[str | None]
+
+
+class Slots:
+    """Requests of one set, as the queue that a backend takes them from.
+
+    A slot gets up to `attempts` requests until it has a valid reply, unless its request is one that
+    is never answered. Slots are begun in waves. Demonstrations are drawn from the valid
     pairs of earlier waves only, so that they depend neither on the order in which replies arrive
     nor on `size`: a larger set extends a smaller one.
     A slot without a valid reply is replaced by the next, and so is one that repeats an earlier one
-    where repeats do not count, so the slots that were worked are always the shortest row of slots
-    with `size` pairs among them.
+    where repeats do not count, so the slots begun are always the fewest that have `size` pairs.
 
     Args:
         writer: composes the request for a slot (prompts.Composer).
         journal: an open Journal, or whatever finds replies by fingerprint.
         identity: text that names the model, and
-        asked: what else decides a reply beside the messages, JSON-able; parts of the fingerprint.
-        check: (instruction, response) -> "valid" or a reason.
+        asked: what else decides a reply (request.fingerprint_parameters); parts of the fingerprint.
+        check: Pair -> Verdict.
         size: valid pairs wanted.
-        attempts: most replies asked for one slot.
+        attempts: most requests for one slot.
         valid: called once for every valid reply, and with -n where n of them turn out as repeats.
         repeats: rows in order of slots -> those among them that repeat an earlier one, with that
-            as their verdict; None where repeats count too.
+            as their verdict (duplicates.reject_repeats); None where repeats count too.
     """
 
     def __init__(
@@ -57,50 +80,63 @@ class Instances:
         self._next = None  # request that is composed and not taken yet
 
     @property
-    def rows(self):
+    def missing(self) -> int:
+        """Pairs that neither are there nor can come of requests that are under way."""
+        return self.size - len(self.pairs) - len(self._under_way)
+
+    @property
+    def rows(self) -> list[JudgedReply]:
         """All replies with their verdicts, in order of slot and attempt."""
         return sorted(self._rows, key=lambda row: (row["slot"], row["attempt"]))
 
     def generate(self, backend, first_wave=FIRST_WAVE):
-        """Ask `backend` until `size` pairs are valid.
+        """Query `backend` until `size` pairs are valid.
 
         Raises:
-            Shortfall: too many slots had no valid reply, or repeat earlier ones; what was asked
-                has been journaled.
+            Shortfall: too many slots had no valid reply, or repeat earlier ones; all replies are
+                journaled.
+            Unanswered: the backend left requests without a reply.
         """
         start, stop = 0, first_wave
-        while len(self.pairs) < self.size:
-            self.open(start, stop)
+        while self.missing > 0:
+            self.open_wave(start, stop)
             asking = True
             while asking:
                 for rows in backend.complete(self):
                     self.journal.add(rows)
-                    self.settle(rows)
-                asking = self.repeats and self._sift() and self.extend()
-            if self.broken and len(self.pairs) < self.size:
+                    self.settle_rows(rows)
+                if self._under_way and self.writer.shows_generated:
+                    raise self._unanswered()  # later requests show pairs that are not there
+                asking = self.repeats and self._drop_repeats() and self.extend_wave()
+            if self.broken and self.missing > 0:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
-                    f"{self.attempts} attempts each; {rejections(self._rows)}"
+                    f"{self.attempts} attempts each; {format_rejections(self._rows)}"
                 )
             # Without generated demonstrations nothing waits for a wave; the first one is for
             # giving up early only.
             start, stop = stop, 2 * stop if self.writer.shows_generated else sys.maxsize
+        if self._under_way:
+            raise self._unanswered()
 
-    def open(self, start, stop):
+    def _unanswered(self):
+        return Unanswered(f"{self.writer}: {len(self._under_way)} requests got no reply")
+
+    def open_wave(self, start: int, stop: int) -> None:
         """Begin the wave of slots from `start` to before `stop`."""
         self._pool = [self.pairs[slot] for slot in sorted(self.pairs)]
         self._todo = deque()
         self._fresh = start  # first slot not begun
         self._start, self._stop, self._front = start, stop, start
         self._ended, self._lost, self.broken = {}, 0, False
-        self.extend()
+        self.extend_wave()
 
-    def extend(self):
+    def extend_wave(self) -> bool:
         """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
         begun = self._fresh
         if not self.broken:
-            self._fresh = min(self._stop, begun + self.size - len(self.pairs))
+            self._fresh = min(self._stop, begun + self.missing)
             self._todo.extend((slot, 0) for slot in range(begun, self._fresh))
         return self._fresh > begun
 
@@ -110,10 +146,10 @@ class Instances:
         """Whether there is a request to be taken; what the journal answers is settled here."""
         while self._next is None and self._todo and not self.broken:
             slot, attempt = self._todo.popleft()
-            content = self.writer.request(slot, attempt, self._pool)
+            content = self.writer.compose_request(slot, attempt, self._pool)
             request = build_request(self.identity, parameters=self.asked, **content)
             if (key := request["fingerprint"]) in self.journal:
-                self._judge(request, self.journal[key])
+                self._record_reply(request, self.journal[key])
             else:
                 self._next = request
         return self._next is not None
@@ -126,23 +162,25 @@ class Instances:
         self._under_way[request["fingerprint"]] = request
         return request
 
-    # What came of it
+    # Verdicts
 
-    def settle(self, rows):
-        """Judge the replies among journal `rows`, and what was given up."""
+    def settle_rows(self, rows: Iterable[dict]) -> None:
+        """Record the replies among journal `rows`, and what was given up."""
         for row in rows:
             key = row["fingerprint"]
             if key not in self._under_way:
                 continue
             if "fault" not in row:
-                self._judge(self._under_way.pop(key), row)
+                self._record_reply(self._under_way.pop(key), row)
             elif "given_up" in row:
-                self._judge(self._under_way.pop(key), errors.unanswered(key, row["fault"]))
+                reply = errors.unanswered_row(key, row["fault"])
+                self._record_reply(self._under_way.pop(key), reply)
 
-    def _judge(self, request, reply):
+    def _record_reply(self, request, reply):
+        """Judge a reply; a rejected one is followed by another attempt or another slot."""
         slot, attempt = request["slot"], request["attempt"]
         row = {"slot": slot, "attempt": attempt, "seeds": request["seeds"]} | reply
-        row |= read(self.writer, request["instruction"], reply, self.check)
+        row |= judge_reply(self.writer, request["instruction"], reply, self.check)
         self._rows.append(row)
         if row["verdict"] == "valid":
             del row["reply"]  # the pair is all that is in it
@@ -154,16 +192,20 @@ class Instances:
         elif self._fresh < self._stop:
             self._todo.append((self._fresh, 0))
             self._fresh += 1
-        self._ended[slot] = row["verdict"] != "valid"
+        self._end_slot(slot, lost=row["verdict"] != "valid")
+
+    def _end_slot(self, slot, lost):
+        """Count the slots without a pair; too many of them break the wave."""
+        self._ended[slot] = lost
         # In order of slots, so that giving up does not depend on which reply came first.
         while self._front in self._ended:
             self._lost += self._ended.pop(self._front)
             self._front += 1
-            looked_at = self._front - self._start
-            if looked_at % STRIDE == 0 or self._front == self._stop:
-                self.broken |= self._lost > GIVE_UP_SHARE * looked_at
+            ended = self._front - self._start
+            if ended % STRIDE == 0 or self._front == self._stop:
+                self.broken |= self._lost > GIVE_UP_SHARE * ended
 
-    def _sift(self):
+    def _drop_repeats(self):
         """Take out what repeats an earlier pair; returns whether anything did.
 
         Only between requests, when every slot begun has ended: what a pair repeats then depends on
@@ -175,45 +217,48 @@ class Instances:
             del self.pairs[row["slot"]]
         self._advance(-len(dropped))
         self._dropped += len(dropped)
-        if len(self.pairs) < self.size and self._dropped > max(len(self.pairs), FIRST_WAVE):
+        if self.missing > 0 and self._dropped > max(len(self.pairs), FIRST_WAVE):
             raise Shortfall(
                 f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
-                f"repeat earlier ones; {rejections(self._rows)}"
+                f"repeat earlier ones; {format_rejections(self._rows)}"
             )
         return bool(dropped)
 
 
-def pair_checks(generation, domain, benchmarks=()):
+def pair_checks(
+    generation: dict, domain: str, benchmarks: Iterable[str] = ()
+) -> tuple[Callable[[Pair], Verdict], Callable | None]:
     """(check, repeats) of `Instances`: which pairs count in a domain, by the config's `generation`.
 
     `benchmarks` are files of test items; a pair that shares words with one of them does not count.
     """
     names, limit = generation["validators"][domain], generation["max_characters"]
-    items = duplicates.load(benchmarks) if benchmarks else None
+    items = contamination.load_items(benchmarks) if benchmarks else None
 
-    def check(pair):
-        verdict = validators.validate(pair, names, max_characters=limit)
-        return "in benchmark" if verdict == "valid" and items and items.found(pair) else verdict
+    def check_pair(pair):
+        verdict = validators.validate_pair(pair, names, max_characters=limit)
+        overlaps = verdict == "valid" and items and items.find_overlap(pair)
+        return "in benchmark" if overlaps else verdict
 
-    return check, duplicates.sifter(generation.get("duplicates"))
+    return check_pair, duplicates.repeat_filter(generation.get("duplicates"))
 
 
-def read(writer, instruction, reply, check):
-    """A reply's pair and verdict: "valid", or why it is not."""
+def judge_reply(writer, instruction: str | None, reply: dict, check: Callable) -> dict:
+    """{"instruction", "response", "verdict"} of a reply; `instruction`: the seed's own, if any."""
     row = {"instruction": instruction, "response": None}
     finish = reply["finish_reason"]
     if finish != "stop":
         return row | {"verdict": "truncated" if finish == "length" else finish}
     try:
-        written, row["response"] = formats.parse(writer.method, reply["reply"], writer.replies)
+        pair = formats.parse_reply(writer.method, reply["reply"], writer.replies)
     except formats.Malformed as error:
         return row | {"verdict": str(error)}
-    row["instruction"] = written or instruction
-    return row | {"verdict": check((row["instruction"], row["response"]))}
+    pair = Pair(pair.instruction or instruction, pair.response)
+    return pair._asdict() | {"verdict": check(pair)}
 
 
-def rejections(rows):
-    """How often each reason spoke against a reply."""
+def format_rejections(rows: Iterable[JudgedReply]) -> str:
+    """Counts of rejected replies by reason, as text."""
     reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
-    told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return f"rejected: {told or 'none'}"
+    counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return f"rejected: {counts or 'none'}"

@@ -6,10 +6,13 @@ checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv 2412.0
 """
 
 import re
+from collections.abc import Iterable
 
-from agorabench.generation.formats import END, MARKERS
+from agorabench.generation.formats import END, MARKERS, Pair
 from agorabench.generation.prompts import PLACEHOLDERS
+from agorabench.plugins import find_plugin
 
+Verdict = str  # "valid", or the first reason against a pair: short and stable
 OURS = (END, *(marker for group in MARKERS.values() for marker in group))
 OPEN, CLOSE = "[RESULT]", "[/RESULT]"
 # As in Markdown, where four spaces make code of it: a fence in an indented docstring is none.
@@ -27,11 +30,11 @@ SLOT = re.compile(
 
 def length(pair, limits):
     """Both texts have something in them and at most `max_characters` characters."""
-    for part, text in zip(("instruction", "response"), pair, strict=True):
+    for key, text in zip(Pair._fields, pair, strict=True):
         if not text.strip():
-            return f"empty {part}"
+            return f"empty {key}"
         if len(text) > limits["max_characters"]:
-            return f"{part} too long"
+            return f"{key} too long"
     return None
 
 
@@ -74,10 +77,10 @@ def only_code(pair, limits):
 
 def no_markers(pair, limits):
     """Neither text holds a marker of our templates: such a pair is two replies, or half of one."""
-    for part, text in zip(("instruction", "response"), pair, strict=True):
+    for key, text in zip(Pair._fields, pair, strict=True):
         for marker in OURS:
             if marker in text:
-                return f"{marker} in {part}"
+                return f"{marker} in {key}"
     return None
 
 
@@ -96,20 +99,12 @@ def no_placeholders(pair, limits):
     a request of ours has no placeholder left. In a response `{theme}` may be part of an f-string
     and is let pass.
     """
-    if found := PLACEHOLDER.search(pair[0]):
-        return f"{found[0]} in instruction"
-    for part, text in zip(("instruction", "response"), pair, strict=True):
+    if match := PLACEHOLDER.search(pair[0]):
+        return f"{match[0]} in instruction"
+    for key, text in zip(Pair._fields, pair, strict=True):
         if SLOT.fullmatch(text.strip()):
-            return f"{part} not filled in"
+            return f"{key} not filled in"
     return None
-
-
-def not_held_out(pair, limits):
-    """Of the miniature: the instruction is no task that its benchmarks keep for themselves."""
-    from miniature import world
-
-    task = world.parse(pair[0])
-    return "held-out task" if task and world.held_out(task.key) else None
 
 
 VALIDATORS = {
@@ -121,18 +116,14 @@ VALIDATORS = {
         has_assertion,
         no_markers,
         no_placeholders,
-        not_held_out,
     )
 }
 
 
-def validate(pair, names, *, max_characters=20_000):
-    """Apply the validators `names` in order to `pair`, (instruction, response), both texts.
-
-    Returns:
-        "valid", or the first reason against the pair.
-    """
+def validate_pair(pair: Pair, names: Iterable[str], *, max_characters: int = 20_000) -> Verdict:
+    """Apply the validators `names` in order to a pair, whose two texts must be there."""
     for name in names:
-        if reason := VALIDATORS[name](pair, {"max_characters": max_characters}):
+        check = VALIDATORS.get(name) or find_plugin("validator", name)
+        if reason := check(pair, {"max_characters": max_characters}):
             return reason
     return "valid"

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench.generation import prompts
-from agorabench.intrinsic import measure_mean, sample_pairs
+from agorabench.intrinsic import measure_mean, read_generated_pairs, sample_pairs
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -30,8 +30,14 @@ def rubric_files(folder, domain):
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
 
 
+def load_games(stage, domain):
+    """The games of a stage `assess` (config/stages.py) about a set of a domain."""
+    pairs = read_generated_pairs(*stage.inputs["data"])
+    return rubric_games(pairs, stage.params["metrics"], domain, stage.params["seed"])
+
+
 def rubric_games(pairs, metrics, domain, seed):
-    """What the judge is asked, for judging.judge: a game for each metric and example of its sample,
+    """What the judge is asked, for judge.judge_games: a game for each metric and example of its sample,
     {"metric", "id", "messages"}.
 
     Args:
@@ -46,10 +52,15 @@ def rubric_games(pairs, metrics, domain, seed):
             for path in rubric_files(entry["rubrics"], domain)
         )
         for pair in sample_pairs(pairs, entry["sample"], seed):
-            question = prompts.render(template, {**pair, "rubric": rubric})
+            question = prompts.render_template(template, {**pair, "rubric": rubric})
             messages = [{"role": "user", "content": question}]
             found.append({"metric": name, "id": pair["id"], "messages": messages})
     return found
+
+
+def read_verdict(_, reply):
+    """`parse_score`, in the form that judge_games wants."""
+    return parse_score(reply)
 
 
 def parse_score(reply):

@@ -26,8 +26,9 @@ from importlib import import_module
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.llm.budget import Budget, spent
+from agorabench.llm.budget import Budget, rows_cost
 from agorabench.llm.journal import Journal
+from agorabench.llm.silent import Unanswered
 from agorabench.paths import journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
@@ -68,7 +69,7 @@ def open_backend(name, config, journal, threads=1):
         kept = stack.enter_context(Journal(journal))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
-            cost = spent(kept.paid, entry["price"])
+            cost = rows_cost(kept.paid_rows, entry["price"])
             budget = Budget(journal, cost, journal_root(journal), priced, name, config["max_usd"])
             settings["budget"] = stack.enter_context(budget)
         backend = connect(entry, state=open_batches(journal), **settings)
@@ -89,21 +90,26 @@ def run_elsewhere(python):
     os.execv(python, [python, *sys.argv])
 
 
-def answer(backend, journal, requests):
+def answer(backend, journal, requests, advance=lambda count: None):
     """Have every request (fingerprint -> request) answered in the journal.
 
+    `advance` is called with the number of further requests that have a reply.
+
     Raises:
-        UserError: some got no reply in ROUNDS rounds.
+        Unanswered: some got no reply in ROUNDS rounds.
     """
-    for _ in range(ROUNDS):
-        missing = [key for key in requests if key not in journal]
-        if not missing:
-            return
+    missing = [key for key in requests if key not in journal]
+    advance(len(requests) - len(missing))
+    for _ in range(ROUNDS if missing else 0):
         for replies in backend.complete(deque(requests[key] for key in missing)):
             journal.add(replies)
-    if missing := [key for key in requests if key not in journal]:
+            advance(sum("fault" not in row for row in replies))
+        missing = [key for key in missing if key not in journal]
+        if not missing:
+            return
+    if missing:
         told = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
-        raise UserError(
+        raise Unanswered(
             f"{len(missing)} of {len(requests)} requests got no reply in {ROUNDS} rounds ({told}); "
             "the same command goes on from there"
         )

@@ -6,7 +6,7 @@ https://docs.claude.com/en/api/messages and .../creating-message-batches
 import contextlib
 
 from agorabench.llm import errors
-from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
 from agorabench.llm.request import END
 
 FINISH = {
@@ -33,10 +33,10 @@ UNDONE = {"expired": "expired", "canceled": "cancelled"}
 
 def connect(entry, **settings):
     """The generator of a config entry, online or in batches."""
-    return backend(provider(entry), **settings)
+    return make_backend(make_provider(entry), **settings)
 
 
-def provider(entry):
+def make_provider(entry):
     """The endpoint of a config entry."""
     return Anthropic(entry)
 
@@ -46,24 +46,24 @@ class Anthropic(Provider):
 
     path = "/v1/messages"
 
-    def libraries(self):
+    def client_libraries(self):
         import anthropic
         import httpx2
 
         return anthropic, anthropic.Anthropic, anthropic.AsyncAnthropic, httpx2
 
-    def served(self, models):
+    def served_models(self, models):
         """As in Provider; the list has no aliases, so each model itself is looked for too."""
-        names = super().served(models)
-        with self.connect() as client:
+        names = super().served_models(models)
+        with self.open_client() as client:
             for model in models if names is not None else ():
                 if model not in names:
-                    with contextlib.suppress(self.library.APIError):  # not served, then
+                    with contextlib.suppress(self.client_library.APIError):  # not served, then
                         client.models.retrieve(model)
                         names.add(model)
         return names
 
-    def body(self, request):
+    def request_body(self, request):
         """The request's body, the same online and in a batch."""
         sampling = request.get("sampling", self.entry["sampling"])
         system = [m["content"] for m in request["messages"] if m["role"] == "system"]
@@ -84,7 +84,7 @@ class Anthropic(Provider):
             body["stop_sequences"] = [END]
         return body | self.entry["extra"]
 
-    def read(self, body):
+    def parse_body(self, body):
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         if body["type"] != "message":
             raise KeyError("not a message")
@@ -96,9 +96,9 @@ class Anthropic(Provider):
             "reply": "".join(texts),
             "finish_reason": FINISH.get(reason, reason),
             "usage": {
-                "input": tokens(usage["input_tokens"])
-                + sum(tokens(usage.get(name) or 0) for name in cached),
-                "output": tokens(usage["output_tokens"]),
+                "input": check_count(usage["input_tokens"])
+                + sum(check_count(usage.get(name) or 0) for name in cached),
+                "output": check_count(usage["output_tokens"]),
             }
             if usage
             else None,
@@ -109,21 +109,21 @@ class Anthropic(Provider):
 
     batches = "/v1/messages/batches"
 
-    def task(self, request):
-        return {"custom_id": request["fingerprint"], "params": self.body(request)}
+    def batch_task(self, request):
+        return {"custom_id": request["fingerprint"], "params": self.request_body(request)}
 
-    def submit(self, client, name, tasks):
-        with self.translated():
+    def submit_batch(self, client, name, tasks):
+        with self.raising_faults():
             batch = client.post(
                 self.batches,
-                cast_to=self.library.types.messages.MessageBatch,
+                cast_to=self.client_library.types.messages.MessageBatch,
                 body={"requests": tasks},
             )
-            return text(batch.id)
+            return check_text(batch.id)
 
-    def find(self, client, name, size, since):
+    def find_batches(self, client, name, size, since):
         found = []
-        with self.translated():
+        with self.raising_faults():
             for batch in client.messages.batches.list(limit=100):
                 if batch.created_at.timestamp() < since:
                     break
@@ -131,37 +131,37 @@ class Anthropic(Provider):
                     found.append(batch.id)
         return found
 
-    def look(self, client, id):
-        with self.translated():
+    def batch_status(self, client, id):
+        with self.raising_faults():
             response = client.messages.batches.with_raw_response.retrieve(id)
             batch = response.parse()
             counts = batch.request_counts
-            ended = text(batch.processing_status) == "ended"
+            ended = check_text(batch.processing_status) == "ended"
             done = sum(counts.to_dict().values()) - counts.processing
         state = "completed" if ended else "open"
         if ended and counts.canceled and batch.cancel_initiated_at:
             state = "cancelled"
-        return Look(state, done, errors.wait(response.headers), None, (id,))
+        return BatchStatus(state, done, errors.retry_delay(response.headers), None, (id,))
 
-    def results(self, client, look):
+    def fetch_results(self, client, look):
         lines = []
         for id in look.places:
-            with self.translated():
+            with self.raising_faults():
                 # Unparsed: one bad line would end the library's own reading.
                 place = f"{self.batches}/{id}/results"
-                response = client.get(place, cast_to=self.libraries()[3].Response)
+                response = client.get(place, cast_to=self.client_libraries()[3].Response)
                 lines += response.content.split(b"\n")
         return [line for line in lines if line.strip()]
 
-    def result(self, line):
+    def parse_result(self, line):
         result = line["result"]
         if result["type"] == "succeeded":
-            return self.checked(result["message"])
+            return self.read_reply(result["message"])
         if result["type"] in UNDONE:
-            raise errors.Passing(UNDONE[result["type"]])
-        kind, _ = errors.told(result["error"])
-        raise errors.of_response(STATUSES.get(kind, 500), result["error"])
+            raise errors.Transient(UNDONE[result["type"]])
+        kind, _ = errors.error_message(result["error"])
+        raise errors.classify_error(STATUSES.get(kind, 500), result["error"])
 
-    def cancel(self, client, id):
-        with self.translated():
+    def cancel_batch(self, client, id):
+        with self.raising_faults():
             client.messages.batches.cancel(id)

@@ -18,7 +18,7 @@ SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name i
 PROBE_TIMEOUT = 20.0  # seconds, for looking whether an endpoint is there
 
 
-class Look(NamedTuple):
+class BatchStatus(NamedTuple):
     """What a provider says of a batch.
 
     `state` is "open", "completed", "expired", "cancelled" or "failed" (refused as a whole, `fault`
@@ -57,7 +57,7 @@ class Provider:
         self.identity = entry["model"]
         self.address = entry["base_url"]
 
-    def key(self):
+    def api_key(self):
         """The key from the environment; text without meaning where none is needed.
 
         Raises:
@@ -74,11 +74,11 @@ class Provider:
             raise UserError(f"the environment variable {name} holds more than a key; {needed}")
         return key
 
-    def arguments(self):
+    def client_arguments(self):
         """What both kinds of client are made with; tries are counted in online.py."""
-        return {"api_key": self.key(), "base_url": self.address, "max_retries": 0}
+        return {"api_key": self.api_key(), "base_url": self.address, "max_retries": 0}
 
-    def libraries(self):
+    def client_libraries(self):
         """(official client's module, its synchronous and asynchronous class, its HTTP library).
 
         Imported only here: a set whose replies are all journaled has no use for them.
@@ -86,52 +86,54 @@ class Provider:
         raise NotImplementedError
 
     @property
-    def library(self):
+    def client_library(self):
         """The official client's module."""
-        return self.libraries()[0]
+        return self.client_libraries()[0]
 
-    def connect(self):
+    def open_client(self):
         """A synchronous client: batches, and looking what is served."""
-        return self.libraries()[1](**self.arguments(), timeout=self.entry["timeout"])
+        return self.client_libraries()[1](**self.client_arguments(), timeout=self.entry["timeout"])
 
-    def connect_async(self):
+    def open_async_client(self):
         """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
-        library, _, client, http = self.libraries()
+        library, _, client, http = self.client_libraries()
         most = self.entry["concurrency"]  # aiohttp takes None for 100
         limits = http.Limits(max_connections=most, max_keepalive_connections=most)
         transport = library.DefaultAioHttpClient(limits=limits)
-        return client(**self.arguments(), http_client=transport, timeout=self.entry["timeout"])
+        return client(
+            **self.client_arguments(), http_client=transport, timeout=self.entry["timeout"]
+        )
 
-    async def ask(self, client, request):
+    async def send_request(self, client, request):
         """Send one request; returns (fields of the reply row, headers about rate limits).
 
         Raises:
             faults.Fault: there is no reply, and what that means.
         """
-        library, _, _, http = self.libraries()
+        library, _, _, http = self.client_libraries()
         try:
             async with asyncio.timeout(self.entry["timeout"]):
                 # Unparsed: building the library's objects takes as long as all of our own work.
                 response = await client.post(
-                    self.path, cast_to=http.Response, body=self.body(request)
+                    self.path, cast_to=http.Response, body=self.request_body(request)
                 )
         except library.APIStatusError as error:
-            raise self.status(error) from None
+            raise self.status_fault(error) from None
         except (TimeoutError, library.APIConnectionError) as error:
-            raise self.lost(error) from None
+            raise self.connection_fault(error) from None
         try:
             body = json.loads(response.content)
         except ValueError:
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
         # Picked from the raw ones: a look into the library's headers is slow, and there are many.
         limits = {
             name.decode().lower(): value.decode()
             for name, value in response.headers.raw
             if b"ratelimit" in name.lower()
         }
-        return self.checked(body), limits
+        return self.read_reply(body), limits
 
-    def lost(self, error):
+    def connection_fault(self, error):
         """The Fault that an error of the asynchronous client's connection stands for."""
         import aiohttp
 
@@ -139,42 +141,42 @@ class Provider:
         while error.__cause__ and not isinstance(error, (aiohttp.ClientError, TimeoutError)):
             error = error.__cause__
         if isinstance(error, TimeoutError):
-            return errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s")
+            return errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.Passing("unreachable", str(error))
-        return errors.Passing("connection", str(error))
+            return errors.Transient("unreachable", str(error))
+        return errors.Transient("connection", str(error))
 
-    def status(self, error):
+    def status_fault(self, error):
         """The Fault that an APIStatusError of the client library stands for."""
         response = error.response
-        return errors.of_response(response.status_code, error.body or "", response.headers)
+        return errors.classify_error(response.status_code, error.body or "", response.headers)
 
     @contextmanager
-    def translated(self):
+    def raising_faults(self):
         """Raise what goes wrong in a synchronous call of the client library as faults.Fault."""
-        library = self.library
+        library = self.client_library
         try:
             yield
         except library.APIStatusError as error:
-            raise self.status(error) from None
+            raise self.status_fault(error) from None
         except library.APITimeoutError:
-            raise errors.Passing("timeout", f"no reply in {self.entry['timeout']:g} s") from None
+            raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
-            raise errors.Passing("connection", str(error.__cause__ or error)) from None
+            raise errors.Transient("connection", str(error.__cause__ or error)) from None
         except (library.APIError, ValueError, AttributeError, TypeError):
             # The library hands on what it cannot parse, as text or with attributes that are None.
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
 
-    def checked(self, body):
+    def read_reply(self, body):
         """Fields of the reply row in a response body, from the model that was asked.
 
         Raises:
             faults.Fault: the body is not what the protocol says, or another model's.
         """
         try:
-            fields = self.read(body)
+            fields = self.parse_body(body)
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise errors.Passing("malformed body") from None
+            raise errors.Transient("malformed body") from None
         fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
         if fields["reply"]:  # half a surrogate pair is legal in JSON and in no file
             halves = fields["reply"].encode("utf-16", "surrogatepass")
@@ -188,30 +190,32 @@ class Provider:
             raise errors.Fatal("wrong model", text, usage=fields["usage"])
         return fields
 
-    def served(self, models):
+    def served_models(self, models):
         """Names of the models that the endpoint serves, or None where it does not say; of `models`
         also those that it serves under another name.
 
         Raises:
             UserError: there is no key, it is refused, or nobody answers.
         """
-        client = self.libraries()[1](**self.arguments(), timeout=PROBE_TIMEOUT)
+        client = self.client_libraries()[1](**self.client_arguments(), timeout=PROBE_TIMEOUT)
         try:
             return {model.id for model in client.models.list()} or None
-        except self.library.APIStatusError as error:
+        except self.client_library.APIStatusError as error:
             if error.status_code in (401, 403):
-                raise errors.sentence(self.status(error), self.entry, self.address) from None
+                raise errors.to_user_error(
+                    self.status_fault(error), self.entry, self.address
+                ) from None
             return None  # not every endpoint has a list of models
-        except self.library.APIConnectionError as error:
+        except self.client_library.APIConnectionError as error:
             cause = error.__cause__ or error
             raise UserError(f"nobody answers at {self.address}: {cause}") from None
-        except (ValueError, AttributeError, TypeError, self.library.APIError):
+        except (ValueError, AttributeError, TypeError, self.client_library.APIError):
             return None  # a list of another form, as Together's is
         finally:
             client.close()
 
 
-def backend(provider, *, budget=None, state=None, **_):
+def make_backend(provider, *, budget=None, state=None, **_):
     """The backend object of a Provider, online or in batches as its entry says.
 
     `state` is the file that remembers the batches that were submitted.
@@ -224,14 +228,14 @@ def backend(provider, *, budget=None, state=None, **_):
     return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
 
 
-def tokens(value):
+def check_count(value):
     """A count of tokens as a whole number; anything else is a malformed body."""
     if type(value) is not int or value < 0:
         raise TypeError(f"{value!r} is no number of tokens")
     return value
 
 
-def text(value):
+def check_text(value):
     """A text that must be there; anything else is a malformed body."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")

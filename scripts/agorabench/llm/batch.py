@@ -14,7 +14,7 @@ from collections import deque
 from agorabench.errors import UserError
 from agorabench.files import to_json
 from agorabench.llm import errors
-from agorabench.llm.batch_log import Batch, Submissions, parsed
+from agorabench.llm.batch_log import Batch, BatchLog, parse_results
 from agorabench.llm.budget import BYTES_PER_TOKEN
 from agorabench.llm.online import TRIES
 from agorabench.llm.rate_limit import Pace
@@ -69,8 +69,8 @@ class Batches:
             UserError: the work had to stop; what batches had answered until then was yielded.
         """
         if self._state is None:
-            self._state = Submissions(self.path)
-            for batch in self._state.open:
+            self._state = BatchLog(self.path)
+            for batch in self._state.open_batches:
                 if batch.model != self.provider.entry["model"]:
                     raise UserError(
                         f"{self.path} has open batches of model '{batch.model}', and the "
@@ -79,81 +79,81 @@ class Batches:
                     )
                 if batch.doubtful:  # when it was submitted is not known, only that it is over
                     batch.due = self.clock() + SETTLE
-        if not self._state.open and not queue:
+        if not self._state.open_batches and not queue:
             return
-        self._client = self._client or self.provider.connect()
+        self._client = self._client or self.provider.open_client()
         self._stop, self._heard = None, self.clock()
         while True:
-            self._take(queue)
-            while batch := self._plan():
-                self._advance(batch)
-            yield from self._ready()
-            for batch in [b for b in self._state.open if b.due <= self.clock()]:
-                look = self._advance(batch)
-                yield from self._ready()
+            self._take_requests(queue)
+            while batch := self._plan_batch():
+                self._advance_batch(batch)
+            yield from self._yield_rows()
+            for batch in [b for b in self._state.open_batches if b.due <= self.clock()]:
+                look = self._advance_batch(batch)
+                yield from self._yield_rows()
                 if look:  # only now, because its rows are journaled now
-                    self._forget(batch, look.state)
-            if self._state.open or self._pending:
-                self._tell()
-                self._wait()
+                    self._close_batch(batch, look.state)
+            if self._state.open_batches or self._pending:
+                self._log_progress()
+                self._wait_until_due()
             elif not queue:
                 break
         if self._stop:
             raise self._stop
 
-    def _ready(self):
+    def _yield_rows(self):
         if self._rows:
             rows, self._rows = self._rows, []
             yield rows
 
     # Requests into batches
 
-    def _take(self, queue):
+    def _take_requests(self, queue):
         """Take all requests; those in a batch of an earlier run wait for it."""
         while queue:
             request = queue.popleft()
             key = request["fingerprint"]
-            for batch in self._state.open:
+            for batch in self._state.open_batches:
                 if key in batch.requests:
                     batch.requests[key] = request
-                    self._reserve(request, under_way=True)
+                    self._reserve_cost(request, under_way=True)
                     break
             else:
                 self._pending.append(request)
         if self._stop:
             self._pending.clear()
-            self._hasten()
+            self._submit_soon()
 
-    def _plan(self):
+    def _plan_batch(self):
         """The next batch, planned on disk, or None where there is nothing or no room for one."""
         if self._stop or self.clock() < self._held:
             return None
-        if any(batch.unsent for batch in self._state.open):
+        if any(batch.is_unsent for batch in self._state.open_batches):
             return None  # one at a time, so that a kill leaves one in doubt
-        room = self._tokens - sum(batch.tokens for batch in self._state.open)
+        room = self._tokens - sum(batch.tokens for batch in self._state.open_batches)
         model = self.provider.entry["model"]
         batch = Batch(uuid.uuid4().hex, (), time.time(), 0, model, own=True)
         while self._pending and len(batch.requests) < self.limits["requests"]:
             request = self._pending[0]
             text = sum(len(message["content"].encode()) for message in request["messages"])
             tokens = math.ceil(text / BYTES_PER_TOKEN + 20)
-            size = len(to_json(self.provider.task(request)).encode()) + 1
+            size = len(to_json(self.provider.batch_task(request)).encode()) + 1
             # A request that is larger than the limits goes alone, for the provider to judge.
             if batch.bytes + size > self._bytes and batch.requests:
                 break
-            if batch.tokens + tokens > room and (batch.requests or self._state.open):
+            if batch.tokens + tokens > room and (batch.requests or self._state.open_batches):
                 break
-            if not self._reserve(request):
+            if not self._reserve_cost(request):
                 break
             batch.requests[request["fingerprint"]] = self._pending.popleft()
             batch.bytes += size
             batch.tokens += tokens
         if not batch.requests:
             return None
-        self._state.plan(batch)
+        self._state.record_planned(batch)
         return batch
 
-    def _reserve(self, request, under_way=False):
+    def _reserve_cost(self, request, under_way=False):
         """Whether the budget allows a request; stops the work where it never will, unless the
         request is under way already."""
         try:
@@ -165,7 +165,7 @@ class Batches:
                 self._stop = self._stop or error
         return False
 
-    def _settle(self, request, row):
+    def _settle_cost(self, request, row):
         if not self.budget:
             return
         if request and request["fingerprint"] in self._reserved:
@@ -176,24 +176,24 @@ class Batches:
 
     # The life of a batch
 
-    def _advance(self, batch):
+    def _advance_batch(self, batch):
         """Take a batch a step further. Its last Look is returned when it has ended and its rows
         are in `_rows`."""
         try:
             if batch.doubtful:
-                self._find(batch)
+                self._find_batch(batch)
             elif batch.ids:
-                self._recognise(batch)
+                self._identify_batch(batch)
             elif not batch.id:
-                self._submit(batch)
+                self._submit_batch(batch)
             else:
-                return self._look(batch)
+                return self._check_batch(batch)
             self._heard = self.clock()
-        except errors.Passing as fault:
-            self._later(batch, fault)
+        except errors.Transient as fault:
+            self._retry_later(batch, fault)
         except errors.Fault as fault:
-            if fault.reason != "404" or batch.unsent:
-                raise self._sentence(fault) from None
+            if fault.reason != "404" or batch.is_unsent:
+                raise self._to_user_error(fault) from None
             raise UserError(
                 f"{self.provider.address} does not know batch {batch.id} of {self.path} ({fault}): "
                 "the key is another account's, or the batch is too old; to ask for its requests "
@@ -201,14 +201,14 @@ class Batches:
             ) from None
         return None
 
-    def _later(self, batch, fault):
+    def _retry_later(self, batch, fault):
         """Try a step again after a pause; a submission that may have arrived is looked for."""
         batch.tries += 1
-        pause = self._pace.pause(min(batch.tries - 1, 6), fault.after)
+        pause = self._pace.retry_pause(min(batch.tries - 1, 6), fault.after)
         patience = self.provider.entry["patience"]
-        if batch.unsent:
+        if batch.is_unsent:
             if fault.reason == "429":  # it was not taken
-                pause, patience = max(pause, self._growing(batch.tries)), max(patience, DAY)
+                pause, patience = max(pause, self._growing_pause(batch.tries)), max(patience, DAY)
             else:
                 batch.doubtful, pause = True, max(pause, SETTLE)
         batch.due = self.clock() + pause
@@ -219,128 +219,128 @@ class Batches:
                 f"{fault}; its batches go on, and the same command goes on from there"
             )
 
-    def _submit(self, batch):
+    def _submit_batch(self, batch):
         if self._stop:
-            return self._give_back(batch, "not submitted")
-        tasks = [self.provider.task(request) for request in batch.requests.values()]
+            return self._return_requests(batch, "not submitted")
+        tasks = [self.provider.batch_task(request) for request in batch.requests.values()]
         try:
-            id = self.provider.submit(self._client, batch.name, tasks)
+            id = self.provider.submit_batch(self._client, batch.name, tasks)
         except errors.Refused as fault:
-            self._give_back(batch, "refused")
+            self._return_requests(batch, "refused")
             if len(batch.requests) > 1:
                 self._bytes = batch.bytes // 2
             else:
                 key = self._pending.popleft()["fingerprint"]
-                self._rows.append(errors.unanswered(key, fault.reason) | {"mode": "batch"})
+                self._rows.append(errors.unanswered_row(key, fault.reason) | {"mode": "batch"})
         except errors.Fatal as fault:
-            self._give_back(batch, "refused")
-            self._stop = self._sentence(fault)
+            self._return_requests(batch, "refused")
+            self._stop = self._to_user_error(fault)
         else:
-            self._state.submitted(batch, id)
+            self._state.record_submitted(batch, id)
             batch.due = self.clock() + self.limits["poll"]
 
-    def _find(self, batch):
+    def _find_batch(self, batch):
         """Look for a batch at the provider that may have been submitted."""
         size, since = len(batch.requests), batch.at - SKEW
-        found = self.provider.find(self._client, batch.name, size, since)
-        claimed = self._state.claimed()
+        found = self.provider.find_batches(self._client, batch.name, size, since)
+        claimed = self._state.known_ids()
         batch.ids = [id for id in found if id not in claimed]
         batch.doubtful, batch.due = False, self.clock()
-        if self.provider.named and batch.ids:
-            self._state.submitted(batch, batch.ids[0])
+        if self.provider.named_batches and batch.ids:
+            self._state.record_submitted(batch, batch.ids[0])
         elif not batch.ids and not batch.own:
-            self._give_back(batch, "never submitted")
+            self._return_requests(batch, "never submitted")
 
-    def _recognise(self, batch):
+    def _identify_batch(self, batch):
         """See which of the batches that it may be has its requests, as they end."""
         for id in list(batch.ids):
-            look = self.provider.look(self._client, id)
+            look = self.provider.batch_status(self._client, id)
             if look.state == "open":
                 continue
-            lines = parsed(self.provider.results(self._client, look))
+            lines = parse_results(self.provider.fetch_results(self._client, look))
             if any(key in batch.requests for key, _ in lines):
-                return self._state.submitted(batch, id)
+                return self._state.record_submitted(batch, id)
             batch.ids.remove(id)
         batch.due = self.clock() + (self.limits["poll"] if batch.ids else 0.0)
         if not batch.ids and not batch.own:
-            self._give_back(batch, "never submitted")
+            self._return_requests(batch, "never submitted")
 
-    def _look(self, batch):
-        look = self.provider.look(self._client, batch.id)
+    def _check_batch(self, batch):
+        look = self.provider.batch_status(self._client, batch.id)
         self._heard = self.clock()
         batch.due = self.clock() + max(self.limits["poll"], look.after or 0.0)
         batch.done = look.done
         if look.state == "failed":
-            self._failed(batch, look.fault)
+            self._handle_failed(batch, look.fault)
         elif look.state != "open":
-            lines = parsed(self.provider.results(self._client, look))
+            lines = parse_results(self.provider.fetch_results(self._client, look))
             batch.reads += 1
             if batch.reads < READS and (len(lines) < look.done or (None, None) in lines):
-                raise errors.Passing("malformed body", "fewer results than there are")
-            self._collect(batch, look, lines)
+                raise errors.Transient("malformed body", "fewer results than there are")
+            self._collect_rows(batch, look, lines)
             return look
         batch.tries = 0
         return None
 
-    def _failed(self, batch, fault):
+    def _handle_failed(self, batch, fault):
         """A batch was refused as a whole: wait for room, make it smaller, or stop."""
-        self._give_back(batch, "failed")
+        self._return_requests(batch, "failed")
         self._failures += 1
         if self._full is None:
             self._full = self.clock()
-        if not isinstance(fault, errors.Passing) or self.clock() - self._full >= DAY:
-            self._stop = self._stop or self._sentence(fault)
-        elif fault.reason == "429" and any(other.id for other in self._state.open):
+        if not isinstance(fault, errors.Transient) or self.clock() - self._full >= DAY:
+            self._stop = self._stop or self._to_user_error(fault)
+        elif fault.reason == "429" and any(other.id for other in self._state.open_batches):
             self._held = math.inf  # until one of them ends
         elif fault.reason == "429" and len(batch.requests) > 1:
             self._tokens = batch.tokens // 2
         else:
-            self._held = self.clock() + self._growing(self._failures)
+            self._held = self.clock() + self._growing_pause(self._failures)
 
-    def _growing(self, tries):
+    def _growing_pause(self, tries):
         return min(HOLD, self.limits["poll"] * 2.0 ** min(tries, 30))
 
-    def _give_back(self, batch, how):
+    def _return_requests(self, batch, how):
         """Forget a batch that has never been; its requests are planned anew."""
         wanted = [request for request in batch.requests.values() if request]
         for request in wanted:
-            self._settle(request, None)
+            self._settle_cost(request, None)
         self._pending.extendleft(reversed(wanted))
-        self._forget(batch, how)
+        self._close_batch(batch, how)
 
-    def _forget(self, batch, how):
-        self._state.forget(batch, how)
+    def _close_batch(self, batch, how):
+        self._state.record_closed(batch, how)
         if self._held == math.inf:
             self._held = 0.0
-        self._hasten()  # there may be room for it now
+        self._submit_soon()  # there may be room for it now
 
-    def _hasten(self):
+    def _submit_soon(self):
         """Make it the turn of what waits to be submitted."""
-        for batch in self._state.open:
-            if batch.unsent and not batch.doubtful:
+        for batch in self._state.open_batches:
+            if batch.is_unsent and not batch.doubtful:
                 batch.due = 0.0
 
-    def _sentence(self, fault):
+    def _to_user_error(self, fault):
         address, model = self.provider.address, self.provider.entry["model"]
         if fault.reason == "404" and model not in str(fault):
             return UserError(f"{address} takes no batches of model '{model}' ({fault})")
-        return errors.sentence(fault, self.provider.entry, address)
+        return errors.to_user_error(fault, self.provider.entry, address)
 
     # Results
 
-    def _collect(self, batch, look, lines):
+    def _collect_rows(self, batch, look, lines):
         """Put the rows of a batch into `_rows`, and what failed among its requests back."""
         before, replies = self._answered, 0
         undone = look.state if look.state in ("expired", "cancelled") else "missing"
-        for key, request, fields, fault, new in batch.outcomes(self.provider, lines, undone):
+        for key, request, fields, fault, new in batch.match_results(self.provider, lines, undone):
             if fields:
                 row = {"fingerprint": key, **fields}
                 replies += 1
                 self._answered += 1
             else:
-                row = self._failure(batch, key, request, fault, before)
+                row = self._failure_row(batch, key, request, fault, before)
             row |= {"mode": "batch"}
-            self._settle(request, row)
+            self._settle_cost(request, row)
             if new or "fault" not in row:
                 self._rows.append(row)
         self._failures, self._full = 0, None
@@ -352,41 +352,41 @@ class Batches:
                 "asks for the rest again"
             )
 
-    def _failure(self, batch, key, request, fault, before):
+    def _failure_row(self, batch, key, request, fault, before):
         """The row of a request without a reply; plans it again where that can help."""
         if isinstance(fault, errors.Refused):
             self._answered += 1
-            return errors.unanswered(key, fault.reason)
+            return errors.unanswered_row(key, fault.reason)
         if isinstance(fault, errors.Fatal):
-            self._stop = self._stop or self._sentence(fault)
+            self._stop = self._stop or self._to_user_error(fault)
         elif request:
             tried = self._tried.setdefault(key, [0, before])
             tried[0] += 1
             if tried[0] < TRIES:
                 self._pending.append(request)
             elif self._answered > tried[1]:
-                return errors.given_up(key, fault) | {"batch": batch.id}
+                return errors.given_up_row(key, fault) | {"batch": batch.id}
             else:
                 self._stop = self._stop or UserError(
                     f"{self.provider.address} answered nothing in {TRIES} batches, at last with "
                     f"{fault}; the same command goes on from there"
                 )
         # The batch tells it from a second row that a kill before the next step leaves behind.
-        return errors.row(key, fault) | {"batch": batch.id}
+        return errors.fault_row(key, fault) | {"batch": batch.id}
 
     # Waiting
 
-    def _wait(self):
+    def _wait_until_due(self):
         """Sleep until a batch is due, or until one may be made."""
-        due = [batch.due for batch in self._state.open]
+        due = [batch.due for batch in self._state.open_batches]
         if (self._pending and not due) or self.clock() < self._held < math.inf:
             due.append(self._held)
         if due:
             self.sleep(max(0.0, min(due) - self.clock()))
 
-    def _tell(self):
+    def _log_progress(self):
         """Say in the log how far the batches are: when that changes, and now and then."""
-        batches = self._state.open
+        batches = self._state.open_batches
         done, size = sum(b.done for b in batches), sum(len(b.requests) for b in batches)
         ids = [batch.id for batch in batches if batch.id]
         text = (

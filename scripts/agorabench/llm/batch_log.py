@@ -31,11 +31,11 @@ class Batch:
         self.due = 0.0
 
     @property
-    def unsent(self):
+    def is_unsent(self):
         """Whether it is nowhere at the provider, as far as is known."""
         return not self.id and not self.ids
 
-    def outcomes(self, provider, lines, undone):
+    def match_results(self, provider, lines, undone):
         """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
         that is a row) for every line of results (see `parsed`), and for every request without one,
         which is `undone`.
@@ -51,7 +51,7 @@ class Batch:
             except errors.Fault as error:
                 fault = error
             except (KeyError, TypeError, AttributeError):
-                fault = errors.Passing("malformed line")
+                fault = errors.Transient("malformed line")
             if key in missing:
                 del missing[key]
                 first[key] = fields
@@ -61,17 +61,17 @@ class Batch:
             if key in first:
                 # The same completion twice is paid for once.
                 usage = None if fields and fields == first[key] else usage
-                fault = errors.Passing("duplicate id", usage=usage)
+                fault = errors.Transient("duplicate id", usage=usage)
             else:
                 strays += 1
                 reason = "malformed line" if line is None else "unknown id"
-                fault = errors.Passing(reason, usage=usage)
+                fault = errors.Transient(reason, usage=usage)
             yield key or "", None, None, fault, True
         for number, key in enumerate(missing):
-            yield key, self.requests[key], None, errors.Passing(undone), number >= strays
+            yield key, self.requests[key], None, errors.Transient(undone), number >= strays
 
 
-class Submissions:
+class BatchLog:
     """The open batches of the file at `path`, as `open`; one job at a time, which has the journal.
 
     Raises:
@@ -80,35 +80,35 @@ class Submissions:
 
     def __init__(self, path):
         self.path, self._file = Path(path), None
-        batches, _, self._good = remembered(path)
-        self.open = list(batches.values())
+        batches, _, self._good = read_batches(path)
+        self.open_batches = list(batches.values())
 
     def close(self):
         if self._file:
             self._file.close()
 
-    def plan(self, batch):
+    def record_planned(self, batch):
         row = {"at": batch.at, "tokens": batch.tokens, "model": batch.model}
         row["fingerprints"] = list(batch.requests)
-        self._note("planned", batch, **row)
-        self.open.append(batch)
+        self._append_row("planned", batch, **row)
+        self.open_batches.append(batch)
 
-    def submitted(self, batch, id):
-        self._note("submitted", batch, id=id)
+    def record_submitted(self, batch, id):
+        self._append_row("submitted", batch, id=id)
         batch.id, batch.ids, batch.tries = id, [], 0
 
-    def forget(self, batch, how):
-        self._note("closed", batch, how=how)
-        self.open.remove(batch)
+    def record_closed(self, batch, how):
+        self._append_row("closed", batch, how=how)
+        self.open_batches.remove(batch)
 
-    def claimed(self):
+    def known_ids(self):
         """Ids of all batches that any job of this workflow has ever had."""
         places = {self.path}
         if len(self.path.parents) > 4:  # {journals}/{domain}/{method}/{generator}/{prompt}/
             places |= set(self.path.parents[4].glob("*/*/*/*/*.batches"))
-        return set().union(*(remembered(place)[1] for place in places))
+        return set().union(*(read_batches(place)[1] for place in places))
 
-    def _note(self, event, batch, **more):
+    def _append_row(self, event, batch, **more):
         """Write a row to disk."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class Submissions:
         os.fsync(self._file.fileno())
 
 
-def remembered(path):
+def read_batches(path):
     """What a file says: ({name: Batch} of those that are open, ids of all, bytes in whole rows).
 
     Raises:
@@ -150,7 +150,7 @@ def remembered(path):
     return batches, ids, good
 
 
-def parsed(lines):
+def parse_results(lines):
     """[(custom_id, object)] of lines of results; None for what is not there."""
     found = []
     for line in lines:

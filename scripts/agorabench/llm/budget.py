@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import read_json, write_json
-from agorabench.llm.journal import peek
+from agorabench.llm.journal import read_rows
 
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 # Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
@@ -25,18 +25,18 @@ REQUESTS = 100  # and no more than so many requests could cost
 EVERY = 5.0  # seconds after which what was spent is told to the other jobs
 
 
-def usd(usage, price, batch=False):
+def usage_cost(usage, price, batch=False):
     """What tokens cost in USD; `price` is per million tokens, with the factor of batches."""
     factor = price.get("batch", 1.0) if batch else 1.0
     return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
 
 
-def dollars(amount):
+def format_usd(amount):
     """USD in cents, small amounts in hundredths of them; nothing for None."""
     return "" if amount is None else f"{amount:,.{2 if abs(amount) >= 1 or not amount else 4}f}"
 
 
-def most(request, entry):
+def max_usage(request, entry):
     """The most tokens that a request can take, as usage."""
     size = sum(len(message["content"].encode()) for message in request["messages"])
     told = math.ceil(size / BYTES_PER_TOKEN) + 20
@@ -44,15 +44,15 @@ def most(request, entry):
     return {"input": told, "output": sampling["max_tokens"]}
 
 
-def ceiling(request, entry):
+def max_cost(request, entry):
     """The most that a request can cost, in USD."""
-    return usd(most(request, entry), entry["price"], entry["mode"] == "batch")
+    return usage_cost(max_usage(request, entry), entry["price"], entry["mode"] == "batch")
 
 
-def spent(rows, price):
+def rows_cost(rows, price):
     """What journal rows, replies and faults, have cost in USD; at most, where that is unknown."""
     return sum(
-        usd(usage, price, "mode" in row)
+        usage_cost(usage, price, "mode" in row)
         for row in rows
         if (usage := row.get("usage") or row.get("most"))
     )
@@ -79,14 +79,14 @@ class Budget:
         self.name = str(Path(journal).relative_to(root))
         self.spent = spent  # and what has come in since
         self.free = self.under_way = 0.0
-        self._amounts = {}
+        self._reserved = {}
 
     def __enter__(self):
-        with self._books() as books:
-            self._enter(books)
+        with self._locked_books() as books:
+            self._update_books(books)
         return self
 
-    def _enter(self, books):
+    def _update_books(self, books):
         """Bring `books` up to date with what this job has spent and holds."""
         known = self.name in books
         mine = {"spent": self.spent, "held": self.free + self.under_way}
@@ -94,13 +94,13 @@ class Budget:
         if not known:  # a new job, or somebody has deleted the file
             for path in self.root.glob("*/*/*/*/*.jsonl"):
                 if (name := str(path.relative_to(self.root))) not in books:
-                    books[name] = self._read(path, path.relative_to(self.root).parts[2])
-        self.told = self.clock()
+                    books[name] = self._journal_books(path, path.relative_to(self.root).parts[2])
+        self.synced = self.clock()
 
     def __exit__(self, *_):
         self.free = self.under_way = 0.0
-        with self._books() as books:
-            self._enter(books)
+        with self._locked_books() as books:
+            self._update_books(books)
 
     def reserve(self, request):
         """Set aside what a request may cost; False where that must wait for one under way.
@@ -108,57 +108,58 @@ class Budget:
         Raises:
             UserError: it can never be paid; nothing of this job is under way.
         """
-        amount = ceiling(request, self.entry)
+        amount = max_cost(request, self.entry)
         if amount > self.free:
-            self._sync(amount)
+            self._take_share(amount)
         if amount <= self.free:
             self.free -= amount
             self.under_way += amount
-            self._amounts[request["fingerprint"]] = amount
+            self._reserved[request["fingerprint"]] = amount
             return True
-        if self._amounts:
+        if self._reserved:
             return False
+        name, limit, gone, held = self.limit
         raise UserError(
-            f"{self.limit[0]} allows {dollars(self.limit[1])} USD: {dollars(self.limit[2])} are "
-            f"spent, {dollars(self.limit[3])} are held by other jobs, and the next request could "
-            f"cost {dollars(amount)}, as max_tokens is {most(request, self.entry)['output']}; "
+            f"{name} allows {format_usd(limit)} USD: {format_usd(gone)} are spent, "
+            f"{format_usd(held)} are held by other jobs, and the next request could cost "
+            f"{format_usd(amount)}, as max_tokens is {max_usage(request, self.entry)['output']}; "
             "raise the limit, and the same command goes on from there"
         )
 
     def settle(self, request, row):
         """A request has ended with `row` (None: it was given up); what it cost is spent."""
-        amount = self._amounts.pop(request["fingerprint"])
+        amount = self._reserved.pop(request["fingerprint"])
         cost = 0.0
         if row and (row.get("usage") or row.get("most")):
-            cost = spent([row], self.entry["price"])
+            cost = rows_cost([row], self.entry["price"])
         elif row and "fault" not in row:
             cost = amount  # a reply whose provider told no usage
         self.under_way -= amount
         self.free += amount - cost
         self.spent += cost
-        if self.clock() - self.told > EVERY:
-            self._sync(0.0)
+        if self.clock() - self.synced > EVERY:
+            self._take_share(0.0)
 
     def charge(self, row):
         """A row has come in, of a batch of an earlier run, for which nothing was set aside."""
-        cost = spent([row], self.entry["price"])
+        cost = rows_cost([row], self.entry["price"])
         self.free -= cost
         self.spent += cost
-        if self.clock() - self.told > EVERY:
-            self._sync(0.0)
+        if self.clock() - self.synced > EVERY:
+            self._take_share(0.0)
 
-    def _sync(self, amount):
+    def _take_share(self, amount):
         """Tell what was spent, and take a further share if `amount` is not free."""
-        with self._books() as books:
-            self._enter(books)
-            left, self.limit = self._left(books)
+        with self._locked_books() as books:
+            self._update_books(books)
+            left, self.limit = self._tightest_limit(books)
             wanted = amount - self.free
             if 0 < wanted <= left:
                 taken = max(wanted, min(left / SHARE, REQUESTS * amount))
                 self.free += taken
                 books[self.name]["held"] += taken
 
-    def _left(self, books):
+    def _tightest_limit(self, books):
         """USD that nobody has spent or holds of the tightest limit, and what that is: its name, the
         limit, what is spent, what others hold."""
         found = [(float("inf"), None)]
@@ -173,13 +174,13 @@ class Budget:
                 found.append((limit - gone - held, (name, limit, gone, held - own)))
         return min(found, key=lambda pair: pair[0])
 
-    def _read(self, path, generator):
+    def _journal_books(self, path, generator):
         """The books of a journal: what its rows cost."""
         price = self.generators.get(generator, {}).get("price", {"input": 0.0, "output": 0.0})
-        return {"generator": generator, "spent": spent(peek(path), price), "held": 0.0}
+        return {"generator": generator, "spent": rows_cost(read_rows(path), price), "held": 0.0}
 
     @contextmanager
-    def _books(self):
+    def _locked_books(self):
         """All books, locked; written back at the end."""
         path = self.root / "budget.json"
         self.root.mkdir(parents=True, exist_ok=True)

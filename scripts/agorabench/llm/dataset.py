@@ -6,53 +6,53 @@ list indices ("conversations.0.value").
 """
 
 from agorabench.errors import UserError
-from agorabench.files import read_jsonl
+from agorabench.files import read_jsonl, value_at
 
 
-def load(source):
+def load_pairs(source: dict) -> list[dict]:
     """Pairs {"instruction", "response"} of a config entry's data set, in its own order.
 
     Raises:
         UserError: the source cannot be read, is empty, or a row lacks a named field.
     """
     name = source.get("path") or source["hub"]
-    if "path" in source:
-        rows = read_jsonl(source["path"])
-    else:
-        import datasets
-
-        try:
-            rows = datasets.load_dataset(
-                source["hub"],
-                source.get("subset"),
-                revision=source.get("revision"),
-                split=source.get("split", "train"),
-            )
-        except Exception as error:  # the library raises dozens of kinds
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"cannot load the data set {name}: {reason}") from None
+    rows = read_jsonl(source["path"]) if "path" in source else _load_hub_rows(source)
     pairs = []
     for number, row in enumerate(rows, 1):
         pair = {}
         for field in ("instruction", "response"):
-            try:
-                pair[field] = dig(row, source.get(field, field))
-            except (KeyError, IndexError, TypeError, ValueError):
+            path = source.get(field, field)
+            pair[field] = _text_at(row, path)
+            if pair[field] is None:
                 raise UserError(
-                    f"{name}, row {number}: no field '{source.get(field, field)}' for the "
-                    f"{field}; known: {', '.join(row)}"
-                ) from None
+                    f"{name}, row {number}: no field '{path}' for the {field}; "
+                    f"known: {', '.join(row)}"
+                )
         pairs.append(pair)
     if not pairs:
         raise UserError(f"{name}: the data set is empty")
     return pairs
 
 
-def dig(row, path):
-    """The text at a dotted `path` in nested objects and lists."""
-    value = row
-    for step in path.split("."):
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    if not isinstance(value, str):
-        raise TypeError(f"{path} is not text")
-    return value
+def _load_hub_rows(source):
+    import datasets
+
+    try:
+        return datasets.load_dataset(
+            source["hub"],
+            source.get("subset"),
+            revision=source.get("revision"),
+            split=source.get("split", "train"),
+        )
+    except Exception as error:  # the library raises dozens of kinds
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot load the data set {source['hub']}: {reason}") from None
+
+
+def _text_at(row, path):
+    """The text at a dotted path; None where there is none."""
+    try:
+        value = value_at(row, path)
+    except KeyError:
+        return None
+    return value if isinstance(value, str) else None

@@ -20,7 +20,7 @@ class Fault(Exception):
         self.reason, self.usage = reason, usage
 
 
-class Passing(Fault):
+class Transient(Fault):
     """It can pass: a limit, an overload, a broken connection.
 
     `after` is how long to wait in seconds, where the provider said so; `crowded` that fewer
@@ -68,9 +68,9 @@ NO_CREDIT = (
 CROWDED = {408, 429, 503, 504, 529}
 
 
-def of_response(status, body, headers=None):
+def classify_error(status, body, headers=None):
     """The Fault that an HTTP status other than 200 and its body (text or parsed JSON) stand for."""
-    code, message = told(body)
+    code, message = error_message(body)
     said = f"{code} {message}".lower()
     text = f"{status}: {message or code or 'no reason given'}"
     if any(words in said for words in NO_CREDIT):
@@ -83,11 +83,11 @@ def of_response(status, body, headers=None):
         if status == 413:
             return Refused("too long", text)
     if status == 429 or status >= 500 or status in (408, 409, 425):
-        return Passing(str(status), text, wait(headers or {}), status in CROWDED)
+        return Transient(str(status), text, retry_delay(headers or {}), status in CROWDED)
     return Fatal(str(status), text)
 
 
-def told(body):
+def error_message(body):
     """(code or type, message) of an error body, or of the `error` object inside one."""
     if isinstance(body, (str, bytes)):
         try:
@@ -103,7 +103,7 @@ def told(body):
     return str(error.get("code") or error.get("type") or ""), message
 
 
-def wait(headers):
+def retry_delay(headers):
     """Seconds that Retry-After (RFC 9110, 10.2.3) or retry-after-ms asks for, or None."""
     try:
         if "retry-after-ms" in headers:
@@ -118,7 +118,7 @@ def wait(headers):
         return None
 
 
-def sentence(fault, entry, address):
+def to_user_error(fault, entry, address):
     """A UserError that says what stopped the work and what to do, without the key."""
     place = f"model '{entry['model']}' at {address}"
     key = f"the key in {entry['key']}" if entry["key"] else "a request without a key"
@@ -136,18 +136,18 @@ def sentence(fault, entry, address):
     return UserError(f"{place} cannot go on: {fault}")
 
 
-def row(fingerprint, fault):
+def fault_row(fingerprint, fault):
     """The journal's row of a request that was not answered."""
     usage = {"usage": fault.usage} if fault.usage else {}
     return {"fingerprint": fingerprint, "fault": fault.reason, **usage}
 
 
-def given_up(fingerprint, fault):
+def given_up_row(fingerprint, fault):
     """The journal's row of a request that is not asked again in this run, but may be in another."""
-    return row(fingerprint, fault) | {"given_up": True}
+    return fault_row(fingerprint, fault) | {"given_up": True}
 
 
-def unanswered(fingerprint, reason):
+def unanswered_row(fingerprint, reason):
     """The reply row of a request that will never be answered."""
     return {
         "fingerprint": fingerprint,

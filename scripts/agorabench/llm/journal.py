@@ -48,7 +48,7 @@ class Journal:
         except BlockingIOError:
             print(f"waiting for {self.path}, which another job is writing", file=sys.stderr)
             fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._load()
+        self._load_rows()
         return self
 
     def __exit__(self, *_):
@@ -57,19 +57,19 @@ class Journal:
                 self._closing = True
                 self._written.set()
                 self._syncing.join()
-                self._check()
-                self._sync()
+                self._check_disk()
+                self._sync_file()
         finally:
             self._file.close()
 
-    def _sync(self):
+    def _sync_file(self):
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
             self._lost = error
-        self._check()
+        self._check_disk()
 
-    def _check(self):
+    def _check_disk(self):
         if self._lost:
             raise UserError(f"{self.path} cannot be written: {self._lost.strerror or self._lost}")
 
@@ -78,9 +78,9 @@ class Journal:
             self._written.wait()
             self._written.clear()
             with contextlib.suppress(UserError):  # the next `add` says it
-                self._sync()
+                self._sync_file()
 
-    def _load(self):
+    def _load_rows(self):
         self._file.seek(0)
         good = 0
         gc.disable()  # the rows hold no cycles, and looking for them takes longer than reading
@@ -89,7 +89,7 @@ class Journal:
             "after it would be lost if it were cut here)"
         )
         for row, good in read_appended(self._file, "fingerprint", told):  # noqa: B007, the last is used
-            self._keep(row)
+            self._keep_row(row)
         gc.freeze()
         gc.enable()
         self._file.truncate(good)
@@ -105,7 +105,7 @@ class Journal:
         return len(self.rows)
 
     @property
-    def paid(self):
+    def paid_rows(self):
         """All rows that were billed, or may have been."""
         return [*self.rows.values(), *self.paid_faults]
 
@@ -124,7 +124,7 @@ class Journal:
             if (batch_fault(row) not in self._batch_faults if "fault" in row
                 else row["fingerprint"] not in self.rows)
         ]  # fmt: skip
-        self._check()
+        self._check_disk()
         if self._syncing is None:
             self._syncing = threading.Thread(target=self._keep_synced, daemon=True)
             self._syncing.start()
@@ -133,15 +133,15 @@ class Journal:
             self._file.flush()
         except OSError as error:
             self._lost = error
-            self._check()
+            self._check_disk()
         if any("mode" in row for row in fresh):
-            self._sync()
+            self._sync_file()
         else:
             self._written.set()
         for row in fresh:
-            self._keep(row)
+            self._keep_row(row)
 
-    def _keep(self, row):
+    def _keep_row(self, row):
         if "fault" not in row:
             self.rows.setdefault(row["fingerprint"], row)
             return
@@ -152,7 +152,7 @@ class Journal:
             self.paid_faults.append(row)
 
 
-def peek(path):
+def read_rows(path):
     """Yield the whole rows of a journal without taking its lock; none where there is no file.
 
     Raises:

@@ -14,7 +14,7 @@ from collections import deque
 
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.budget import BILLED, most
+from agorabench.llm.budget import BILLED, max_usage
 from agorabench.llm.rate_limit import Pace
 from agorabench.progress import duration
 
@@ -51,11 +51,11 @@ class Online:
     def close(self):
         """Drop the connections; what is under way is given up."""
         if self._loop:
-            self._loop.run_until_complete(self._end())
+            self._loop.run_until_complete(self._cancel_tasks())
             self._loop.close()
             self._loop = None
 
-    async def _end(self):
+    async def _cancel_tasks(self):
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -75,15 +75,15 @@ class Online:
         if not queue:
             return  # a finished set needs no key
         if self._loop is None:
-            self._client = self.provider.connect_async()  # first, as it wants a key
+            self._client = self.provider.open_async_client()  # first, as it wants a key
             self._loop = asyncio.new_event_loop()
             self._tasks, self._rows, self._wake = set(), [], asyncio.Event()
             self._need = 0  # tokens that the costliest request so far took
         self._stop = None
         self._answered = self.clock()  # when somebody was last answered
-        with self._signals():
+        with self._stopping_at_signals():
             while self._tasks or (not self._stop and (queue or self._later)):
-                self._loop.run_until_complete(self._step(queue))
+                self._loop.run_until_complete(self._send_and_wait(queue))
                 if self._rows:
                     rows, self._rows = self._rows, []
                     yield rows
@@ -92,7 +92,7 @@ class Online:
             raise self._stop
 
     @contextlib.contextmanager
-    def _signals(self):
+    def _stopping_at_signals(self):
         """Let the first signal end the work as if a request had said so."""
 
         def stop(name):
@@ -115,14 +115,18 @@ class Online:
         finally:
             release()
 
-    async def _step(self, queue):
+    async def _send_and_wait(self, queue):
         """Send what there is room for, then wait until something has come in or is due."""
         self._wake.clear()
-        self._send(queue)
+        self._send_requests(queue)
         if not self._rows and (self._tasks or not self._stop):
             timer = None
-            if not self._stop and not self.pace.full(len(self._tasks)) and (queue or self._later):
-                due = self.pace.due if queue else max(self.pace.due, self._later[0][0])
+            if (
+                not self._stop
+                and not self.pace.is_full(len(self._tasks))
+                and (queue or self._later)
+            ):
+                due = self.pace.next_send if queue else max(self.pace.next_send, self._later[0][0])
                 pause = due - self.clock()
                 # With nothing under way nobody else will wake it, though the time has just come.
                 if pause > 0 or not self._tasks:
@@ -131,8 +135,8 @@ class Online:
             if timer:
                 timer.cancel()
 
-    def _send(self, queue):
-        while not self._stop and self.pace.room(len(self._tasks)):
+    def _send_requests(self, queue):
+        while not self._stop and self.pace.may_send(len(self._tasks)):
             if self._later and self._later[0][0] <= self.clock():
                 _, _, request, state = heapq.heappop(self._later)
             elif queue:
@@ -149,46 +153,46 @@ class Online:
                     due = (self.clock(), next(self._number), request, state)
                     heapq.heappush(self._later, due)
                     return
-            self._tasks.add(self._loop.create_task(self._ask(request, state)))
-            self.pace.sent()
+            self._tasks.add(self._loop.create_task(self._run_request(request, state)))
+            self.pace.record_sent()
 
-    async def _ask(self, request, state):
+    async def _run_request(self, request, state):
         sent = self.clock()
         fingerprint = request["fingerprint"]
         row = None
         try:
-            fields, headers = await self.provider.ask(self._client, request)
+            fields, headers = await self.provider.send_request(self._client, request)
             row = {"fingerprint": fingerprint, **fields}
             if usage := row["usage"]:
                 self._need = max(self._need, usage["input"] + usage["output"])
-            self.pace.answered(headers, self._need)
+            self.pace.record_reply(headers, self._need)
             self._answered = self.clock()
-            self.pace.took(self._answered - sent)
+            self.pace.record_latency(self._answered - sent)
             self._replies += 1
-        except errors.Passing as fault:
-            row = self._again(fault, request, state, sent)
+        except errors.Transient as fault:
+            row = self._retry_later(fault, request, state, sent)
         except errors.Refused as fault:
             self._answered = self.clock()
-            row = errors.unanswered(fingerprint, fault.reason)
+            row = errors.unanswered_row(fingerprint, fault.reason)
         except errors.Fatal as fault:
-            if self._own(fault):
-                row = errors.unanswered(fingerprint, fault.reason)
+            if self._is_own_fault(fault):
+                row = errors.unanswered_row(fingerprint, fault.reason)
             else:
-                self._stop = errors.sentence(fault, self.provider.entry, self.provider.address)
-                row = errors.row(fingerprint, fault)
+                self._stop = errors.to_user_error(fault, self.provider.entry, self.provider.address)
+                row = errors.fault_row(fingerprint, fault)
         except Exception as error:  # ours: it must not end as a request that nobody misses
             self._stop = error
         finally:
             if row:
                 if not row.get("usage") and row.get("fault") in BILLED:
-                    row["most"] = most(request, self.provider.entry)
+                    row["most"] = max_usage(request, self.provider.entry)
                 self._rows.append(row)
             if self.budget:
                 self.budget.settle(request, row)
             self._tasks.discard(asyncio.current_task())
             self._wake.set()
 
-    def _own(self, fault):
+    def _is_own_fault(self, fault):
         """Whether a refused request says nothing about others with the same parameters, because
         nearly all of these were answered."""
         if fault.reason not in ("400", "422"):
@@ -196,16 +200,16 @@ class Online:
         self._refused += 1
         return self._refused <= REFUSED * self._replies
 
-    def _again(self, fault, request, state, sent):
+    def _retry_later(self, fault, request, state, sent):
         """Plan another try of a request, or give it up; returns the row that says so."""
         now = self.clock()
         if fault.crowded:
-            self.pace.refused(sent, fault.after)
+            self.pace.record_refusal(sent, fault.after)
         state["tries"] += fault.reason != "429"
         state.setdefault("failed", now)
         # It is the request's own fault only if others were answered meanwhile; a limit never is.
         if state["tries"] >= TRIES and self._answered > state["failed"]:
-            return errors.given_up(request["fingerprint"], fault)
+            return errors.given_up_row(request["fingerprint"], fault)
         silent, patience = now - self._answered, self.provider.entry["patience"]
         if (fault.after or 0.0) > patience and not self._stop:
             self._stop = UserError(
@@ -218,6 +222,6 @@ class Online:
                 f"{self.provider.address} has answered nobody for {duration(silent)}, at last with "
                 f"{fault}; what was answered before is kept, the same command goes on from there"
             )
-        pause = self.pace.pause(min(state["tries"], 6), fault.after)
+        pause = self.pace.retry_pause(min(state["tries"], 6), fault.after)
         heapq.heappush(self._later, (now + pause, next(self._number), request, state))
-        return errors.row(request["fingerprint"], fault)
+        return errors.fault_row(request["fingerprint"], fault)

@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/chat and .../batch
 
 from agorabench.files import to_json
 from agorabench.llm import errors
-from agorabench.llm.api import Look, Provider, backend, text, tokens
+from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
 from agorabench.llm.request import END
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
@@ -23,10 +23,10 @@ UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 def connect(entry, **settings):
     """The generator of a config entry, online or in batches."""
-    return backend(provider(entry), **settings)
+    return make_backend(make_provider(entry), **settings)
 
 
-def provider(entry):
+def make_provider(entry):
     """The endpoint of a config entry."""
     return OpenAI(entry)
 
@@ -36,13 +36,13 @@ class OpenAI(Provider):
 
     path = "/chat/completions"
 
-    def libraries(self):
+    def client_libraries(self):
         import httpx
         import openai
 
         return openai, openai.OpenAI, openai.AsyncOpenAI, httpx
 
-    def body(self, request):
+    def request_body(self, request):
         """The request's body, the same online and in a batch."""
         sampling = request.get("sampling", self.entry["sampling"])
         # OpenAI's reasoning models know only the newer name, other endpoints often the older one.
@@ -68,7 +68,7 @@ class OpenAI(Provider):
             body["seed"] = int(request["fingerprint"][:8], 16) >> 1  # some take 31 bits only
         return body | self.entry["extra"]
 
-    def read(self, body):
+    def parse_body(self, body):
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         choice = body["choices"][0]
         message, usage = choice["message"], body.get("usage")
@@ -84,8 +84,8 @@ class OpenAI(Provider):
             "reply": text or refusal or "",
             "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
             "usage": {
-                "input": tokens(usage["prompt_tokens"]),
-                "output": tokens(usage.get("completion_tokens", 0)),
+                "input": check_count(usage["prompt_tokens"]),
+                "output": check_count(usage.get("completion_tokens", 0)),
             }
             if usage
             else None,
@@ -96,17 +96,17 @@ class OpenAI(Provider):
 
     named = True
 
-    def task(self, request):
+    def batch_task(self, request):
         return {
             "custom_id": request["fingerprint"],
             "method": "POST",
             "url": ENDPOINT,
-            "body": self.body(request),
+            "body": self.request_body(request),
         }
 
-    def submit(self, client, name, tasks):
+    def submit_batch(self, client, name, tasks):
         lines = "".join(to_json(task) + "\n" for task in tasks)
-        with self.translated():
+        with self.raising_faults():
             file = client.files.create(file=(f"{name}.jsonl", lines.encode()), purpose="batch")
             batch = client.batches.create(
                 input_file_id=file.id,
@@ -114,11 +114,11 @@ class OpenAI(Provider):
                 completion_window="24h",
                 metadata={"agorabench": name},
             )
-            return text(batch.id)
+            return check_text(batch.id)
 
-    def find(self, client, name, size, since):
+    def find_batches(self, client, name, size, since):
         found = []
-        with self.translated():
+        with self.raising_faults():
             for batch in client.batches.list(limit=100):
                 if batch.created_at < since:
                     break
@@ -126,41 +126,41 @@ class OpenAI(Provider):
                     found.append(batch.id)
         return found
 
-    def look(self, client, id):
-        with self.translated():
+    def batch_status(self, client, id):
+        with self.raising_faults():
             response = client.batches.with_raw_response.retrieve(id)
             batch = response.parse()
-            state, counts = text(batch.status), batch.request_counts
+            state, counts = check_text(batch.status), batch.request_counts
             places = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
             listed = (batch.errors and batch.errors.data) or []
         fault = None
         if state == "failed":
-            fault = errors.Passing("failed", "a batch failed for no stated reason")
+            fault = errors.Transient("failed", "a batch failed for no stated reason")
             if listed:
                 error = {"code": listed[0].code, "message": listed[0].message}
                 status = STATUSES.get(listed[0].code, 400)
-                fault = errors.of_response(status, {"error": error})
+                fault = errors.classify_error(status, {"error": error})
         elif state not in ("completed", "expired", "cancelled"):
             state = "open"  # validating, in_progress, finalizing, cancelling
         done = counts.completed + counts.failed if counts else 0
-        return Look(state, done, errors.wait(response.headers), fault, places)
+        return BatchStatus(state, done, errors.retry_delay(response.headers), fault, places)
 
-    def results(self, client, look):
+    def fetch_results(self, client, look):
         lines = []
         for place in look.places:
-            with self.translated():
+            with self.raising_faults():
                 lines += client.files.content(place).content.split(b"\n")
         return [line for line in lines if line.strip()]
 
-    def result(self, line):
+    def parse_result(self, line):
         response, error = line.get("response"), line.get("error")
         if not response:
-            code, message = errors.told(error)
-            raise errors.Passing(UNDONE.get(code, code or "malformed line"), message)
+            code, message = errors.error_message(error)
+            raise errors.Transient(UNDONE.get(code, code or "malformed line"), message)
         if response["status_code"] != 200:
-            raise errors.of_response(response["status_code"], response["body"])
-        return self.checked(response["body"])
+            raise errors.classify_error(response["status_code"], response["body"])
+        return self.read_reply(response["body"])
 
-    def cancel(self, client, id):
-        with self.translated():
+    def cancel_batch(self, client, id):
+        with self.raising_faults():
             client.batches.cancel(id)

@@ -43,35 +43,35 @@ class Pace:
         self.latency = 0.0  # of the answers, smoothed
         self.turn = self.held  # when the next may be sent, after the last
 
-    def full(self, under_way):
+    def is_full(self, under_way):
         """Whether as many are under way as may be."""
         return under_way >= int(self.window)
 
     @property
-    def due(self):
+    def next_send(self):
         """When one more may be sent, if there is room."""
         return max(self.held, self.turn)
 
-    def room(self, under_way):
+    def may_send(self, under_way):
         """Whether one more may be sent now."""
-        return not self.full(under_way) and self.clock() >= self.due
+        return not self.is_full(under_way) and self.clock() >= self.next_send
 
-    def sent(self):
+    def record_sent(self):
         """One more is under way."""
         self.turn = max(self.turn, self.clock() - BURST) + SPREAD * self.latency / self.window
 
-    def took(self, seconds):
+    def record_latency(self, seconds):
         """An answer took so long."""
         self.latency += (seconds - self.latency) / 10 if self.latency else seconds
 
-    def answered(self, headers, need):
+    def record_reply(self, headers, need):
         """An answer came; `need` is the number of tokens that a request takes."""
         self.refusals = 0
         self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
-        if pause := limited(headers, need):
+        if pause := refill_delay(headers, need):
             self.held = max(self.held, self.clock() + pause)
 
-    def refused(self, sent, after):
+    def record_refusal(self, sent, after):
         """A request that was sent at `sent` met a limit; `after` is the provider's Retry-After."""
         now = self.clock()
         if sent >= self.cut:  # one cut for all that were under way together
@@ -81,9 +81,9 @@ class Pace:
             self.refusals += 1
         elif after is None:
             return
-        self.held = max(self.held, now + self.pause(self.refusals - 1, after))
+        self.held = max(self.held, now + self.retry_pause(self.refusals - 1, after))
 
-    def pause(self, tries, after=None):
+    def retry_pause(self, tries, after=None):
         """Seconds to wait after `tries` failures in a row: exponential, with jitter; never shorter
         than the provider asked for."""
         if after is not None:
@@ -91,7 +91,7 @@ class Pace:
         return min(LONGEST, 2.0**tries) * (0.5 + 0.5 * self.draw())
 
 
-def limited(headers, need):
+def refill_delay(headers, need):
     """Seconds until a limit that is used up has refilled for one more request, or 0.
 
     A provider says what remains, of what limit, and when it will be full again; buckets refill
@@ -107,7 +107,7 @@ def limited(headers, need):
             least = 1.0 if unit == "requests" else float(need)
             if left >= least:
                 continue
-            full = duration(headers[pattern.format("reset")])
+            full = parse_duration(headers[pattern.format("reset")])
             limit = float(headers.get(pattern.format("limit"), left))
         except (KeyError, ValueError):
             continue
@@ -116,7 +116,7 @@ def limited(headers, need):
     return longest
 
 
-def duration(text):
+def parse_duration(text):
     """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time of day in RFC 3339."""
     if "T" in text:
         until = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -62,6 +62,11 @@ def build_request(identity, messages, parameters, sample, **more) -> Request:
     return {"fingerprint": key, "messages": messages, **more}
 
 
+def text_length(messages) -> int:
+    """Characters of a conversation."""
+    return sum(len(message["content"]) for message in messages)
+
+
 # Arguments of vLLM's engine that change how fast it is, and not what it says.
 SPEED = [
     "gpu_memory_utilization",

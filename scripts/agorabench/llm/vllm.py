@@ -58,12 +58,12 @@ class Generator:
                 while queue and len(under_way) < self.batch_size:
                     request = queue.popleft()
                     try:
-                        under_way[self._engine.add(request)] = request["fingerprint"]
+                        under_way[self._engine.add_request(request)] = request["fingerprint"]
                     except errors.Refused as fault:
-                        rows.append(errors.unanswered(request["fingerprint"], fault.reason))
+                        rows.append(errors.unanswered_row(request["fingerprint"], fault.reason))
                 if under_way:
                     rows += [
-                        row(under_way.pop(output.request_id), output)
+                        reply_row(under_way.pop(output.request_id), output)
                         for output in self._engine.step()
                         if output.finished
                     ]
@@ -72,7 +72,7 @@ class Generator:
         finally:
             # Where the caller gives up in the middle, what is left must not be answered later.
             if under_way:
-                self._engine.forget(under_way)
+                self._engine.abort_requests(under_way)
 
     def close(self):
         """Let go of the model."""
@@ -98,17 +98,17 @@ class Engine:
         except ImportError as error:
             raise UserError(
                 "the backend vllm needs an environment that has vLLM (envs/vllm.txt), named by "
-                f"the generator's key 'python': {reason(error)}"
+                f"the generator's key 'python': {error_reason(error)}"
             ) from None
         try:
-            self._llm = LLM(**arguments(entry, batch_size))
+            self._llm = LLM(**engine_arguments(entry, batch_size))
         except Exception as error:  # from the hub's to CUDA's, the library raises dozens of kinds
             raise UserError(
                 f"vLLM cannot load the model {self.model} on {entry['gpus']} GPU(s): "
-                f"{reason(error)}"
+                f"{error_reason(error)}"
             ) from None
 
-    def add(self, request):
+    def add_request(self, request):
         """Queue a request; returns the number that its output will carry as `request_id`.
 
         Raises:
@@ -119,7 +119,7 @@ class Engine:
         from vllm.exceptions import VLLMError
         from vllm.sampling_params import StructuredOutputsParams
 
-        parameters = sampling(request, request.get("sampling", self.settings))
+        parameters = sampling_parameters(request, request.get("sampling", self.settings))
         if schema := request.get("schema"):
             parameters["structured_outputs"] = StructuredOutputsParams(json=schema)
         try:
@@ -129,10 +129,12 @@ class Engine:
                 request["messages"], SamplingParams(**parameters), use_tqdm=False
             )
         except (VLLMError, ValueError) as error:
-            fault = errors.of_response(400, str(error))
+            fault = errors.classify_error(400, str(error))
             if isinstance(fault, errors.Refused):
                 raise fault from None
-            raise UserError(f"vLLM cannot ask the model {self.model}: {reason(error)}") from None
+            raise UserError(
+                f"vLLM cannot ask the model {self.model}: {error_reason(error)}"
+            ) from None
         return number.partition("-")[0]  # vLLM adds random letters that the output does not have
 
     def step(self):
@@ -150,11 +152,11 @@ class Engine:
             return self._llm.llm_engine.step()
         except (VLLMServerError, RuntimeError) as error:  # the latter also from CUDA: no memory
             raise UserError(
-                f"vLLM stopped in the middle of its work with {self.model}: {reason(error)}; what "
-                "was answered before is kept, the same command goes on from there"
+                f"vLLM stopped in the middle of its work with {self.model}: {error_reason(error)}; "
+                "what was answered before is kept, the same command goes on from there"
             ) from error
 
-    def forget(self, numbers):
+    def abort_requests(self, numbers):
         """Stop working on the requests of these numbers."""
         from vllm.exceptions import VLLMServerError
 
@@ -163,7 +165,7 @@ class Engine:
 
 
 class Answers:
-    """A model that completes token ids, in the way of backends.transformers.Engine."""
+    """A model that completes token ids, in the way of models.generate.Engine."""
 
     BATCH = 1024  # prompts at a time; the engine has as many under way as fit
 
@@ -203,11 +205,11 @@ class Answers:
         try:
             outputs = self._llm.generate(asked, settings, use_tqdm=False)
         except (ValueError, RuntimeError) as error:
-            raise UserError(f"vLLM cannot answer: {reason(error)}") from None
-        return [row("", output) for output in outputs]
+            raise UserError(f"vLLM cannot answer: {error_reason(error)}") from None
+        return [reply_row("", output) for output in outputs]
 
 
-def arguments(entry, batch_size):
+def engine_arguments(entry, batch_size):
     """What the engine of a config entry is made with; its `engine` has the last word."""
     length = {"max_model_len": entry["max_length"]} if entry["max_length"] else {}
     return {
@@ -223,7 +225,7 @@ def arguments(entry, batch_size):
     }
 
 
-def sampling(request, settings):
+def sampling_parameters(request, settings):
     """vLLM's sampling parameters of a request, as plain values; `settings`: entry["sampling"]."""
     parameters = {key: settings[key] for key in ("temperature", "top_p", "max_tokens")}
     # 60 bits: vLLM keeps seeds in signed 64-bit integers, and -1 means none.
@@ -233,12 +235,12 @@ def sampling(request, settings):
     return parameters
 
 
-def row(fingerprint, output):
+def reply_row(fingerprint, output):
     """The reply row of a finished request; `output` is vLLM's RequestOutput."""
     (completion,) = output.outputs
     usage = {"input": len(output.prompt_token_ids), "output": len(completion.token_ids)}
     if completion.finish_reason not in FINISH:  # "abort", "error": the engine gave it up
-        return errors.unanswered(fingerprint, str(completion.finish_reason)) | {"usage": usage}
+        return errors.unanswered_row(fingerprint, str(completion.finish_reason)) | {"usage": usage}
     return {
         "fingerprint": fingerprint,
         "reply": completion.text,
@@ -247,7 +249,7 @@ def row(fingerprint, output):
     }
 
 
-def reason(error):
+def error_reason(error):
     """The first line of what an error says; of pydantic's, what it says of the first value."""
     text = str(error)
     if hasattr(error, "errors"):

@@ -15,7 +15,7 @@ KINDS = ("namespaces", "bubblewrap")  # as strong as each other; the first needs
 
 @functools.cache
 def prove_isolation(python: str = sys.executable) -> str:
-    """Return the isolation (of KINDS) this machine gives, proved by a program that tries to break it.
+    """Return the isolation, one of KINDS, that holds against a program that tries to break it.
 
     Raises UserError where nothing holds, saying what was tried and what can be done.
     """
@@ -34,7 +34,10 @@ def prove_isolation(python: str = sys.executable) -> str:
 
 
 def choose_isolation(setting: str, python: str = sys.executable) -> str:
-    """Return the isolation for the config's `sandbox:` setting: "isolated", or "limits" with a warning."""
+    """Return the isolation for the config's `sandbox:` setting; "limits" with a warning.
+
+    Raises UserError where the setting is unknown, or wants isolation and the machine has none.
+    """
     if setting == "isolated":
         return prove_isolation(python)
     if setting != "limits":

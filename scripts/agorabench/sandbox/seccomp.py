@@ -45,8 +45,8 @@ NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, 
 def build_filter(isolated: bool) -> bytes:
     """Assemble the filter for this machine: DENIED fails with EPERM.
 
-    `socket` knows few families, which matters even without a network: AF_VSOCK reaches the host of a virtual machine.
-    Without isolation only Unix sockets are left, the least that can be done without a wall.
+    `socket` knows few families, which matters even without a network: AF_VSOCK reaches the host of
+    a virtual machine. Without isolation only Unix sockets are left, the least that can be done.
     clone3 fails with ENOSYS, since a filter cannot see its flags; C libraries then use clone.
 
     Returns:

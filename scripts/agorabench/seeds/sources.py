@@ -10,7 +10,6 @@ import fcntl
 import gzip
 import hashlib
 import http.client
-import re
 import shutil
 import tempfile
 import time
@@ -24,12 +23,11 @@ from urllib.parse import urlsplit
 
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest, read_json, read_jsonl, to_json, write_json
+from agorabench.models.hub import describe_refusal, first_line
 
 ATTEMPTS = 3  # at a download, where the fault may pass
 WAIT = 2.0  # seconds before the second attempt, doubled before each later one
 TIMEOUT = 60  # seconds without a byte
-# What `datasets` says where huggingface_hub raises RevisionNotFoundError.
-LOST_REVISION = re.compile("Revision .* doesn't exist")
 
 
 class Unreadable(Exception):
@@ -39,46 +37,56 @@ class Unreadable(Exception):
 class Lock:
     """Versions found at the first fetch and the digests of what came of them, in a JSON file.
 
-    Jobs that fetch at the same time take turns, so none loses another's entries.
+    Jobs that fetch at the same time take turns, so none loses another's entries. In a dry run
+    nothing is written.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, dry_run=False):
+        self.path, self.dry_run = Path(path), dry_run
 
-    def pin(self, section, key, find):
+    def pin_entry(self, section, key, find):
         """The entry of `key`; where there is none, `find()` says what it is."""
-        with self._turn() as entries:
+        with self._locked_entries() as entries:
             if key not in entries.setdefault(section, {}):
                 entries[section][key] = find()
-                write_json(self.path, entries)
+                self._write(entries)
             return entries[section][key]
 
-    def put(self, section, key, value):
+    def set_entry(self, section, key, value):
         """Make `value` the entry of `key`."""
-        with self._turn() as entries:
+        with self._locked_entries() as entries:
             if entries.setdefault(section, {}).get(key) != value:
                 entries[section][key] = value
-                write_json(self.path, entries)
+                self._write(entries)
+
+    def _write(self, entries):
+        if not self.dry_run:
+            write_json(self.path, entries)
 
     @contextmanager
-    def _turn(self):
+    def _locked_entries(self):
+        if self.dry_run:
+            yield self._read()
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not the lock file itself: it is replaced, and a lock would stay with the old one.
         with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            try:
-                entries = read_json(self.path)
-            except FileNotFoundError:
-                entries = {}
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
-                    " version anew"
-                ) from None
-            yield entries
+            yield self._read()
+
+    def _read(self):
+        try:
+            return read_json(self.path)
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
+                " version anew"
+            ) from None
 
 
-def read(source, lock, setting):
+def read_source(source, lock, setting):
     """Rows of a source and where they came from.
 
     Args:
@@ -95,15 +103,17 @@ def read(source, lock, setting):
     kind = next(kind for kind in ("path", "url", "hub") if kind in source)
     origin = {kind: source[kind], "licence": source.get("licence")}
     try:
-        rows, found = {"path": local, "url": web, "hub": hub}[kind](source, lock)
+        rows, found = {"path": read_local, "url": read_url, "hub": read_hub}[kind](source, lock)
     except Unreadable as fault:
-        raise UserError(f"{setting}: {source[kind]}: {fault}; {advice(kind, source)}") from None
+        raise UserError(
+            f"{setting}: {source[kind]}: {fault}; {download_advice(kind, source)}"
+        ) from None
     if not len(rows):
         raise UserError(f"{setting}: {source[kind]}: there are no rows")
     return rows, origin | found
 
 
-def advice(kind, source):
+def download_advice(kind, source):
     """What to do where a source cannot be had."""
     if kind == "path":
         return "put the file there, or correct path"
@@ -112,7 +122,7 @@ def advice(kind, source):
         subset = source.get("subset")
         parts = [subset] if isinstance(subset, str) else subset or []
         what = " and ".join(source.get("files") or ())
-        what = what or " ".join(["split", split(source), *(["of", *parts] if parts else [])])
+        what = what or " ".join(["split", split_name(source), *(["of", *parts] if parts else [])])
         what += f" from https://huggingface.co/datasets/{source['hub']}"
     return (
         f"or download {what} yourself (JSON Lines, JSON or Parquet), put it anywhere and give its"
@@ -123,7 +133,7 @@ def advice(kind, source):
 # A local file
 
 
-def local(source, _):
+def read_local(source, _):
     """Rows of a file, or of all files of a folder in the order of their names."""
     path = Path(source["path"])
     files = [path]
@@ -133,10 +143,10 @@ def local(source, _):
         raise Unreadable("no such file")
     if not files:
         raise Unreadable("there is no file in this folder")
-    return joined([parse(file) for file in files]), {"sha256": file_digest(*files)}
+    return join_rows([parse_file(file) for file in files]), {"sha256": file_digest(*files)}
 
 
-def parse(file):
+def parse_file(file):
     """Rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
 
     Raises:
@@ -149,7 +159,7 @@ def parse(file):
                 plain = Path(folder) / file.stem
                 with gzip.open(file) as packed, open(plain, "wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
-                return parse(plain)
+                return parse_file(plain)
         if file.suffix == ".parquet":
             from datasets import Dataset, disable_progress_bars
 
@@ -170,7 +180,7 @@ def parse(file):
     return rows
 
 
-def joined(sets):
+def join_rows(sets):
     """Several sequences of rows as one."""
     if len(sets) == 1:
         return sets[0]
@@ -184,16 +194,16 @@ def joined(sets):
 # A file on the web
 
 
-def web(source, lock):
+def read_url(source, lock):
     """Rows of the file at a URL, whose sha256 the config or the lock knows after the first time."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(urlsplit(source["url"]).path).name
-        download(source["url"], file)
-        rows = parse(file)  # before the lock: what cannot be read is not worth remembering
-        return rows, {"sha256": verified(file, source, lock)}
+        download_file(source["url"], file)
+        rows = parse_file(file)  # before the lock: what cannot be read is not worth remembering
+        return rows, {"sha256": verified_digest(file, source, lock)}
 
 
-def verified(file, source, lock):
+def verified_digest(file, source, lock):
     """The sha256 of a downloaded file, which must be that of the config or of the lock.
 
     Raises:
@@ -203,7 +213,7 @@ def verified(file, source, lock):
     if source.get("sha256"):
         wanted, holder = source["sha256"], "the config"
     else:
-        wanted, holder = lock.pin("files", url, lambda: found), lock.path
+        wanted, holder = lock.pin_entry("files", url, lambda: found), lock.path
     if found != wanted:
         raise Unreadable(
             f"the file has changed: its sha256 is {found}, in {holder} it is {wanted}; take the new"
@@ -212,7 +222,7 @@ def verified(file, source, lock):
     return found
 
 
-def whole(source, lock, setting, target):
+def copy_source(source, lock, setting, target):
     """Bring a file to `target` as it is; returns where it came from.
 
     Args:
@@ -231,8 +241,8 @@ def whole(source, lock, setting, target):
                 found = file_digest(file)
             else:
                 file = Path(folder) / "file"
-                download(source["url"], file)
-                found = verified(file, source, lock)
+                download_file(source["url"], file)
+                found = verified_digest(file, source, lock)
             with atomic_file(target, "wb") as copy, open(file, "rb") as original:
                 shutil.copyfileobj(original, copy)
     except Unreadable as fault:
@@ -243,7 +253,7 @@ def whole(source, lock, setting, target):
     return source | {"sha256": found}
 
 
-def download(url, file):
+def download_file(url, file):
     """Write what is at `url` to `file`.
 
     Raises:
@@ -271,7 +281,7 @@ def download(url, file):
 # A data set of the hub
 
 
-def hub(source, lock):
+def read_hub(source, lock):
     """Rows of a split (of one or several subsets), or of named files, at one revision."""
     import datasets
     import huggingface_hub
@@ -281,13 +291,13 @@ def hub(source, lock):
     huggingface_hub.logging.set_verbosity_error()  # it tells each of its attempts; we tell the last
     name = source["hub"]
     try:
-        revision = source.get("revision") or lock.pin(
+        revision = source.get("revision") or lock.pin_entry(
             "revisions", name, lambda: huggingface_hub.HfApi().dataset_info(name).sha
         )
         if files := source.get("files"):
             # Some data sets hold a loading script, which `datasets` refuses to run.
             parts = [
-                parse(
+                parse_file(
                     huggingface_hub.hf_hub_download(
                         name, file, repo_type="dataset", revision=revision
                     )
@@ -297,17 +307,17 @@ def hub(source, lock):
         else:
             subsets = source.get("subset")
             parts = [
-                datasets.load_dataset(name, subset, revision=revision, split=split(source))
+                datasets.load_dataset(name, subset, revision=revision, split=split_name(source))
                 for subset in (subsets if isinstance(subsets, list) else [subsets])
             ]
     except (Unreadable, UserError):
         raise
     except Exception as error:  # the libraries raise dozens of kinds
-        raise Unreadable(refusal(error, source)) from None
-    return joined(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
+        raise Unreadable(describe_refusal(error, source.get("revision"))) from None
+    return join_rows(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
-def split(source):
+def split_name(source):
     """The split of a data set of the hub that is read."""
     return source.get("split", "train")
 
@@ -327,30 +337,10 @@ def hub_revision(name, lock):
     """Revision of a model on the hub, which the lock knows after the first time."""
     from huggingface_hub import HfApi
 
-    return lock.pin("revisions", name, lambda: HfApi().model_info(name).sha)
+    return lock.pin_entry("revisions", name, lambda: HfApi().model_info(name).sha)
 
 
-def refusal(error, source=None):
-    """Why the hub gave nothing, in words."""
-    from huggingface_hub import errors
-
-    text = first_line(error)
-    if isinstance(error, errors.RevisionNotFoundError) or LOST_REVISION.search(text):
-        return f"revision {(source or {}).get('revision')} is not there any more"
-    if isinstance(error, errors.GatedRepoError) or "gated" in text:
-        return "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403, 404):
-        return f"not there, or private and HF_TOKEN does not open it (HTTP status {status})"
-    return f"cannot be had from the hub ({text})"
-
-
-def first_line(error):
-    """The first line of an error's text, or its kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-
-
-def digest(rows):
+def rows_digest(rows):
     """SHA-256 (hexadecimal) of rows as `jsonl.write` writes them."""
     total = hashlib.sha256()
     for row in rows:

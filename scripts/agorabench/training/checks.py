@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from agorabench.errors import UserError
 from agorabench.files import read_json
-from agorabench.llm.transformers import Engine
+from agorabench.models.generate import Engine
 from agorabench.training.masking import Examples
 
 

@@ -33,18 +33,32 @@ and its `grade` takes judgements=[[{"verdict", "swapped"} of each game] of each 
 entry=.
 """
 
+import inspect
+import sys
 from importlib import import_module
 from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl
+from agorabench.plugins import find_plugin
 
 JUDGED = ("alpaca_eval", "arena_hard")  # protocols
 
 
 def load_protocol(entry):
-    """The module of a benchmark's config entry."""
-    return import_module(f"agorabench.evaluation.benchmarks.{entry['protocol']}")
+    """The module of a benchmark's config entry: a plug-in's, or one of this package."""
+    name = entry["protocol"]
+    return find_plugin("protocol", name) or import_module(f"{__name__}.{name}")
+
+
+def protocol_file(name):
+    """The file of a protocol, relative to scripts/ where it lies there."""
+    scripts = Path(__file__).resolve().parents[3]
+    if offered := find_plugin("protocol", name):
+        module = offered.__name__ if inspect.ismodule(offered) else offered.__module__
+        file = Path(sys.modules[module].__file__).resolve()
+        return str(file.relative_to(scripts) if file.is_relative_to(scripts) else file)
+    return f"{__name__.replace('.', '/')}/{name}.py"
 
 
 def protocol_files(entry, folder):

@@ -4,12 +4,12 @@ import asyncio
 import types
 
 import pytest
-from agorabench.cluster.slurm import mend, site
+from agorabench.cluster.slurm import patch_executor, read_site
 from agorabench.errors import UserError
 
 
 def test_a_cluster_with_defaults_needs_no_file(tmp_path):
-    assert site(tmp_path / "cluster.yaml") == {"jobs": {}, "gpu_jobs": {}}
+    assert read_site(tmp_path / "cluster.yaml") == {"jobs": {}, "gpu_jobs": {}}
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ def test_a_cluster_with_defaults_needs_no_file(tmp_path):
 def test_a_fault_gets_one_sentence(tmp_path, text, sentence):
     (tmp_path / "cluster.yaml").write_text(text)
     with pytest.raises(UserError, match=sentence):
-        site(tmp_path / "cluster.yaml")
+        read_site(tmp_path / "cluster.yaml")
 
 
 def test_the_example_says_nothing_by_itself():
     from helpers import ROOT
 
     example = ROOT / "profiles/slurm/cluster.example.yaml"
-    assert site(example) == {"jobs": {}, "gpu_jobs": {}}
+    assert read_site(example) == {"jobs": {}, "gpu_jobs": {}}
 
 
 def test_the_executor_is_mended():
@@ -45,7 +45,7 @@ def test_the_executor_is_mended():
         return sorted(failed_nodes or ())
 
     executor = types.SimpleNamespace(**locals())
-    mend(executor)
+    patch_executor(executor)
     told, _ = asyncio.run(executor.query_job_status("sacct"))
     assert told == {"1": "CANCELLED", "2": "RUNNING"}
     assert asyncio.run(executor.query_job_status("")) == (None, None)

@@ -26,7 +26,9 @@ def grade_items(items, completions, sandbox):
         return status == "ok", "" if status == "ok" else status
 
     verdicts = [
-        world.verify(item, completion, lambda code, tests, number=number: run_tests(number))
+        world.grade_completion(
+            item, completion, lambda code, tests, number=number: run_tests(number)
+        )
         for number, (item, completion) in enumerate(zip(items, completions, strict=True))
     ]
     return [

@@ -1,0 +1,108 @@
+r"""Seed rows in the form that the paper used, from rows as their publisher wrote them.
+
+The forms are those of the 20 rows that the repository neulab/data-agora shows of eight of the nine
+sets (libs/data-agora/tests/seed_data at d7e66e1). Known from them: MATH's solution is followed by
+its last \boxed answer in [RESULT] marks; MBPP's task and first assertion stand in a docstring and
+its code in a fence; LIMA, Magpie and WebInstruct are left as they are; MBPP is its training split
+in its order, LIMA keeps its order with rows left out. Inferred, because no row of them is shown:
+GSM8K gets [RESULT] marks like MATH and loses its <<calculator>> notes, xP3x gets a fence like MBPP,
+CoNaLa is left as it is.
+
+A conversion maps (instruction, response, row) to a pair (instruction, response).
+"""
+
+import re
+
+from agorabench.files import value_at
+
+
+class Unfit(ValueError):
+    """A row that cannot be a seed; its text is a short, stable reason, fit to be counted."""
+
+
+def keep_texts(instruction: str, response: str, _) -> tuple[str, str]:
+    """Both texts as they are."""
+    return instruction, response
+
+
+def convert_gsm8k(question: str, answer: str, _) -> tuple[str, str]:
+    """The steps without notes such as <<48/2=24>>, then the number after ####."""
+    steps, mark, result = answer.rpartition("####")
+    if not mark:
+        raise Unfit("no answer after ####")
+    steps = re.sub(r"<<[^<>]*>>", "", steps).rstrip()
+    return question, f"{steps}\n[RESULT] {result.strip()} [/RESULT]"
+
+
+def convert_math(problem: str, solution: str, _) -> tuple[str, str]:
+    r"""The solution, then what stands in its last \boxed."""
+    return problem, f"{solution}\n[RESULT] {boxed_answer(solution)} [/RESULT]"
+
+
+def convert_mbpp(task: str, code: str, row: dict) -> tuple[str, str]:
+    """Task and first assertion in a docstring; fenced code."""
+    tests = row.get("test_list")
+    if not tests:
+        raise Unfit("no assertion")
+    return f'"""\n{task}\n{tests[0]}\n"""\n', f"```python\n{code}\n```"
+
+
+def fence_python(task: str, code: str, _) -> tuple[str, str]:
+    """Fenced code."""
+    return task, f"```python\n{code.strip()}\n```"
+
+
+CONVERSIONS = {
+    "plain": keep_texts,
+    "gsm8k": convert_gsm8k,
+    "math": convert_math,
+    "mbpp": convert_mbpp,
+    "python": fence_python,
+}
+
+
+def boxed_answer(solution: str) -> str:
+    r"""The argument of the last \boxed or \fbox, braces balanced; one without braces is one token.
+
+    Raises:
+        Unfit: there is none, or its braces do not close.
+    """
+    start = max(solution.rfind(r"\boxed"), solution.rfind(r"\fbox"))
+    if start < 0:
+        raise Unfit("no boxed answer")
+    rest = solution[start:].lstrip("\\").removeprefix("boxed").removeprefix("fbox").lstrip(" ")
+    if not rest.startswith("{"):
+        token = re.match(r"\\?[^\s$.,]+", rest)
+        if not token:
+            raise Unfit("no boxed answer")
+        return token[0]
+    depth = 0
+    for sign in re.finditer(r"\\.|[{}]", rest, re.DOTALL):  # \{ and \} belong to the answer
+        depth += {"{": 1, "}": -1}.get(sign[0], 0)
+        if depth == 0:
+            return rest[1 : sign.start()]
+    raise Unfit("no boxed answer")
+
+
+def convert_row(row: dict, source: dict, answered: bool) -> dict[str, str]:
+    """{"instruction", "response"} of a row, by the fields and the conversion of a source.
+
+    Raises:
+        Unfit: a text is missing or is no text, or the conversion cannot be made.
+        KeyError: a field is absent; its argument is the dotted path. Where not `answered`, the
+            response may be absent.
+    """
+    instruction = value_at(row, source.get("instruction", "instruction")) or ""
+    try:
+        response = value_at(row, source.get("response", "response")) or ""
+    except KeyError:
+        if answered:
+            raise
+        response = ""
+    if not isinstance(instruction, str) or not isinstance(response, str):
+        raise Unfit("not text")
+    if not instruction.strip() or (answered and not response.strip()):
+        raise Unfit("empty")
+    convert = CONVERSIONS[source.get("convert", "plain")]
+    instruction, response = convert(instruction, response, row)
+    return {"instruction": instruction, "response": response}
