@@ -31,7 +31,7 @@ def main(argv=None):
         )
     about = {"cell": str(args.cell), "metric": args.metric}
     about |= {"by": entry["model"], "measure": entry["measure"]}
-    write_json(paths.metric(args.metric, args.cell), about | measured.summary())
+    write_json(paths.metric(args.metric, args.cell), about | measured.to_dict())
     ids = [pair["id"] for pair in pairs]
     write_examples(paths.metric_examples(args.metric, args.cell), ids, measured.values)
 

@@ -125,4 +125,4 @@ def test_ifeval_is_one_stanza_beside_the_papers_benchmarks():
     paper["benchmarks"]["alpaca-eval"] |= {"protocol": "unscored"}
     paper["benchmarks"]["arena-hard"]["protocol"] = "unscored"
     with pytest.raises(UserError, match="'instruction' counts in its mean"):
-        check(merged(paper, added), root=ROOT)
+        check_config(merged(paper, added), root=ROOT)

@@ -71,7 +71,11 @@ VERDICTS_FILE = Path(paths.verdicts("mini/base", "b"))
 def scored(folder, protocol):
     """Run score.py on the benchmark b of a folder and the answers of mini/base."""
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
-    config["benchmarks"]["b"] = config["benchmarks"]["mini-sums"] | {"protocol": protocol}
+    source = {"path": "items.jsonl", "licence": "mine"}
+    config["benchmarks"]["b"] = config["benchmarks"]["mini-sums"] | {
+        "protocol": protocol,
+        "source": source,
+    }
     write_json(folder / "config.json", config)
     with contextlib.chdir(folder):
         score.main(

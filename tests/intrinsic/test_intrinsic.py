@@ -1,12 +1,13 @@
 """Intrinsic metrics: equal to plain computations at any batch size; verdicts read or counted."""
 
+import contextlib
 import csv
 import json
 import math
 from functools import cache
 
-import assess
 import collect
+import judge
 import measure
 import numpy as np
 import pandas
@@ -15,7 +16,7 @@ import servers
 import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
-from agorabench.config.references import check
+from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
@@ -56,7 +57,7 @@ def entry(kind, model, **more):
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     of = {"of": "instruction", "pooling": "mean"} if kind == "similarity" else {}
     config["intrinsic"] = {"m": {"measure": kind, "model": str(model)} | of | more}
-    return check(config, root=ROOT)["intrinsic"]["m"] | {"name": "m"}
+    return check_config(config, root=ROOT)["intrinsic"]["m"] | {"name": "m"}
 
 
 def loaded(chosen):
@@ -147,14 +148,17 @@ def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
     assert message["content"].endswith("###Feedback:")
 
 
+CELL = matrix.Cell("math", "response", "strong", "mini", 40, seed=1)
+
+
 @pytest.fixture
 def cell(tmp_path, monkeypatch):
-    """A set of 40 generated pairs and two seeds."""
-    monkeypatch.chdir(ROOT)
+    """A folder with a set of 40 generated pairs and two seeds, and the rubrics."""
     monkeypatch.setenv(KEY, "test-key")
+    (tmp_path / "config").symlink_to(ROOT / "config")
     origins = ["seed", *["generated"] * 40, "seed"]
     write_jsonl(
-        tmp_path / "data.jsonl",
+        tmp_path / paths.training_set(CELL),
         (
             {
                 "messages": [
@@ -169,23 +173,28 @@ def cell(tmp_path, monkeypatch):
     return tmp_path
 
 
-def assessed(folder, server, sample=30, **more):
-    """Rows of assess.py by a judge behind HTTP."""
-    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
-    judge = generator(server, "openai", model="judge-1", **more)
-    judge["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
-    config["generators"]["judge"] = judge
+def call(program, folder, config, *arguments):
+    """Run a program on the set of `cell`, in its folder."""
     write_json(folder / "config.json", config)
-    metrics = {
-        f"{aspect}-judge": {"rubrics": f"{RUBRICS}/{aspect}", "sample": sample}
+    with contextlib.chdir(folder):
+        program.main(["--config", "config.json", "--cell", str(CELL), *arguments])
+
+
+def assessed(folder, server, sample=30, **more):
+    """Rows of judge.py by a judge behind HTTP."""
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
+    entry = generator(server, "openai", model="judge-1", **more)
+    entry["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
+    config["generators"]["judge"] = entry
+    config["intrinsic"] = {
+        f"{aspect}-judge": {
+            "measure": "judged", "judge": "judge", "rubrics": f"{RUBRICS}/{aspect}",
+            "sample": sample,
+        }
         for aspect in ("difficulty", "quality")
-    }
-    flags = {"data": folder / "data.jsonl", "domain": "math", "metrics": json.dumps(metrics)}
-    flags |= {"judge": json.dumps({"model": "judge-1"}), "generator": "judge", "seed": 1}
-    flags |= {"config": folder / "config.json", "output": folder / "assessments.jsonl"}
-    flags["journal"] = folder / "journal/assess/math/judge/response--g--p/seed1.jsonl"
-    assess.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    return read_jsonl(folder / "assessments.jsonl")
+    }  # fmt: skip
+    call(judge, folder, config, "--judge", "judge")
+    return read_jsonl(folder / paths.assessments("judge", CELL))
 
 
 def test_a_judge_is_asked_once_about_each_example_of_a_sample(cell):
@@ -492,26 +501,18 @@ def test_a_model_that_does_not_say_how_to_pool_is_refused(model):
 # The whole
 
 
-PLACE = "math/response/strong/mini/n40-seed1"
-
-
 def measure_set(folder, name, chosen):
     """(What measure.py tells, its examples) of the set of `cell` by one metric."""
-    config = read_json(folder / "config.json")
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     config["intrinsic"] = {name: {key: chosen[key] for key in chosen if key != "name"}}
-    write_json(folder / "config.json", config)
-    output = folder / f"measured/{name}/{PLACE}.json"
-    flags = {"data": folder / "data.jsonl", "cell": PLACE, "metric": name, "seed": 1}
-    flags |= {"entry": json.dumps(config["intrinsic"][name]), "config": folder / "config.json"}
-    flags |= {"output": output, "examples": output.with_suffix(".parquet")}
-    measure.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    return read_json(output), pandas.read_parquet(output.with_suffix(".parquet"))
+    call(measure, folder, config, "--metric", name)
+    examples = pandas.read_parquet(folder / paths.metric_examples(name, CELL))
+    return read_json(folder / paths.metric(name, CELL)), examples
 
 
 def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     with servers.start(write="score") as server:
         verdicts = assessed(cell, server, sample=20)
-    write_jsonl(cell / f"assessments/judge/{PLACE}.jsonl", verdicts)
     metrics = {
         "reward": entry("reward", classifier, sample=30),
         "perplexity": entry("perplexity", model, sample=None),
@@ -523,20 +524,21 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
         told[name], table = measure_set(cell, name, chosen)
         size = 40 if name == "perplexity" else 30
         assert (told[name]["n"], told[name]["without"]) == (size, 0)
-        assert told[name]["standard_error"] > 0 and told[name]["cell"] == PLACE
+        assert told[name]["standard_error"] > 0 and told[name]["cell"] == str(CELL)
         assert told[name]["by"] == chosen["model"] and told[name]["metric"] == name
         assert len(table) == size and set(table["id"]) <= set(range(1, 41))  # not the seeds
         assert ("value" in table) == (name in ("reward", "perplexity"))
         if "value" in table:
             assert table["value"].mean() == pytest.approx(told[name]["value"])
-        assert f"measure {name} of {PLACE}: {size} of {size} examples" in capsys.readouterr().err
+        assert f"measure {name} of {CELL}: {size} of {size} examples" in capsys.readouterr().err
 
     axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
     matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
     flags = {"matrix": json.dumps(matrix), "metrics": json.dumps(who)}
-    flags |= {"measured": cell / "measured", "assessments": cell / "assessments"}
+    flags |= {"measured": cell / "results/intrinsic"}
+    flags |= {"assessments": cell / "results/assessments"}
     flags |= {"output": cell / "intrinsic.csv"}
     collect.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
     with open(cell / "intrinsic.csv") as file:
@@ -621,7 +623,7 @@ def test_a_fault_in_a_metric_is_one_sentence(name, spoil, told):
     config = mini()
     config["intrinsic"][name] = config["intrinsic"].get(name, config["intrinsic"]["reward"]) | spoil
     with pytest.raises(UserError, match=told):
-        check(config, root=ROOT)
+        check_config(config, root=ROOT)
 
 
 @pytest.mark.parametrize(
@@ -630,14 +632,14 @@ def test_a_fault_in_a_metric_is_one_sentence(name, spoil, told):
 def test_code_that_cannot_change_may_be_executed(more):
     config = mini()
     config["intrinsic"]["response-similarity"] |= {"trust_remote_code": True} | more
-    check(config, root=ROOT)
+    check_config(config, root=ROOT)
 
 
 def test_a_mini_model_starts_from_one_that_there_is():
     config = mini()
     config["mini"]["reward"]["start"] = "nobody"
     with pytest.raises(UserError, match=r"mini\.reward\.start: unknown model 'nobody'; known: tok"):
-        check(config, root=ROOT)
+        check_config(config, root=ROOT)
 
 
 def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
@@ -652,11 +654,12 @@ def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
     ):
         (tmp_path / "prompt.md").write_text(text)
         with pytest.raises(UserError, match=told):
-            check(config, root=ROOT)
+            check_config(config, root=ROOT)
 
 
-def test_the_plan_counts_what_a_judge_has_yet_to_say():
-    config = check(mini(), root=ROOT)
+def test_the_plan_counts_what_a_judge_has_yet_to_say(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = check_config(mini(), root=ROOT)
     run = {
         "domain": "math",
         "method": "response",
@@ -665,15 +668,15 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say():
         "seed": "1",
     }
     jobs = [
-        {"rule": "assess", "wildcards": run | {"judge": "hasty", "size": size}, "output": "x"}
+        {"rule": "judge_set", "wildcards": run | {"judge": "hasty", "size": size}, "output": ["x"]}
         for size in ("600", "150")
     ]
     known = forecast.Known()
     rows = forecast.forecast(config, jobs, known)
     assert [row["requests"] for row in rows] == [400, 300]  # two metrics, 200 examples at most
     assert {row["asks"] for row in rows} == {"hasty"} and rows[0]["usd"] > 0
-    path = paths.assessment_journal(forecast.run_of(jobs[0]), "hasty")
-    known.journals[path] = {"replies": 350, "told": 350, "input": 35000, "output": 350}
+    path = paths.assessment_journal(matrix.Cell.of(jobs[0]["wildcards"]), "hasty")
+    known.journals[path] = {"replies": 350, "with_usage": 350, "input": 35000, "output": 350}
     rows = forecast.forecast(config, jobs, known)
     # The sets are still to be made, so nobody knows what of that the journal has.
     assert [row["requests"] for row in rows] == [400, 300]

@@ -37,8 +37,8 @@ def load_games(stage, domain):
 
 
 def rubric_games(pairs, metrics, domain, seed):
-    """What the judge is asked, for judge.judge_games: a game for each metric and example of its sample,
-    {"metric", "id", "messages"}.
+    """Return what the judge is asked (judge.judge_games): a game for each metric and example of its
+    sample, {"metric", "id", "messages"}.
 
     Args:
         pairs: of a generated set.
