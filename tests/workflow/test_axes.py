@@ -286,7 +286,7 @@ def test_the_axes_add_little_to_the_miniature(planned):
         "mix": 3, "curate": 11, "audit": 11, "train": 13, "predict_math": 13,
         "predict_anchor": 3,  # of the second student two, and the further reference
         "score": 2 * (13 + 2) + 4, "tally_reference": 1,
-        "assess": 2 * 11, "measure": 4 * 11,  # of each new set, by two judges and four metrics
+        "judge_set": 2 * 11, "measure": 4 * 11,  # of each new set, by two judges and four metrics
     }  # fmt: skip
 
 

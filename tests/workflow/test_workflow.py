@@ -23,9 +23,9 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["predict_anchor"] == 2
     # Two benchmarks in math; base, reference and the three generators solve all of them.
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
-    assert jobs["solve_math"] == jobs["solve_code"] == jobs["solve_instruction"] == 3
+    assert [jobs[f"predict_generator_{domain}"] for domain in matrix.DOMAINS] == [3, 3, 3]
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
-    assert (jobs["assess"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
+    assert (jobs["judge_set"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
     assert jobs["tally"] == jobs["plot"] == jobs["cost"] == jobs["paid"] == 1
     assert jobs["analyse"] == jobs["present"] == 1
 

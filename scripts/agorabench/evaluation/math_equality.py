@@ -98,22 +98,22 @@ def _query_workers(pairs, workers, seconds):
             while waiting and len(crew) < workers:
                 worker = _Worker(context, seconds)
                 crew[worker.pipe] = worker
-                worker.ask(waiting.popleft())
+                worker.send_pair(waiting.popleft())
             now = time.monotonic()
             soon = min(worker.deadline for worker in crew.values())
             for pipe in connection.wait(list(crew), max(0, soon - now)):
                 worker = crew[pipe]
-                verdicts[worker.pair], alive = worker.answer()
+                verdicts[worker.pair], alive = worker.receive_verdict()
                 if alive and waiting:
-                    worker.ask(waiting.popleft())
+                    worker.send_pair(waiting.popleft())
                 else:
-                    crew.pop(pipe).end()
+                    crew.pop(pipe).end_process()
             for pipe in [p for p, worker in crew.items() if worker.deadline <= time.monotonic()]:
                 verdicts[crew[pipe].pair] = "timeout"
-                crew.pop(pipe).end()
+                crew.pop(pipe).end_process()
     finally:
         for worker in crew.values():
-            worker.end()
+            worker.end_process()
     return verdicts
 
 
