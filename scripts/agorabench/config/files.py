@@ -112,7 +112,7 @@ def _check_metric(config, root, path, metric):
     local = not on_hub(root, metric["model"])
     pooling = root / metric["model"] / "modules.json"  # of sentence-transformers
     if metric.get("pooling") == "model" and local and not pooling.is_file():
-        raise Fault((*path, "pooling"), no_pooling(metric["model"]))
+        raise Fault((*path, "pooling"), pooling_message(metric["model"]))
     if metric.get("template"):
         _check_exists(root, metric["template"], (*path, "template"))
 
@@ -130,33 +130,14 @@ def _check_rubrics(config, root, path, folder):
 def _check_code(root, path, model, revision):
     """Check that code which a model brings along is executed only where it cannot change."""
     if not on_hub(root, model):
-<<<<<<< HEAD
         if others := code_repositories(root / model):
-            raise Fault((*path, "trust_remote_code"), foreign_code_message(model, others))
-    elif not metric["revision"]:
-=======
-        if others := other_code(root / model):
-            raise Fault(path, borrowed(model, others))
+            raise Fault(path, foreign_code_message(model, others))
     elif not revision:
->>>>>>> main
         text = (
             f"would execute what {model} on the hub may become: name the revision, a commit hash "
             "(40 hexadecimal digits), or a local folder as the model"
         )
-<<<<<<< HEAD
-        raise Fault((*path, "trust_remote_code"), text)
-
-
-def _check_pooling(root, metric, path):
-    """A folder says how to pool only if it is a model of sentence-transformers."""
-    model = metric["model"]
-    if metric.get("pooling") != "model" or on_hub(root, model):
-        return
-    if not (root / model / "modules.json").is_file():
-        raise Fault((*path, "pooling"), pooling_message(model))
-=======
         raise Fault(path, text)
->>>>>>> main
 
 
 def _check_model(config, root, model, path):
