@@ -79,7 +79,7 @@ def load_engine(model, student, threads):
         )
     hardware = student["hardware"]
     if hardware["predict_gpus"] and hardware["python"]:
-        llm.run_elsewhere(hardware["python"])
+        llm.switch_interpreter(hardware["python"])
         from agorabench.llm.vllm import Answers
 
         return Answers(model, hardware["predict_gpus"])

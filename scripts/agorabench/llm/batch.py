@@ -75,7 +75,7 @@ class Batches:
                     raise UserError(
                         f"{self.path} has open batches of model '{batch.model}', and the "
                         f"generator's is '{self.provider.entry['model']}' now: set it back to "
-                        "collect them, or cancel them with scripts/batches.py"
+                        "collect them, or cancel them with scripts/tools/batches.py"
                     )
                 if batch.doubtful:  # when it was submitted is not known, only that it is over
                     batch.due = self.clock() + SETTLE
