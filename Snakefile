@@ -25,7 +25,6 @@ report: "docs/captions/workflow.rst"
 
 
 include: "rules/helpers.smk"
-include: "rules/tables_interim.smk"
 include: "rules/resources.smk"
 include: "rules/seeds.smk"
 include: "rules/miniature.smk"
@@ -33,9 +32,8 @@ include: "rules/generate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
-include: "rules/report.smk"
 include: "rules/analyse.smk"
-include: "rules/present.smk"
+include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/targets.smk"
 
@@ -47,32 +45,32 @@ localrules:
     fetch_file,
     mix,
     curate,
-    tally,
-    tally_reference,
-    plot,
-    collect,
-    cost,
-    paid,
-    describe,
-    present,
-    pack,
-    plan,
+    tabulate_pgr,
+    tabulate_reference,
+    tabulate_cost,
+    tabulate_paid,
+    tabulate_data,
+    tabulate_intrinsic,
     analyse,
+    plot,
+    report,
+    export,
     paper,
+    plan,
 
 
 rule all:
     default_target: True
     input:
-        rules.tally.output,
-        rules.plot.output,
-        rules.cost.output,
-        rules.paid.output,
-        rules.describe.output,
+        rules.tabulate_pgr.output,
         rules.references.input,
+        rules.tabulate_cost.output,
+        rules.tabulate_paid.output,
+        rules.tabulate_data.output,
+        rules.tabulate_intrinsic.output if config["intrinsic"] else [],
         rules.analyse.output,
-        rules.present.output,
-        rules.collect.output if config["intrinsic"] else [],
+        rules.plot.output,
+        rules.report.output,
 
 
 onstart:

@@ -27,7 +27,7 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
     assert (jobs["judge_set"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
     assert jobs["tally"] == jobs["plot"] == jobs["cost"] == jobs["paid"] == 1
-    assert jobs["analyse"] == jobs["present"] == 1
+    assert jobs["analyse"] == jobs["report"] == 1
 
 
 def test_generators_solve_the_benchmarks_of_the_experiments_domains_only(clone):
