@@ -76,8 +76,9 @@ for table, category in {
             "../envs/local.yaml"
         params:
             decides=result_stages.tabulate(config, table).text,
+            table=table,  # a shell line is made when the loop has ended
         shell:
-            program("tabulate", f"--table {table}")
+            program("tabulate", "--table {params.table}")
 
 
 rule analyse:
