@@ -62,7 +62,7 @@ def assessed(folder, metrics, cell):
         rows = read_jsonl(path)
         for name, asked in metrics.items():
             if asked == judge:
-                columns = judged.measure(path, rows, name).summary()
+                columns = judged.measure_scores(path, rows, name).to_dict()
                 told[name] = {"by": rows[0]["judge"], **columns}
     return told
 

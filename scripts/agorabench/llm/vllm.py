@@ -177,7 +177,7 @@ class Answers:
 
     def chat(self, messages):
         """Token ids of a conversation, up to where the assistant speaks."""
-        return chat.prompt(self.tokenizer, messages)
+        return chat.prompt_tokens(self.tokenizer, messages)
 
     def plain(self, text):
         """Token ids of plain text."""
