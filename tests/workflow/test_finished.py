@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import MINIATURE
 from helpers.workflow import Folder, count
 
 pytestmark = pytest.mark.slow
@@ -31,19 +30,6 @@ COSTLY |= {"generate", "curate", "train", "predict_anchor"}
 COSTLY |= {"predict_generator_math", "predict_generator_code", "predict_generator_instruction"}
 COSTLY |= {"judge_set", "measure"}
 COSTLY |= {"predict_math", "predict_code", "predict_instruction"}
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A folder in which the whole miniature is done."""
-    folder = Folder(tmp_path_factory.mktemp("made") / "folder", made_from=MINIATURE)
-    folder.snakemake()
-    return folder
-
-
-@pytest.fixture
-def copy(finished, tmp_path):
-    return Folder(tmp_path / "copy", made_from=finished.path)
 
 
 def test_nothing_changed_nothing_to_do(copy):
