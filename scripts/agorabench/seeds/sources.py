@@ -209,8 +209,8 @@ def verified_digest(file: Path, source: dict, lock: Lock) -> str:
         wanted, holder = lock.pin_entry("files", url, lambda: digest), lock.path
     if digest != wanted:
         raise Unreadable(
-            f"the file has changed: its sha256 is {digest}, in {holder} it is {wanted}; take the new"
-            " file by putting its sha256 there"
+            f"the file has changed: its sha256 is {digest}, in {holder} it is {wanted}; take the"
+            " new file by putting its sha256 there"
         )
     return digest
 
