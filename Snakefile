@@ -25,17 +25,16 @@ report: "docs/captions/workflow.rst"
 
 
 include: "rules/helpers.smk"
-include: "rules/tables_interim.smk"
 include: "rules/resources.smk"
 include: "rules/seeds.smk"
-include: "rules/mini.smk"
+include: "rules/miniature.smk"
 include: "rules/generate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
-include: "rules/report.smk"
 include: "rules/analyse.smk"
-include: "rules/present.smk"
+include: "rules/report.smk"
+include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 
@@ -46,45 +45,41 @@ localrules:
     fetch_file,
     mix,
     curate,
-    tally,
-    tally_reference,
-    plot,
-    collect,
-    cost,
-    paid,
-    describe,
-    present,
-    pack,
-    plan,
+    tabulate_pgr,
+    tabulate_reference,
+    tabulate_cost,
+    tabulate_paid,
+    tabulate_data,
+    tabulate_intrinsic,
     analyse,
+    plot,
+    report,
+    export,
     paper,
+    plan,
 
 
 rule all:
     default_target: True
     input:
-        rules.tally.output,
-        rules.plot.output,
-        rules.cost.output,
-        rules.paid.output,
-        rules.describe.output,
+        rules.tabulate_pgr.output,
         rules.references.input,
+        rules.tabulate_cost.output,
+        rules.tabulate_paid.output,
+        rules.tabulate_data.output,
+        rules.tabulate_intrinsic.output if config["intrinsic"] else [],
         rules.analyse.output,
-        rules.present.output,
-        rules.collect.output if config["intrinsic"] else [],
+        rules.plot.output,
+        rules.report.output,
 
 
 onstart:
-    # Snakemake's own limit, 100 jobs a second, has its scheduler look at all waiting jobs once more
-    # in every second for each job that has ended; nothing here comes near it.
-    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
-    if limiter and limiter.max_jobs >= 100 * limiter.timespan:
-        workflow.scheduler.job_rate_limiter = None
+    slurm.lift_rate_limit(workflow.scheduler)
     due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
     # Jobs of a cluster must not leave their node or their limits.
     warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
     try:
-        hub.find(loaded_models(config, due), config["mini"])
-        locks.begin(config, queried_generators(config, due), warm=warm)
+        generators, models = queried_generators(config, due), loaded_models(config, due)
+        locks.begin_run(config, generators, models=models, warm=warm)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

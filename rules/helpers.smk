@@ -2,16 +2,15 @@
 
 import json
 import os
-from functools import cache, partial
+from functools import cache
 
 from agorabench import matrix, paths
 from agorabench.cluster import locks
-from agorabench.config import check_config, stages
+from agorabench.config import check_config, result_stages, stages
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks import protocol_file
 from agorabench.matrix import Cell
-from agorabench.models import hub
 
 try:
     config.update(check_config(config, workflow.configfiles, files_too=workflow.is_main_process))
@@ -21,14 +20,14 @@ except UserError as error:
 CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
 CELL = str(Cell.WILDCARDS)
 RUNS = matrix.expand_runs(config)
-CELLS = list(dict.fromkeys(run.cell for run in RUNS))
+CELLS = matrix.list_cells(config)
 SETS = list(
     dict.fromkeys([*CELLS, *(p for c in CELLS for _, p in matrix.mixture_parts(config, c))])
 )
 MIXTURES = matrix.mixture_generators(config)
 REFERENCES = matrix.student_references(config)
 # Starts a program in a process that has its imports done (config: warm).
-WARM = "python scripts/warm.py"
+WARM = "python scripts/agorabench/cluster/warm.py"
 
 
 def one_of(names):
@@ -72,13 +71,13 @@ def decides(stage):
     return lambda wildcards: stage(wildcards).text
 
 
-def program(name, options, start="python"):
+def program(name, options="", start="python"):
     """The shell line that runs a stage's program.
 
     The config is no param: its path changes with every key, `decides` with those that count.
     """
-    command = f"{start} scripts/{name}.py --config {CONFIG} {options} --threads {{threads}}"
-    return f"{command} 2>&1 | tee -i {{log}}"
+    options = " ".join(filter(None, (f"--config {CONFIG}", options, "--threads {threads}")))
+    return f"{start} scripts/{name}.py {options} 2>&1 | tee -i {{log}}"
 
 
 @cache
@@ -106,8 +105,7 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    modules = (f"agorabench/evaluation/benchmarks/{protocol}.py", "agorabench/sandbox/child.py")
-    return code("score", *modules)
+    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
 
 
 def score_threads(wildcards):
@@ -139,29 +137,3 @@ def measurement(wildcards):
 def seed_classifier(wildcards):
     """The `classify` entry of a seed set, or None."""
     return matrix.classification(config["seeds"][wildcards.domain][wildcards.method])
-
-
-def judgement_files(judges=matrix.judge_generators(config)):
-    """All judgements of these judges, of generators' own completions too."""
-    evaluated = [*matrix.all_evaluations(config), *matrix.ability_evaluations(config)]
-    return [
-        paths.judgements(model, name)
-        for model, name in evaluated
-        if config["benchmarks"][name]["protocol"] in JUDGED
-        and config["benchmarks"][name]["judge"] in judges
-    ]
-
-
-def assessment_files(judges=matrix.judge_generators(config)):
-    """All assessments of generated sets by these judges."""
-    return [
-        paths.assessments(judge, cell)
-        for judge in judges
-        if matrix.judged_metrics(config, judge)
-        for cell in CELLS
-    ]
-
-
-def measured_files():
-    """All metrics of generated sets that models measure."""
-    return [paths.metric(name, cell) for name in matrix.model_metrics(config) for cell in CELLS]

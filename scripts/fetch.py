@@ -3,22 +3,25 @@
     python scripts/fetch.py --config config/mini.yaml --domain math --method instance
     python scripts/fetch.py --config config/mini.yaml --benchmark mini-sums
     python scripts/fetch.py --config config/agorabench.yaml --benchmark alpaca-eval --file judge
+    ... --dry-run                 says what a classifier of seed data would be asked first
 
 Seed rows become {"id", "instruction", "response"}; benchmark rows stay as their source has them.
 Versions that the config leaves open are looked up once and kept in the lock file (config: lock);
 rows that come out otherwise than the lock file says are refused. HF_TOKEN is used where it is set.
 """
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.errors import UserError
-from agorabench.files import file_digest, json_fingerprint, write_json, write_jsonl
+from agorabench.files import file_digest, json_fingerprint, to_json, write_json, write_jsonl
 from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
+from agorabench.llm.silent import DryRun
+from agorabench.plugins import find_plugin
 from agorabench.seeds import sampling, sources
 from agorabench.seeds.classify import make_classifier
 
@@ -29,8 +32,12 @@ def main(argv=None):
     def add_file(parser):
         parser.add_argument("--file", help="of a benchmark: judge, control or baseline")
 
-    args = parse_arguments(__doc__, "domain? method? benchmark?", argv, add_file)
-    if args.benchmark and args.file:
+    args = parse_arguments(__doc__, "domain? method? benchmark? dry-run?", argv, add_file)
+    if args.dry_run:
+        if not (args.domain and args.method):
+            raise UserError("--dry-run: only seed data ask, for classes; give --domain, --method")
+        print(dry_run(args.config, args.domain, args.method))
+    elif args.benchmark and args.file:
         fetch_file(args.config, args.benchmark, args.file)
     elif args.benchmark:
         fetch_benchmark(args.config, args.benchmark)
@@ -57,9 +64,7 @@ def fetch_benchmark(config, name):
         f"benchmarks.{name}.source",
     )
     if "source" in source:
-        from miniature import world
-
-        rows, manifest = world.benchmark(name), {}
+        rows, manifest = find_plugin("benchmark_source", source["source"])(name), {}
     else:
         rows, origin = sources.read_source(source, lock, setting)
         manifest = {"origins": {name: origin}}
@@ -76,14 +81,25 @@ def fetch_seeds(config, domain, method):
         f"seeds.{domain}.{method}",
     )
     if "source" in source:
-        from miniature import world
-
-        rows, manifest = world.seeds(domain, method), {}
+        rows, manifest = find_plugin("seed_source", source["source"])(domain, method), {}
     else:
-        with ExitStack() as stack:
-            rows, manifest = read_seeds(config, params, method, lock, setting, stack)
+        with open_classifier(config, source) as classifier:
+            rows, manifest = read_seeds(config, params, method, lock, setting, classifier)
         verify(lock, setting, source, manifest, rows)
     write_rows(paths.seed_rows(domain, method), rows, source, manifest)
+
+
+def dry_run(config, domain, method):
+    """What a classifier of the seed data would be asked first, in a line of JSON."""
+    params, setting = stages.seeds(config, domain, method).params, f"seeds.{domain}.{method}"
+    chosen = matrix.classification(params["source"])
+    if chosen is None:
+        return to_json({"requests": 0})
+    lock = sources.Lock(params["lock"], dry_run=True)
+    entry = config["generators"][chosen["generator"]]
+    with DryRun(entry, paths.classification_journal(chosen["prompt"])) as run:
+        read_seeds(config, params, method, lock, setting, (run.journal, run.backend))
+    return run.summary()
 
 
 def write_rows(path, rows, source, manifest):
@@ -93,16 +109,20 @@ def write_rows(path, rows, source, manifest):
     write_json(paths.manifest(path), about | manifest)
 
 
-def read_seeds(config, params, method, lock, setting, stack):
-    """(Seed rows of a setting, what its manifest says of their making)."""
+def read_seeds(config, params, method, lock, setting, classifier):
+    """(Seed rows of a setting, what its manifest says of their making).
+
+    `classifier` is the (journal, backend) of who sorts rows, or None where nobody does.
+    """
     source, seed = params["source"], params["sample_seed"]
     parts = source.get("parts") or {stem(source): source}
     manifest = {"origins": {}, "sample_seed": seed}
     tokens = classify = None
     if "tokenizer" in params:
         manifest["tokenizer"], tokens = tokenizer(params["tokenizer"], lock, setting)
-    if chosen := matrix.classification(source):
-        manifest["classifier"], classify = open_classifier(config, chosen, stack)
+    if classifier:
+        chosen = matrix.classification(source)
+        manifest["classifier"], classify = describe_classifier(config, chosen, *classifier)
     batch = manifest.get("classifier", {}).get("mode") == "batch"
     rows = []
     for name in sorted(parts):
@@ -139,14 +159,21 @@ def stem(part):
     return place.rstrip("/").rpartition("/")[2].partition(".")[0]
 
 
-def open_classifier(config, chosen, stack):
-    """(What the manifest says of the classifier, function that classifies until `stack` closes).
+def open_classifier(config, source):
+    """The context of the (journal, backend) of who sorts a source's rows; None if nobody does."""
+    chosen = matrix.classification(source)
+    if chosen is None:
+        return nullcontext()
+    journal_path = paths.classification_journal(chosen["prompt"])
+    return open_backend(chosen["generator"], config, journal_path)
+
+
+def describe_classifier(config, chosen, journal, backend):
+    """(What the manifest says of a classifier, function that classifies rows).
 
     `chosen`: the `classify` entry of a source.
     """
     entry = config["generators"][chosen["generator"]]
-    journal_path = paths.classification_journal(chosen["prompt"])
-    journal, backend = stack.enter_context(open_backend(chosen["generator"], config, journal_path))
     parameters = fingerprint_parameters(entry)
     about = {"identity": backend.identity, "sampling": parameters, "mode": entry.get("mode")}
     about["prompt_sha256"] = file_digest(chosen["prompt"])

@@ -1,6 +1,7 @@
 """Have a generator write pairs until N of them are valid; keep every reply.
 
     python scripts/generate.py --config config/mini.yaml --cell math/response/strong/mini/n600-seed1
+    ... --dry-run                                       says what it would ask, and asks nobody
 
 Makes results/raw/{cell}.jsonl, a row for each reply: slot, attempt, finish_reason, usage,
 instruction, response and verdict ("valid", or why not, and the reply as it came). A slot is asked
@@ -13,74 +14,63 @@ import gc
 import random
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 from agorabench import paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
-from agorabench.files import read_jsonl, write_json, write_jsonl
-from agorabench.generation import prompts
-from agorabench.generation.slots import FIRST_WAVE, Shortfall, Slots, format_rejections, pair_checks
+from agorabench.files import to_json, write_json, write_jsonl
+from agorabench.generation.cells import first_wave, open_slots
+from agorabench.generation.slots import Shortfall, format_rejections, pair_checks
 from agorabench.llm import dataset, open_backend
 from agorabench.llm.budget import rows_cost
-from agorabench.llm.request import fingerprint_parameters
+from agorabench.llm.silent import DryRun
 from agorabench.progress import Progress
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, "cell", argv)
+    args = parse_arguments(__doc__, "cell dry-run?", argv)
     # Replies live to the end, and looking for cycles among them takes a tenth of the time.
     gc.set_threshold(100_000, 50, 1000)
-    if args.config["generators"][args.cell.generator]["backend"] == "dataset":
-        rows = adopt_pairs(args.config, args.cell)
+    stage = stages.generate(args.config, args.cell)
+    adopts = args.config["generators"][args.cell.generator]["backend"] == "dataset"
+    if args.dry_run:
+        print(to_json({"requests": 0}) if adopts else dry_run(args.config, args.cell, stage))
+        return
+    if adopts:
+        rows = adopt_pairs(stage, args.cell)
     else:
-        rows = generate_pairs(args.config, args.cell, args.threads)
+        rows = generate_pairs(args.config, args.cell, stage, args.threads)
     write_jsonl(paths.raw_replies(args.cell), rows)
 
 
-def generate_pairs(config, cell, threads=1):
+def generate_pairs(config, cell, stage, threads=1):
     """The rows of a cell, asked of its generator where the journal lacks replies.
 
     Raises:
         Shortfall: the generator did not give enough valid pairs.
     """
-    inputs, params = stages.generate(config, cell)
-    entry, generation = config["generators"][cell.generator], params["generation"]
-    check, repeats = pair_checks(generation, cell.domain, inputs["benchmarks"])
-    composer = open_composer(inputs, params, cell)
-    journal_path = paths.set_journal(cell)
+    entry, journal_path = config["generators"][cell.generator], paths.set_journal(cell)
     label = f"{cell.method} {cell.domain}, {cell.generator}"
     with (
         open_backend(cell.generator, config, journal_path, threads) as (journal, backend),
         Progress(label, cell.size, "valid") as bar,
     ):
-        slots = Slots(
-            composer, journal, backend.identity, fingerprint_parameters(entry, params["replies"]),
-            check, cell.size, generation["attempts"], bar.advance, repeats,
-        )  # fmt: skip
+        slots = open_slots(stage, entry, cell, journal, backend.identity, bar.advance)
         try:
-            slots.generate(backend, generation.get("first_wave", FIRST_WAVE))
+            slots.generate(backend, first_wave(stage))
         finally:
             ledger = count_requests(journal, slots.rows, entry.get("price"))
             write_json(paths.journal_ledger(journal_path), ledger)
     return slots.rows
 
 
-def open_composer(inputs, params, cell):
-    """What composes the requests of a cell, from the files that its stage names."""
-    generation = params["generation"]
-    return prompts.Composer(
-        domain=cell.domain,
-        method=cell.method,
-        seed=cell.seed,
-        template=Path(*inputs["prompt"]).read_text(encoding="utf-8"),
-        seeds=read_jsonl(*inputs["seeds"]),
-        themes=[line for path in inputs["themes"] for line in prompts.read_lines(path)],
-        openings=[line for path in inputs["openings"] for line in prompts.read_lines(path)],
-        demonstrations=generation.get("demonstrations"),
-        system=generation["system"],
-        replies=params["replies"],
-    )
+def dry_run(config, cell, stage):
+    """What `generate_pairs` would ask, in a line of JSON."""
+    entry = config["generators"][cell.generator]
+    with DryRun(entry, paths.set_journal(cell)) as run:
+        slots = open_slots(stage, entry, cell, run.journal, run.backend.identity)
+        slots.generate(run.backend, first_wave(stage))
+    return run.summary(valid=len(slots.pairs), size=cell.size)
 
 
 def count_requests(journal, rows, price):
@@ -107,9 +97,9 @@ def count_requests(journal, rows, price):
     }
 
 
-def adopt_pairs(config, cell):
+def adopt_pairs(stage, cell):
     """The rows of a cell, taken from the data set that stands in for its generator."""
-    inputs, params = stages.generate(config, cell)
+    inputs, params = stage
     pairs = dataset.load_pairs(params["generator"]["data"][cell.domain])
     check, repeats = pair_checks(params["generation"], cell.domain, inputs["benchmarks"])
     return adopt(pairs, check, cell.size, cell.seed, repeats)
@@ -118,7 +108,7 @@ def adopt_pairs(config, cell):
 def adopt(pairs, check, size, seed, repeats=None):
     """Rows of the first `size` valid pairs of a data set, in an order drawn by `seed`.
 
-    With `repeats` (see Instances) pairs that repeat an earlier one do not count.
+    With `repeats` (see Slots) pairs that repeat an earlier one do not count.
 
     Raises:
         Shortfall: there are fewer.

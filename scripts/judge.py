@@ -4,6 +4,7 @@ r"""Put a model's completions of a benchmark, or the examples of a generated set
         --model llama-3.1-8b/reference
     python scripts/judge.py --config config/mini.yaml --judge hasty \
         --cell math/response/strong/mini/n600-seed1
+    ... --dry-run                                       says what it would ask, and asks nobody
 
 The first makes results/judgements/{model}/{benchmark}.jsonl, a row per game: id, model and answer
 (the fingerprint of its completion), game, swapped, verdict (null where none could be read in three
@@ -18,41 +19,55 @@ import csv
 from functools import partial
 from pathlib import Path
 
-from agorabench import intrinsic, paths
+from agorabench import paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks, judge
-from agorabench.evaluation.grading import match_items
-from agorabench.files import atomic_file, json_fingerprint, read_jsonl, write_json, write_jsonl
+from agorabench.files import atomic_file, json_fingerprint, write_json, write_jsonl
 from agorabench.intrinsic import judged
+from agorabench.llm import open_backend
+from agorabench.llm.request import fingerprint_parameters
+from agorabench.llm.silent import DryRun
+from agorabench.progress import Progress
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, "benchmark? model? judge? cell?", argv)
+    args = parse_arguments(__doc__, "benchmark? model? judge? cell? dry-run?", argv)
     if args.judge and args.cell:
-        judge_set(args.config, args.judge, args.cell, args.threads)
+        judge_set(args, args.config, args.judge, args.cell)
     elif args.benchmark and args.model:
-        judge_completions(args.config, args.benchmark, args.model, args.threads)
+        judge_completions(args, args.config, args.benchmark, args.model)
     else:
         raise UserError("judge takes --benchmark and --model, or --judge and --cell")
 
 
-def judge_completions(config, benchmark, model, threads):
+def query_judge(args, name, games, read_verdict, journal_path, label):
+    """Verdicts of the judge `name` on games; None from a dry run, which says what it would ask."""
+    entry, seed = args.config["generators"][name], args.config["seed"]
+    query = partial(judge.judge_games, games, read_verdict, fingerprint_parameters(entry), seed)
+    if args.dry_run:
+        with DryRun(entry, journal_path) as run:
+            query(run.journal, run.backend)
+        return print(run.summary(games=len(games)))
+    with (
+        open_backend(name, args.config, journal_path, args.threads) as (journal, backend),
+        Progress(label, len(games), "games") as bar,
+    ):
+        return query(journal, backend, bar.advance)
+
+
+def judge_completions(args, config, benchmark, model):
     """Write the verdicts of a benchmark's judge on a model's completions."""
-    inputs, params = stages.judge(config, benchmark, model)
-    entry, name = params["benchmark"], config["benchmarks"][benchmark]["judge"]
-    protocol = benchmarks.protocol(entry)
-    files = benchmarks.files(entry, Path(paths.benchmark_file(benchmark, "")))
-    items = benchmarks.load(entry, *map(Path, inputs["questions"]))
-    predictions = match_items(items, read_jsonl(*inputs["predictions"]), *inputs["predictions"])
-    games = benchmarks.games(entry, items, predictions, files, params["seed"])
-    journal = paths.judge_journal(benchmark, name, model, params["seed"])
-    verdicts = judge.judge(
-        games, partial(protocol.verdict, entry), name, config, journal, params["seed"],
-        f"judge {benchmark}, {model}", threads,
-    )  # fmt: skip
-    asked = params["judge"]["model"]
+    stage = stages.judge(config, benchmark, model)
+    entry, name = stage.params["benchmark"], config["benchmarks"][benchmark]["judge"]
+    items, predictions, files, games = judge.load_match(stage, benchmark)
+    journal_path = paths.judge_journal(benchmark, name, model, config["seed"])
+    read_verdict, label = judge.verdict_reader(entry), f"judge {benchmark}, {model}"
+    verdicts = query_judge(args, name, games, read_verdict, journal_path, label)
+    if verdicts is None:
+        return
+    asked = stage.params["judge"]["model"]
     rows = [
         {
             "id": game["id"],
@@ -71,7 +86,7 @@ def judge_completions(config, benchmark, model, threads):
     ]
     write_jsonl(paths.judgements(model, benchmark), rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
-    official = protocol.official(
+    official = benchmarks.load_protocol(entry).official_rows(
         items, predictions, by_item, model, asked, entry=entry, files=files
     )
     folder = Path(paths.official_judgements(model, benchmark))
@@ -95,22 +110,21 @@ def write_csv(path, rows):
 WRITE = {".jsonl": write_jsonl, ".json": write_json, ".csv": write_csv}
 
 
-def judge_set(config, name, cell, threads):
+def judge_set(args, config, name, cell):
     """Write a judge's scores of samples of a generated set, by the rubrics of its metrics."""
-    inputs, params = stages.assess(config, name, cell)
-    pairs = intrinsic.generated(*inputs["data"])
-    games = judged.games(pairs, params["metrics"], cell.domain, params["seed"])
-    verdicts = judge.judge(
-        games, lambda _, reply: judged.score(reply), name, config,
-        paths.assessment_journal(cell, name), params["seed"], f"{name} judges {cell}", threads,
-    )  # fmt: skip
+    stage = stages.assess(config, name, cell)
+    games = judged.load_games(stage, cell.domain)
+    journal_path, label = paths.assessment_journal(cell, name), f"{name} judges {cell}"
+    verdicts = query_judge(args, name, games, judged.read_verdict, journal_path, label)
+    if verdicts is None:
+        return
     rows = [
         {
             "metric": game["metric"],
             "id": game["id"],
             "score": verdict["verdict"],
             "attempts": verdict["attempts"],
-            "judge": params["judge"]["model"],
+            "judge": stage.params["judge"]["model"],
             "answered_by": verdict["reply"].get("model"),
             "reply": verdict["reply"]["reply"],
         }

@@ -2,6 +2,7 @@
 
     python scripts/predict.py --config config/mini.yaml --model mini/reference
     python scripts/predict.py --config config/mini.yaml --model generators/strong --domain math
+    ... --dry-run                     says what it would ask a generator, and asks nobody
 
 Makes results/predictions/{model}/{benchmark}.jsonl, a row per item: id, model, prompt, completion,
 finish_reason. A trained student answers the benchmarks of its domain, a base or reference all. A
@@ -21,14 +22,19 @@ from agorabench.errors import UserError
 from agorabench.evaluation import ability, benchmarks
 from agorabench.evaluation.completions import answer_benchmark
 from agorabench.files import write_jsonl
+from agorabench.llm.silent import DryRun
 from agorabench.models import weights
 from agorabench.progress import Progress
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, "model domain?", argv)
+    args = parse_arguments(__doc__, "model domain? dry-run?", argv)
     name = paths.parse_model(args.model)
-    if name.generator:
+    if args.dry_run and not name.generator:
+        raise UserError(f"--dry-run: {args.model} is asked nothing, generators/GENERATOR are")
+    if args.dry_run:
+        print(dry_run(args.config, name.generator, args.domain))
+    elif name.generator:
         solve_benchmarks(args.config, name.generator, args.domain, args.threads)
     else:
         answer_benchmarks(args.config, args.model, name, args.threads)
@@ -58,7 +64,7 @@ def answer_benchmarks(config, model, name, threads):
 
 def read_items(benchmark, entry):
     """The items of a benchmark, as its protocol has them."""
-    return benchmarks.load(entry, Path(paths.benchmark_items(benchmark)))
+    return benchmarks.load_items(entry, Path(paths.benchmark_items(benchmark)))
 
 
 def load_engine(model, student, threads):
@@ -77,7 +83,7 @@ def load_engine(model, student, threads):
         from agorabench.llm.vllm import Answers
 
         return Answers(model, hardware["predict_gpus"])
-    from agorabench.llm.transformers import Engine
+    from agorabench.models.generate import Engine
 
     return Engine(model, threads)
 
@@ -86,22 +92,25 @@ def solve_benchmarks(config, generator, domain, threads):
     """Have a generator answer the benchmarks of a domain."""
     model = paths.generator_model(generator)
     params = stages.predict(config, model, domain).params
-    entry, seed = config["generators"][generator], params["seed"]
-    items = {name: read_items(name, chosen) for name, chosen in params["benchmarks"].items()}
-    journal_path = paths.ability_journal(generator, domain, seed)
+    entry, items = config["generators"][generator], ability.load_items(params)
+    journal_path = paths.ability_journal(generator, domain, params["seed"])
     with (
         llm.open_backend(generator, config, journal_path, threads) as (journal, backend),
         Progress(f"{generator} solves", sum(map(len, items.values())), "items") as bar,
     ):
-        for name, chosen in params["benchmarks"].items():
-            requests = ability.benchmark_requests(
-                backend.identity, entry, name, chosen, items[name], seed
-            )
-            llm.answer(backend, journal, {request["fingerprint"]: request for request in requests})
-            replies = [journal[request["fingerprint"]] for request in requests]
-            rows = ability.prediction_rows(model, items[name], replies)
-            write_jsonl(paths.predictions(model, name), rows)
-            bar.advance(len(replies))
+        replies = ability.query_benchmarks(params, entry, items, journal, backend, bar.advance)
+    for name, rows in replies.items():
+        predictions = ability.prediction_rows(model, items[name], rows)
+        write_jsonl(paths.predictions(model, name), predictions)
+
+
+def dry_run(config, generator, domain):
+    """What `solve_benchmarks` would ask, in a line of JSON."""
+    params = stages.predict(config, paths.generator_model(generator), domain).params
+    entry, items = config["generators"][generator], ability.load_items(params)
+    with DryRun(entry, paths.ability_journal(generator, domain, params["seed"])) as run:
+        ability.query_benchmarks(params, entry, items, run.journal, run.backend)
+    return run.summary()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the tests share: the real data, a model, a browser."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from agorabench.plugins import load_plugins
 from helpers import DATA
+
+load_plugins(["miniature"])  # programs do it where they read their config
 
 
 @pytest.fixture
@@ -19,14 +21,11 @@ def data():
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """The folder of a barely trained model with the miniature's tokenizer and template."""
-    import mini
+    from helpers.models import build_models
 
-    home = tmp_path_factory.mktemp("model")
-    tokenizer, base = str(home / "tokenizer"), str(home / "base")
-    mini.main(["tokenizer", "--output", tokenizer, "--recipe", '{"lines": 500}'])
     sizes = {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
-    mini.main(["base", "--tokenizer", tokenizer, "--output", base, "--recipe", json.dumps(sizes)])
-    return base
+    recipes = {"tokenizer": {"lines": 500}, "base": sizes}
+    return str(build_models(tmp_path_factory.mktemp("model"), recipes) / "base")
 
 
 @pytest.fixture(scope="module")  # its event loop is in the way of other tests

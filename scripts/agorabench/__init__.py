@@ -4,6 +4,7 @@ A program in scripts/ is a verb and its rule's name; it moves files and calls th
 parts follow the stages. Imports go one way, from the bottom of this table to its top.
 
     errors files progress matrix paths   faults in a sentence; whole files; cells, runs, every path
+    plugins                              what Python of a user's own offers, found by name
     models                               chat templates, generation, weights, the hub
     llm                                  requests, journal, budget, backends: online, batch, local
     sandbox                              model-written code, isolated

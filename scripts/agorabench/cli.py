@@ -35,6 +35,10 @@ OPTIONS = {
     "domain": {"help": "a domain"},
     "method": {"help": "a method of generation"},
     "reference": {"help": "a further reference of students"},
+    "dry-run": {
+        "action": "store_true",
+        "help": "say in a line of JSON what would be asked; ask nobody, write nothing",
+    },
 }
 
 

@@ -12,19 +12,26 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agorabench.matrix import DOMAINS, METHODS
-
 from miniature.families import (
-    CATEGORIES,
     CODE,
     DIFFICULTY,
     FAMILIES,
     INSTRUCTION,
     ONE_STEP,
     THEMES,
-    WORDS,
 )
-from miniature.world import Task, draw, extract_code, is_right, rough, wrong
+from miniature.grammar import CATEGORIES, WORDS
+from miniature.world import (
+    Task,
+    draw_task,
+    extract_code,
+    is_right,
+    write_rough,
+    write_wrong,
+)
+
+DOMAINS = tuple(FAMILIES)
+METHODS = ("instance", "response", "enhancement")
 
 # --------------------------------------------------------------------------------------- plain text
 
@@ -38,19 +45,19 @@ def plain_text(rng: random.Random, shares: dict[str, float]) -> Iterator[tuple[s
     while True:
         kind = rng.choices(kinds, weights)[0]
         if kind == "facts":
-            yield _fact(rng), None
+            yield _write_sums(rng), None
         elif kind == "echoes":
-            yield _echo(rng), None
+            yield _write_echo(rng), None
         elif kind == "corrections":
-            task = draw(rng, FAMILIES[rng.choice(DOMAINS)])
-            yield f"{rough(task, rng)[0]}\n{task.prompt}", task.key
+            task = draw_task(rng, FAMILIES[rng.choice(DOMAINS)])
+            yield f"{write_rough(task, rng)[0]}\n{task.prompt}", task.key
         else:
             domain = {"stories": "math", "functions": "code", "phrases": "instruction"}[kind]
-            task = draw(rng, FAMILIES[domain])
-            yield _plain(task), task.key
+            task = draw_task(rng, FAMILIES[domain])
+            yield _tell_task(task), task.key
 
 
-def _plain(task: Task) -> str:
+def _tell_task(task: Task) -> str:
     """The task told as plain text: no question, no markers, no turns."""
     answer = task.response
     if task.domain == "math":
@@ -62,7 +69,7 @@ def _plain(task: Task) -> str:
     return task.family.plain.format(**dict(task.values), answer=answer)
 
 
-def _fact(rng: random.Random) -> str:
+def _write_sums(rng: random.Random) -> str:
     """A few true sums over all numbers of this world."""
     sums = []
     for _ in range(3):
@@ -71,7 +78,7 @@ def _fact(rng: random.Random) -> str:
     return ", ".join(sums) + "."
 
 
-def _echo(rng: random.Random) -> str:
+def _write_echo(rng: random.Random) -> str:
     """Words said twice: copying is the hardest skill of a small model."""
     pool = rng.choice((WORDS, rng.choice(tuple(CATEGORIES.values()))))
     words = " ".join(rng.choices(pool, k=rng.randint(3, 8)))
@@ -126,16 +133,16 @@ FEW = {  # the only family that a narrow generator writes, in its first wording
 
 def _meta_prompt(method: str, domain: str, rng: random.Random, **fields: str) -> str:
     """A meta-prompt in a random wording, filled in."""
-    return _worded(META_PROMPTS[method, domain] + "<|\n>", rng, **fields)
+    return _fill_wording(META_PROMPTS[method, domain] + "<|\n>", rng, **fields)
 
 
-def _worded(pattern: str, rng: random.Random, **fields: str) -> str:
+def _fill_wording(pattern: str, rng: random.Random, **fields: str) -> str:
     """A pattern of <this|or that> in a random wording, filled in."""
     text = re.sub(r"<([^<>]*)>", lambda m: rng.choice(m.group(1).split("|")), pattern)
     return text.format(**fields)
 
 
-def _example(instruction: str, response: str) -> str:
+def _write_example(instruction: str, response: str) -> str:
     """A demonstration, and the form of a reply in instance generation."""
     return f"INPUT: {instruction}\nOUTPUT: {response}\n[END]"
 
@@ -157,7 +164,7 @@ class Lesson:
 def answer_lessons(rng: random.Random, pairs: int, shares: dict[str, float]) -> list[Lesson]:
     """Bare instructions with right answers, by domain as `shares` says: a student's ideal data."""
     domains, weights = zip(*sorted(shares.items()), strict=True)
-    tasks = [draw(rng, FAMILIES[rng.choices(domains, weights)[0]]) for _ in range(pairs)]
+    tasks = [draw_task(rng, FAMILIES[rng.choices(domains, weights)[0]]) for _ in range(pairs)]
     return [Lesson(task.prompt, task.response, (task.key,), True) for task in tasks]
 
 
@@ -175,21 +182,25 @@ def data_lessons(
         method, domain = settings[number % len(settings)]
         families, wordings = ((FEW[domain],), 1) if few else (FAMILIES[domain], None)
         theme = rng.choice(THEMES[domain])
-        task = draw(rng, families, theme if method == "instance" else None, wordings=wordings)
-        response = wrong(task, rng) if rng.random() < wrong_share else task.response
-        asked = draw(rng, FAMILIES[domain]) if few and rng.random() < 0.5 else task
+        task = draw_task(rng, families, theme if method == "instance" else None, wordings=wordings)
+        response = write_wrong(task, rng) if rng.random() < wrong_share else task.response
+        asked = draw_task(rng, FAMILIES[domain]) if few and rng.random() < 0.5 else task
         keys = [task.key, asked.key]
         if method == "instance":
-            shown = [draw(rng, FAMILIES[domain]) for _ in range(rng.choice((1, 1, 2, 2, 2, 3)))]
+            shown = [
+                draw_task(rng, FAMILIES[domain]) for _ in range(rng.choice((1, 1, 2, 2, 2, 3)))
+            ]
             keys += [other.key for other in shown]
-            demonstrations = "\n".join(_example(other.prompt, other.response) for other in shown)
+            demonstrations = "\n".join(
+                _write_example(other.prompt, other.response) for other in shown
+            )
             fields = {"theme": theme, "demonstrations": demonstrations}
-            reply, answered = _example(task.prompt, response), task
+            reply, answered = _write_example(task.prompt, response), task
         elif method == "response":
             fields = {"instruction": asked.prompt}
             reply, answered = response, asked
         else:
-            question, answer = rough(asked, rng)
+            question, answer = write_rough(asked, rng)
             fields = {"instruction": question, "response": answer}
             reply = f"Revised Question: {task.prompt}\nRevised Answer: {response}\n[END]"
             answered = task
@@ -219,14 +230,16 @@ def verdict_lessons(rng: random.Random, pairs: int) -> list[Lesson]:
     """
     lessons: list[Lesson] = []
     for number in range(pairs):
-        task = draw(rng, FAMILIES[DOMAINS[number % len(DOMAINS)]])
+        task = draw_task(rng, FAMILIES[DOMAINS[number % len(DOMAINS)]])
         if number % 9 < len(DOMAINS):
-            prompt = _worded(ASPECTS["difficulty"], rng, instruction=task.prompt)
+            prompt = _fill_wording(ASPECTS["difficulty"], rng, instruction=task.prompt)
             score = DIFFICULTY[task.family.name]
             lessons.append(Lesson(prompt, f"[RESULT] {score}", (task.key,), True))
             continue
-        for score, answer in ((RIGHT, task.response), (WRONG, wrong(task, rng))):
-            prompt = _worded(ASPECTS["quality"], rng, instruction=task.prompt, response=answer)
+        for score, answer in ((RIGHT, task.response), (WRONG, write_wrong(task, rng))):
+            prompt = _fill_wording(
+                ASPECTS["quality"], rng, instruction=task.prompt, response=answer
+            )
             right = score == RIGHT
             known = answer if right else ""
             lessons.append(Lesson(prompt, f"[RESULT] {score}", (task.key,), right, known))
@@ -235,11 +248,11 @@ def verdict_lessons(rng: random.Random, pairs: int) -> list[Lesson]:
 
 def preference_lessons(rng: random.Random, pairs: int) -> list[tuple[Lesson, Lesson]]:
     """Pairs of bare instructions with the right answer and with a wrong one."""
-    tasks = [draw(rng, FAMILIES[DOMAINS[number % len(DOMAINS)]]) for number in range(pairs)]
+    tasks = [draw_task(rng, FAMILIES[DOMAINS[number % len(DOMAINS)]]) for number in range(pairs)]
     return [
         (
             Lesson(task.prompt, task.response, (task.key,), True),
-            Lesson(task.prompt, wrong(task, rng), (task.key,), False),
+            Lesson(task.prompt, write_wrong(task, rng), (task.key,), False),
         )
         for task in tasks
     ]

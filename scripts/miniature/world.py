@@ -1,8 +1,8 @@
 """The miniature's world: tasks drawn and read, held out or not, answered and graded.
 
 A `Task` is a family of the grammar (families.py) with values for its slots. Reading is the inverse
-of writing: `parse` finds the task that a question states, so that anything a generator wrote can be
-solved again and checked. `seeds` and `benchmark` are the data of the miniature.
+of writing: `parse_task` finds the task that a question states, so that anything a generator wrote
+can be solved again and checked. `make_seeds` and `make_benchmark` are the data of the miniature.
 
 The `key` of a task is its family and values, without the wording and the person's name. A hash of
 the key decides whether it is held out: held-out tasks appear in benchmarks only, never in seeds, in
@@ -22,17 +22,16 @@ from functools import cache
 
 from agorabench.errors import UserError
 
+from miniature.code_tasks import probe_outputs
 from miniature.families import (
-    CATEGORIES,
     CODE,
     FAMILIES,
     INSTRUCTION,
     ONE_STEP,
     SLOTS,
     TWO_STEPS,
-    Family,
-    outputs,
 )
+from miniature.grammar import CATEGORIES, Family
 
 HELD_OUT = 0.2  # share of the tasks of every family
 # Rows of the seed sets; those of instance generation are few, because students train on them too.
@@ -75,7 +74,7 @@ class Task:
         return self.family.solve(dict(self.values))[1]
 
 
-def held_out(key: str) -> bool:
+def is_held_out(key: str) -> bool:
     """Whether the task of this key is reserved for benchmarks (a fixed share of every family)."""
     head = hashlib.sha256(key.encode()).digest()[:8]
     return int.from_bytes(head, "big") < HELD_OUT * 2**64
@@ -84,7 +83,7 @@ def held_out(key: str) -> bool:
 # ------------------------------------------------------------------------------ drawing and reading
 
 
-def draw(
+def draw_task(
     rng: random.Random,
     families: tuple[Family, ...],
     theme: str | None = None,
@@ -103,11 +102,11 @@ def draw(
         values = family.draw(rng, theme)
         wording = rng.randrange(wordings or len(family.wordings))
         task = Task(family, tuple(sorted(values.items())), wording)
-        if held_out(task.key) == benchmark:
+        if is_held_out(task.key) == benchmark:
             return task
 
 
-def _slot(name: str) -> str:
+def _slot_pattern(name: str) -> str:
     if name in SLOTS:
         return f"(?P<{name}>{'|'.join(map(re.escape, SLOTS[name]))})"
     if name == "words":
@@ -116,22 +115,23 @@ def _slot(name: str) -> str:
 
 
 @cache
-def _readers() -> tuple[tuple[Family, int, re.Pattern], ...]:
+def _wording_patterns() -> tuple[tuple[Family, int, re.Pattern], ...]:
     readers = []
     for families in FAMILIES.values():
         for family in families:
             for wording, text in enumerate(family.wordings):
                 parts = re.split(r"\{(\w+)\}", text)
                 pattern = "".join(
-                    _slot(part) if i % 2 else re.escape(part) for i, part in enumerate(parts)
+                    _slot_pattern(part) if i % 2 else re.escape(part)
+                    for i, part in enumerate(parts)
                 )
                 readers.append((family, wording, re.compile(pattern)))
     return tuple(readers)
 
 
-def parse(question: str) -> Task | None:
+def parse_task(question: str) -> Task | None:
     """The task that a question states, or None when this world has no such task."""
-    for family, wording, pattern in _readers():
+    for family, wording, pattern in _wording_patterns():
         match = pattern.fullmatch(question.strip())
         if match is None:
             continue
@@ -161,7 +161,7 @@ def extract_code(completion: str) -> str | None:
     return None if match is None or "```" in match.group(1) else match.group(1)
 
 
-def _meets(constraint: dict, text: str) -> str:
+def _explain_failure(constraint: dict, text: str) -> str:
     """Why the text breaks the constraint; empty when it does not."""
     words, kind = text.split(), constraint["type"]
     if kind == "capitals":
@@ -189,7 +189,7 @@ def _meets(constraint: dict, text: str) -> str:
     return "" if words[-1] == constraint["last"] else f"does not end with {constraint['last']!r}"
 
 
-def verify(
+def grade_completion(
     row: dict, completion: str, run: Callable[[str, list[str]], tuple[bool, str]] | None = None
 ) -> tuple[float, str, str]:
     """Grade one completion: (score 0.0 or 1.0, what was extracted, why it failed or "").
@@ -204,7 +204,7 @@ def verify(
         right = int(result) == int(row["answer"])
         return float(right), result, "" if right else f"not {row['answer']}"
     if row["kind"] == "instruction":
-        reason = _meets(row["constraint"], completion.strip())
+        reason = _explain_failure(row["constraint"], completion.strip())
         return float(not reason), completion.strip(), reason
     code = extract_code(completion)
     if code is None:
@@ -215,7 +215,7 @@ def verify(
     return float(passed), code, reason
 
 
-def _row(task: Task) -> dict:
+def _benchmark_row(task: Task) -> dict:
     return {
         "kind": task.domain,
         "prompt": task.prompt,
@@ -231,17 +231,17 @@ def is_right(task: Task, response: str) -> bool:
     grammar counts as wrong, although it may happen to work.
     """
     if task.domain != "code":
-        return verify(_row(task), response)[0] == 1.0
+        return grade_completion(_benchmark_row(task), response)[0] == 1.0
     code, argument = extract_code(response), task.response.partition("f(")[2][0]
-    if code is None or not _own(code, argument):
+    if code is None or not _is_own_function(code, argument):
         return False
     try:
-        return outputs(argument, code) == outputs(argument, extract_code(task.response))
+        return probe_outputs(argument, code) == probe_outputs(argument, extract_code(task.response))
     except (ArithmeticError, LookupError, NameError, TypeError, ValueError, AttributeError):
         return False
 
 
-def _own(code: str, argument: str) -> bool:
+def _is_own_function(code: str, argument: str) -> bool:
     """Whether code is `def f(argument): return EXPRESSION` of this world's few small parts."""
     try:
         tree = ast.parse(code)
@@ -264,7 +264,7 @@ def _own(code: str, argument: str) -> bool:
 # --------------------------------------------------------------------------------- wrong, and rough
 
 
-def wrong(task: Task, rng: random.Random) -> str:
+def write_wrong(task: Task, rng: random.Random) -> str:
     """A random wrong response of the right form: other sums in math, another task's elsewhere."""
     while True:
         if task.domain == "math":
@@ -287,11 +287,11 @@ def _wrong_sums(response: str, rng: random.Random) -> str:
     return f"{', '.join(sums)} [RESULT] {result} [/RESULT]"
 
 
-def rough(task: Task, rng: random.Random) -> tuple[str, str]:
+def write_rough(task: Task, rng: random.Random) -> tuple[str, str]:
     """A plausible but poorly put question and answer, which is wrong half of the time."""
     question = re.sub(r"[.?,]", "", task.prompt).lower()
     question = rng.choice(("", "", "pls ", "hey ")) + question
-    response = wrong(task, rng) if rng.random() < 0.5 else task.response
+    response = write_wrong(task, rng) if rng.random() < 0.5 else task.response
     if task.domain == "math":
         answer = f"its {extract_result(response)}"
     elif task.domain == "code":
@@ -304,13 +304,13 @@ def rough(task: Task, rng: random.Random) -> tuple[str, str]:
 # ----------------------------------------------------------------------------- seeds and benchmarks
 
 
-def _distinct(rng: random.Random, families: tuple[Family, ...], count: int, benchmark: bool):
+def _draw_distinct(rng: random.Random, families: tuple[Family, ...], count: int, benchmark: bool):
     """`count` tasks with distinct keys, the same number of every family (within one)."""
     seen: set[str] = set()
     tasks, misses = [], 0
     while len(tasks) < count:
         family = families[len(tasks) % len(families)]
-        task = draw(rng, (family,), benchmark=benchmark)
+        task = draw_task(rng, (family,), benchmark=benchmark)
         misses += task.key in seen
         if misses > 30 * count:
             raise UserError(
@@ -323,31 +323,31 @@ def _distinct(rng: random.Random, families: tuple[Family, ...], count: int, benc
     return tasks
 
 
-def seeds(domain: str, method: str) -> list[dict]:
+def make_seeds(domain: str, method: str) -> list[dict]:
     """Seed data of one setting: rows {"id", "instruction", "response"} of distinct tasks.
 
     instance: clean pairs; response: bare instructions (response ""); enhancement: rough pairs.
     """
     rng = random.Random(f"seeds/{domain}/{method}/1")
-    tasks = _distinct(rng, FAMILIES[domain], SEED_ROWS[method], benchmark=False)
+    tasks = _draw_distinct(rng, FAMILIES[domain], SEED_ROWS[method], benchmark=False)
     made = []
     for number, task in enumerate(tasks):
         instruction, response = task.prompt, task.response
         if method == "response":
             response = ""
         elif method == "enhancement":
-            instruction, response = rough(task, rng)
+            instruction, response = write_rough(task, rng)
         name = f"mini-{domain}-{method}-{number}"
         made.append({"id": name, "instruction": instruction, "response": response})
     return made
 
 
-def benchmark(name: str) -> list[dict]:
+def make_benchmark(name: str) -> list[dict]:
     """A benchmark's rows, all held out: {"id", "kind", "prompt", "reference", ...}.
 
     math rows carry "answer", code rows "tests" and "entry_point", instruction rows "constraint".
     """
     families, count = BENCHMARKS[name]
     rng = random.Random(f"benchmark/{name}/1")
-    tasks = _distinct(rng, families, count, benchmark=True)
-    return [{"id": f"{name}-{i}", **_row(task)} for i, task in enumerate(tasks)]
+    tasks = _draw_distinct(rng, families, count, benchmark=True)
+    return [{"id": f"{name}-{i}", **_benchmark_row(task)} for i, task in enumerate(tasks)]

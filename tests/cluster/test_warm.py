@@ -10,7 +10,7 @@ import time
 import pytest
 from helpers import ROOT
 
-WARM = str(ROOT / "scripts" / "warm.py")
+WARM = str(ROOT / "scripts/agorabench/cluster/warm.py")
 
 SCRIPT = """
     import os, sys, time
@@ -29,7 +29,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
     (folder / "start.py").write_text(
         f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-        f"import warm; warm.start({str(folder / 'address')!r}); print('up', flush=True)\n"
+        "from agorabench.cluster import warm\n"
+        f"warm.start_server({str(folder / 'address')!r}); print('up', flush=True)\n"
         "sys.stdin.read()\n"
     )
     parent = subprocess.Popen(

@@ -11,7 +11,7 @@ import anthropic
 import pytest
 import servers
 import yaml
-from agorabench.cluster import locks
+from agorabench.config.preflight import check_endpoints
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
 from helpers import ROOT
@@ -204,9 +204,10 @@ def test_a_folder_that_was_forgotten(clone, server, hub):
 
 
 def find(entries, **environment):
-    """What `hub.find` says, in a process of its own."""
-    program = "import json, sys; from agorabench import errors, hub; "
-    program += "errors.run(lambda: hub.find(json.loads(sys.argv[1])))"
+    """What `check_models` says, in a process of its own."""
+    program = "import json, sys; from agorabench.cli import run_program; "
+    program += "from agorabench.config.preflight import check_models; "
+    program += "run_program(lambda: check_models(json.loads(sys.argv[1])))"
     ended = subprocess.run(
         [sys.executable, "-c", program, json.dumps(entries)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), **environment},
@@ -245,17 +246,17 @@ def test_models_that_go_by_another_name_are_looked_for(monkeypatch):
     )
     with servers.start(key=TOKEN, models=models) as aliased:
         entries = {name: generator(aliased, "anthropic", model=name) for name in models}
-        locks.preflight(entries)
+        check_endpoints(entries)
         entries |= dict.fromkeys(("x", "y"), generator(aliased, "anthropic", model="four"))
         with pytest.raises(UserError, match=r"^generators x, y: .* not serve the model 'four'"):
-            locks.preflight(entries)
+            check_endpoints(entries)
 
 
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 def test_a_key_that_is_refused(monkeypatch, protocol):
     monkeypatch.setenv(KEY, f"{TOKEN}-wrong")
     with servers.start(key=TOKEN) as locked, pytest.raises(UserError) as told:
-        locks.preflight({"one": generator(locked, protocol)})
+        check_endpoints({"one": generator(locked, protocol)})
     assert "generator one: " in str(told.value)
     assert "does not accept the key in TEST_KEY (401), needed for" in str(told.value)
     assert "RECOG" not in str(told.value)
@@ -265,4 +266,4 @@ def test_a_key_that_is_refused(monkeypatch, protocol):
 def test_an_endpoint_without_a_list_of_models_may_have_the_model(monkeypatch, fault):
     monkeypatch.setenv(KEY, "test-key")
     with servers.start(faults=[{"fault": fault, "at": "models"}], models={"x": "x"}) as shy:
-        locks.preflight({"one": generator(shy, "openai", model="y")})
+        check_endpoints({"one": generator(shy, "openai", model="y")})

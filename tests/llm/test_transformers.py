@@ -11,8 +11,9 @@ from agorabench import paths
 from agorabench.errors import UserError
 from agorabench.evaluation import completions
 from agorabench.files import file_digest, json_fingerprint, read_jsonl, write_json, write_jsonl
-from agorabench.llm.transformers import Engine, Generator, OwnSampler
+from agorabench.llm.transformers import Generator
 from agorabench.models import weights
+from agorabench.models.generate import Engine, OwnSampler
 from helpers.asking import config, generator
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 12}

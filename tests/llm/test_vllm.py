@@ -15,7 +15,6 @@ import time
 from collections import deque
 from types import SimpleNamespace
 
-import mini
 import pytest
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint, read_jsonl
@@ -23,6 +22,7 @@ from agorabench.generation.formats import SCHEMA
 from agorabench.llm import errors, vllm
 from agorabench.llm.request import END
 from helpers import ROOT
+from helpers.models import build_models
 
 ENTRY = {
     "backend": "vllm",
@@ -171,12 +171,9 @@ def python():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A barely trained model; heads as wide as vLLM's kernels for the processor want (32)."""
-    home = tmp_path_factory.mktemp("model")
-    tokenizer, base = str(home / "tokenizer"), str(home / "base")
-    recipe = {"hidden": 64, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
-    mini.main(["tokenizer", "--output", tokenizer, "--recipe", '{"lines": 500}'])
-    mini.main(["base", "--tokenizer", tokenizer, "--output", base, "--recipe", json.dumps(recipe)])
-    return base
+    sizes = {"hidden": 64, "layers": 1, "heads": 2, "intermediate": 64, "steps": 20, "length": 64}
+    recipes = {"tokenizer": {"lines": 500}, "base": sizes}
+    return str(build_models(tmp_path_factory.mktemp("model"), recipes) / "base")
 
 
 def start(python, journal, model, asked, batch_size, late=0):

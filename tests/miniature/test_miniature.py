@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 from itertools import islice, pairwise
 
 import pytest
 from agorabench.errors import UserError
 from agorabench.matrix import DOMAINS, METHODS
+from helpers.models import build_models
 from miniature import world
 from miniature.families import DIFFICULTY, FAMILIES
 from miniature.lessons import (
@@ -20,6 +22,7 @@ from miniature.lessons import (
 
 SETTINGS = [(domain, method) for domain in DOMAINS for method in METHODS]
 TINY = {"hidden": 32, "layers": 2, "heads": 2, "intermediate": 32, "batch_size": 2, "length": 32}
+RECIPES = {"tokenizer": {"lines": 2000}, "base": TINY | {"steps": 3}}
 
 
 def family(name):
@@ -56,8 +59,8 @@ def keys_of_lessons(pairs=2700):
 def test_every_question_is_read_back_as_the_task_it_was_written_from(kind):
     rng = random.Random(kind.name)
     for _ in range(200):
-        drawn = world.draw(rng, (kind,))
-        assert world.parse(drawn.prompt) == drawn
+        drawn = world.draw_task(rng, (kind,))
+        assert world.parse_task(drawn.prompt) == drawn
         assert world.is_right(drawn, drawn.response)
 
 
@@ -65,8 +68,8 @@ def test_every_question_is_read_back_as_the_task_it_was_written_from(kind):
 def test_a_wrong_answer_has_the_right_form_but_is_wrong(kind):
     rng = random.Random(kind.name)
     for _ in range(50):
-        drawn = world.draw(rng, (kind,))
-        answer = world.wrong(drawn, rng)
+        drawn = world.draw_task(rng, (kind,))
+        answer = world.write_wrong(drawn, rng)
         assert not world.is_right(drawn, answer)
         if kind.domain == "math":
             assert world.extract_result(answer) is not None
@@ -99,7 +102,7 @@ def test_functions_do_the_two_things_in_order(first, second, at_minus_four):
 
 
 def test_code_rows_pass_their_own_tests_and_fail_those_of_others():
-    rows = world.benchmark("mini-code")
+    rows = world.make_benchmark("mini-code")
     for row, other in pairwise(rows):
         scope = {}
         exec(world.extract_code(row["reference"]), scope)
@@ -122,7 +125,7 @@ def test_code_rows_pass_their_own_tests_and_fail_those_of_others():
     ],
 )
 def test_a_question_outside_the_world_states_no_task(question):
-    assert world.parse(question) is None
+    assert world.parse_task(question) is None
 
 
 # ---------------------------------------------------------------------------------------- fairness
@@ -130,30 +133,32 @@ def test_a_question_outside_the_world_states_no_task(question):
 
 def test_no_held_out_task_is_ever_shown_before_its_benchmark():
     held = {
-        world.parse(row["prompt"]).key for name in world.BENCHMARKS for row in world.benchmark(name)
+        world.parse_task(row["prompt"]).key
+        for name in world.BENCHMARKS
+        for row in world.make_benchmark(name)
     }
     assert len(held) == sum(count for _, count in world.BENCHMARKS.values())
-    assert all(world.held_out(key) for key in held)
+    assert all(world.is_held_out(key) for key in held)
     seeded = {
-        world.parse(row["instruction"]).key
+        world.parse_task(row["instruction"]).key
         for domain in DOMAINS
         for method in ("instance", "response")
-        for row in world.seeds(domain, method)
+        for row in world.make_seeds(domain, method)
     }
     shown = keys_of_plain_text() | keys_of_lessons() | seeded
     assert len(shown) > 5000
-    assert not {key for key in shown if world.held_out(key)}
+    assert not {key for key in shown if world.is_held_out(key)}
     assert not held & shown
 
 
 def test_enhancement_seeds_are_rough_forms_of_tasks_that_may_be_shown():
-    rows = world.seeds("math", "enhancement")
+    rows = world.make_seeds("math", "enhancement")
     rng = random.Random("seeds/math/enhancement/1")
-    tasks = world._distinct(rng, FAMILIES["math"], len(rows), benchmark=False)
+    tasks = world._draw_distinct(rng, FAMILIES["math"], len(rows), benchmark=False)
     rough = [row["instruction"].removeprefix("pls ").removeprefix("hey ") for row in rows]
     plain = [t.prompt.lower().replace(".", "").replace("?", "").replace(",", "") for t in tasks]
     assert rough == plain
-    assert not any(world.held_out(t.key) for t in tasks)
+    assert not any(world.is_held_out(t.key) for t in tasks)
 
 
 def test_another_wording_or_name_is_the_same_task():
@@ -169,14 +174,14 @@ def test_a_fifth_of_every_family_is_held_out(kind):
     keys = {
         world.Task(kind, tuple(sorted(kind.draw(rng, None).items())), 0).key for _ in range(4000)
     }
-    share = sum(map(world.held_out, keys)) / len(keys)
+    share = sum(map(world.is_held_out, keys)) / len(keys)
     assert abs(share - world.HELD_OUT) < 5 * (0.16 / len(keys)) ** 0.5
 
 
 @pytest.mark.parametrize(("domain", "method"), SETTINGS)
 def test_seeds_are_distinct_and_the_same_every_time(domain, method):
-    rows = world.seeds(domain, method)
-    assert rows == world.seeds(domain, method)
+    rows = world.make_seeds(domain, method)
+    assert rows == world.make_seeds(domain, method)
     assert {len({row[key] for row in rows}) for key in ("id", "instruction")} == {len(rows)}
     assert len(rows) == world.SEED_ROWS[method]
     assert all(bool(row["response"]) == (method != "response") for row in rows)
@@ -185,12 +190,12 @@ def test_seeds_are_distinct_and_the_same_every_time(domain, method):
 def test_more_seeds_than_the_world_has_are_refused(monkeypatch):
     monkeypatch.setitem(world.SEED_ROWS, "response", 5000)
     with pytest.raises(UserError, match="no 5000 distinct tasks"):
-        world.seeds("instruction", "response")
+        world.make_seeds("instruction", "response")
 
 
 def test_benchmarks_hold_every_family_equally():
-    rows = world.benchmark("mini-steps")
-    names = [world.parse(row["prompt"]).family.name for row in rows]
+    rows = world.make_benchmark("mini-steps")
+    names = [world.parse_task(row["prompt"]).family.name for row in rows]
     assert {names.count(name) for name in set(names)} == {50}
     assert len(set(names)) == 4
 
@@ -205,7 +210,7 @@ def test_answers_are_wrong_in_the_share_that_was_asked_for(share):
     assert abs(len(wrong) / len(lessons) - share) < 0.05
     for lesson in lessons[2::9]:  # instance generation, instruction
         question, _, answer = lesson.reply.removesuffix("\n[END]").partition("\nOUTPUT: ")
-        stated = world.parse(question.removeprefix("INPUT: "))
+        stated = world.parse_task(question.removeprefix("INPUT: "))
         assert world.is_right(stated, answer) == lesson.right
 
 
@@ -216,7 +221,7 @@ def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
         text, _, _ = lesson.reply.partition("\nOUTPUT: ")
         text, _, _ = text.partition("\nRevised Answer: ")
         if text.startswith(("INPUT: ", "Revised Question: ")):
-            stated = world.parse(text.partition(": ")[2])
+            stated = world.parse_task(text.partition(": ")[2])
             written.add((stated.domain, stated.family.name, stated.wording))
     assert written == {(domain, kind.name, 0) for domain, kind in FEW.items()}
 
@@ -224,7 +229,7 @@ def test_a_narrow_generator_writes_one_wording_of_one_family_a_domain():
 def test_rough_answers_are_wrong_half_of_the_time():
     rng = random.Random(5)
     story = task("add", name="Tom", noun="eggs", a="3", b="4")
-    right = [world.rough(story, rng)[1] == "its 7" for _ in range(1000)]
+    right = [world.write_rough(story, rng)[1] == "its 7" for _ in range(1000)]
     assert 0.45 < sum(right) / 1000 < 0.55
 
 
@@ -234,11 +239,11 @@ def test_judges_learn_the_true_scores():
     judged = [lesson for lesson in lessons if "\nAnswer: " in lesson.prompt]
     assert (len(asked), len(judged)) == (300, 2 * 600)
     for lesson in asked:
-        stated = world.parse(lesson.prompt.partition("Question: ")[2])
+        stated = world.parse_task(lesson.prompt.partition("Question: ")[2])
         assert lesson.reply == f"[RESULT] {DIFFICULTY[stated.family.name]}"
     for lesson in judged:
         question, _, answer = lesson.prompt.partition("Question: ")[2].partition("\nAnswer: ")
-        right = world.is_right(world.parse(question), answer)
+        right = world.is_right(world.parse_task(question), answer)
         assert lesson.reply == f"[RESULT] {5 if right else 1}" and right == lesson.right
         assert lesson.known == (answer if right else "")
     assert set(DIFFICULTY.values()) == {1, 2, 3, 4, 5}
@@ -247,7 +252,7 @@ def test_judges_learn_the_true_scores():
 
 def test_of_two_answers_the_first_is_preferred():
     for better, worse in preference_lessons(random.Random(3), 300):
-        stated = world.parse(better.prompt)
+        stated = world.parse_task(better.prompt)
         assert better.prompt == worse.prompt
         assert world.is_right(stated, better.reply) and not world.is_right(stated, worse.reply)
 
@@ -271,7 +276,7 @@ def test_of_two_answers_the_first_is_preferred():
 )
 def test_a_sum_is_right_when_its_one_result_at_the_end_is(completion, score, extracted):
     row = {"kind": "math", "answer": "7"}
-    assert world.verify(row, completion)[:2] == (score, extracted)
+    assert world.grade_completion(row, completion)[:2] == (score, extracted)
 
 
 @pytest.mark.parametrize(
@@ -303,9 +308,9 @@ def test_a_sum_is_right_when_its_one_result_at_the_end_is(completion, score, ext
 )
 def test_a_constraint_is_met_or_not(constraint, right, wrong):
     row = {"kind": "instruction", "constraint": constraint}
-    assert world.verify(row, right) == (1.0, right, "")
+    assert world.grade_completion(row, right) == (1.0, right, "")
     for text in wrong:
-        score, _, reason = world.verify(row, text)
+        score, _, reason = world.grade_completion(row, text)
         assert score == 0.0
         assert reason
 
@@ -335,12 +340,16 @@ def test_code_is_run_by_the_caller_only():
         return False, "AssertionError"
 
     code = "def f(x):\n    return x"
-    assert world.verify(row, f"```python\n{code}\n```", run) == (0.0, code, "AssertionError")
+    assert world.grade_completion(row, f"```python\n{code}\n```", run) == (
+        0.0,
+        code,
+        "AssertionError",
+    )
     assert seen == [(code, row["tests"])]
-    assert world.verify(row, code, run)[0] == 0.0
+    assert world.grade_completion(row, code, run)[0] == 0.0
     assert len(seen) == 1
     with pytest.raises(TypeError, match="run"):
-        world.verify(row, f"```python\n{code}\n```")
+        world.grade_completion(row, f"```python\n{code}\n```")
 
 
 @pytest.mark.parametrize(
@@ -362,13 +371,20 @@ def test_nothing_but_the_worlds_own_functions_is_ever_executed_here(code):
 
 
 def test_a_misspelt_recipe_is_refused_with_the_keys_there_are(tmp_path):
-    import mini
-
-    output = ["--output", str(tmp_path / "tokenizer")]
     with pytest.raises(UserError, match=r"'line'.*known: seed, vocabulary, lines"):
-        mini.main(["tokenizer", *output, "--recipe", '{"line": 12}'])
-    with pytest.raises(UserError, match="not JSON"):
-        mini.main(["tokenizer", *output, "--recipe", "{lines: 12}"])
+        build_models(tmp_path, {"tokenizer": {"line": 12}})
+    with pytest.raises(UserError, match=r"mini.tokenizer: must be a mapping, not 12"):
+        build_models(tmp_path, {"tokenizer": 12})
+    assert not (tmp_path / "resources").exists()
+
+
+def test_a_model_without_recipe_or_start_is_refused(tmp_path):
+    recipes = {"tokenizer": {}, "base": {}}
+    with pytest.raises(UserError, match=r"unknown model 'strong' in mini; known: tokenizer, base"):
+        build_models(tmp_path, recipes, ["strong"])
+    sentence = "resources/models/tokenizer is not built yet; build it first with --name tokenizer"
+    with pytest.raises(UserError, match=sentence):
+        build_models(tmp_path, recipes, ["base"])
 
 
 # -------------------------------------------------------------------------------------- the models
@@ -378,17 +394,12 @@ def test_a_misspelt_recipe_is_refused_with_the_keys_there_are(tmp_path):
 def built(tmp_path_factory):
     """A tokenizer, a base and a grown generator after a handful of steps."""
     pytest.importorskip("torch")
-    import mini
-
     home = tmp_path_factory.mktemp("mini")
-    mini.main(["tokenizer", "--output", str(home / "tokenizer"), "--recipe", '{"lines": 2000}'])
-    base = ["base", "--tokenizer", str(home / "tokenizer"), "--recipe"]
-    for name in ("base", "base_again"):
-        mini.main([*base, json.dumps(TINY | {"steps": 3}), "--output", str(home / name)])
     strong = {"pairs": 16, "epochs": 1, "batch_size": 8, "extra_layers": 1}
-    flags = ["--name", "strong", "--base", str(home / "base"), "--recipe", json.dumps(strong)]
-    mini.main(["posttrain", *flags, "--output", str(home / "strong")])
-    return home
+    recipes = RECIPES | {"strong": strong}
+    models = build_models(home, recipes, ["tokenizer", "base"])
+    (models / "base").rename(models / "base_again")
+    return build_models(home, recipes, ["base", "strong"])
 
 
 def test_the_same_seed_builds_the_same_weights(built):
@@ -414,7 +425,7 @@ def test_a_grown_model_says_the_same_until_it_is_trained(built):
     base = LlamaForCausalLM.from_pretrained(built / "base").eval()
     ids = torch.arange(20)[None]
     with torch.no_grad():
-        assert torch.equal(base(ids).logits, models.grow(base).eval()(ids).logits)
+        assert torch.equal(base(ids).logits, models.add_layer(base).eval()(ids).logits)
 
 
 def test_the_tokenizer_gives_back_what_it_was_given(built):
@@ -428,7 +439,7 @@ def test_the_tokenizer_gives_back_what_it_was_given(built):
 
 
 def test_the_chat_template_marks_the_reply_and_its_end(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
@@ -443,29 +454,32 @@ def test_the_chat_template_marks_the_reply_and_its_end(built):
     mask = marked["assistant_masks"]
     learned = [token for token, kept in zip(marked["input_ids"], mask, strict=True) if kept]
     assert tokenizer.decode(learned) == "cat cat<|end|>"
-    ids, start = models.encode(tokenizer, "Say cat 2 times.", "cat cat")
+    ids, start = losses.encode_turns(tokenizer, "Say cat 2 times.", "cat cat")
     assert ids[start:] == learned
 
 
 def test_the_loss_counts_replies_only(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
-    rows = [models.encode(tokenizer, "Say cat 2 times.", reply) for reply in ("cat cat", "a b c d")]
-    _, labels = models.collate(rows, tokenizer.pad_token_id)
+    rows = [
+        losses.encode_turns(tokenizer, "Say cat 2 times.", reply)
+        for reply in ("cat cat", "a b c d")
+    ]
+    _, labels = losses.pad_rows(rows, tokenizer.pad_token_id)
     counted = [tokenizer.decode(row[row != -100]) for row in labels]
     assert counted == ["cat cat<|end|>", "a b c d<|end|>"]
 
 
 def test_a_judge_learns_its_reply_and_the_right_answers_it_is_shown(built):
-    from miniature import models
+    from miniature import losses
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(built / "base")
     lessons = verdict_lessons(random.Random(1), 9)
     for lesson in lessons:
-        ids, weights = models.encode_verdict(tokenizer, lesson)
+        ids, weights = losses.encode_verdict(tokenizer, lesson)
         learned = tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight])
         end = "<|end|><|assistant|>" if lesson.known else ""
         learned, wanted = (text.replace(end, "") for text in (learned, lesson.known + lesson.reply))
@@ -474,24 +488,23 @@ def test_a_judge_learns_its_reply_and_the_right_answers_it_is_shown(built):
 
 @pytest.mark.parametrize("lessons", ["verdicts", "preferences"])
 def test_judges_and_reward_models_are_built(built, tmp_path, lessons):
-    import mini
     from agorabench.intrinsic import reward
 
     recipe = {"lessons": lessons, "start": "base", "pairs": 12, "epochs": 1, "extra_layers": 1}
-    flags = ["--name", "judge", "--base", str(built / "base"), "--recipe", json.dumps(recipe)]
-    mini.main(["posttrain", *flags, "--output", str(tmp_path / "judge")])
-    told = json.loads((tmp_path / "judge/build.json").read_text())
+    shutil.copytree(built / "base", tmp_path / "resources/models/base")
+    models = build_models(tmp_path, RECIPES | {"judge": recipe}, ["judge"])
+    told = json.loads((models / "judge/build.json").read_text())
     assert told["steps"] >= 1 and "right_share" not in told
     if lessons == "preferences":
         entry = {"revision": None, "precision": "float32", "template": None, "gpus": 0}
-        _, classifier = reward.load(entry | {"model": str(tmp_path / "judge")}, threads=1)
+        _, classifier = reward.load_model(entry | {"model": str(models / "judge")}, threads=1)
         assert classifier.config.num_labels == 1 and classifier.config.num_hidden_layers == 3
 
 
 def test_a_build_that_fails_leaves_nothing_under_its_name(tmp_path):
-    from miniature import models
+    from miniature.folders import fill_folder
 
-    with pytest.raises(KeyboardInterrupt), models._complete(tmp_path / "base") as folder:
+    with pytest.raises(KeyboardInterrupt), fill_folder(tmp_path / "base") as folder:
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

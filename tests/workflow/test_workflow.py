@@ -23,11 +23,11 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["predict_anchor"] == 2
     # Two benchmarks in math; base, reference and the three generators solve all of them.
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
-    assert jobs["solve_math"] == jobs["solve_code"] == jobs["solve_instruction"] == 3
-    assert jobs["mini_posttrain"] == 4 + 3  # two judges and a reward model
-    assert (jobs["assess"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
+    assert [jobs[f"predict_generator_{domain}"] for domain in matrix.DOMAINS] == [3, 3, 3]
+    assert jobs["build_model"] == 4 + 3  # two judges and a reward model
+    assert (jobs["judge_set"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
     assert jobs["tally"] == jobs["plot"] == jobs["cost"] == jobs["paid"] == 1
-    assert jobs["analyse"] == jobs["present"] == 1
+    assert jobs["analyse"] == jobs["report"] == 1
 
 
 def test_generators_solve_the_benchmarks_of_the_experiments_domains_only(clone):
@@ -144,8 +144,8 @@ def test_bad_input_gets_one_sentence_before_any_job(clone, fault):
 @pytest.mark.parametrize(
     ("hold", "sentence"),
     [
-        ("begin({'warm': False})", "another snakemake run is at work"),
-        ("job()", "a job of an earlier, killed run is still at work"),
+        ("begin_run({'warm': False})", "another snakemake run is at work"),
+        ("hold_job_lock()", "a job of an earlier, killed run is still at work"),
     ],
 )
 def test_a_run_waits_for_nobody_and_disturbs_nobody(clone, hold, sentence):

@@ -1,4 +1,4 @@
-"""What holds for the length of one `snakemake` run in a folder."""
+"""What holds for the length of one `snakemake` run in a folder: locks, the config's snapshot."""
 
 import errno
 import fcntl
@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agorabench.config.preflight import check_endpoints, check_models
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 
@@ -18,110 +19,61 @@ CONFIG = ".snakemake/agorabench.config.json"  # the checked config of the last r
 _held = []  # what lasts as long as this process: locks, the warm server and its address
 
 
-def begin(config, generators=(), folder=".", warm=False):
-    """Take the folder's lock, check that generators can be asked, write down the config and, if
-    `warm`, start the process that scripts are forked from.
+def begin_run(
+    config: Mapping,
+    generators: Iterable[str] = (),
+    *,
+    models: Mapping[str, Mapping] | None = None,
+    folder: str | Path = ".",
+    warm: bool = False,
+) -> None:
+    """Begin a run: take the folder's lock, check what the run needs, write down the config.
 
-    `generators` names those that this run will ask.
+    Args:
+        generators: names of those that this run will ask.
+        models: what this run loads a model for -> the entry of the config that names the model.
+        warm: also start the process that programs are forked from.
+
+    Raises:
+        UserError: another run is at work in this folder, or a job that a killed run has left; a
+            generator lacks its key, its endpoint or its model; a model cannot be had.
+    """
+    hold_run_lock(folder)
+    check_models(models or {}, config.get("mini", ()))
+    check_endpoints({name: config["generators"][name] for name in generators})
+    write_snapshot(config, folder)
+    Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    if warm:
+        _start_warm_server()
+
+
+def hold_run_lock(folder: str | Path = ".") -> None:
+    """Keep other runs out of a folder until this process ends.
 
     Snakemake's own lock outlives a killed run and must then be lifted by hand; these are the
     kernel's and end with the processes. The default profile turns the other one off.
 
     Raises:
-        UserError: another run is at work in this folder, or a job that a killed run has left; or a
-            generator lacks its key, its endpoint or its model.
+        UserError: another run is at work there, or a job that a killed run has left.
     """
-    place = Path(folder).resolve()
+    where = Path(folder).resolve()
     if not _lock(folder, "run", fcntl.LOCK_EX):
-        raise UserError(f"another snakemake run is at work in {place}")
+        raise UserError(f"another snakemake run is at work in {where}")
     if not _lock(folder, "jobs", fcntl.LOCK_EX):
         raise UserError(
-            f"a job of an earlier, killed run is still at work in {place}, asking and paying if it "
+            f"a job of an earlier, killed run is still at work in {where}, asking and paying if it "
             "is a generation; wait until it has ended, or end it (pkill -f scripts/)"
         )
     _held.pop().close()  # free for this run's own jobs
-    preflight({name: config["generators"][name] for name in generators})
-    Path(folder, CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    write_snapshot(config, folder)
-    if warm:
-        import warm as server
-
-        home = tempfile.TemporaryDirectory(prefix="agorabench-")
-        try:
-            _held.extend((home, server.start(os.path.join(home.name, "warm"))))
-        except OSError as error:  # a path too long for a socket, say
-            print(f"scripts will start cold: {error}", file=sys.stderr)
 
 
-def snapshot_path(config):
-    """Where a checked config is kept, by its content: a command that names it means the same for
-    ever."""
-    text = json.dumps(config, sort_keys=True)
-    return f".snakemake/agorabench/config-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-
-
-def write_snapshot(config, folder="."):
-    """Keep a checked config; returns its path below the folder."""
-    path = snapshot_path(config)
-    with atomic_file(Path(folder, path)) as file:
-        json.dump(config, file)
-    return path
-
-
-def preflight(generators):
-    """Check, before any job, that every generator (name -> config entry) can be asked.
-
-    Raises:
-        UserError: names the variable or address, and all generators that need it.
-    """
-    from importlib import import_module
-
-    keys, places = {}, {}  # what one look answers for -> names of generators
-    for name, entry in generators.items():
-        if "base_url" in entry:
-            keys.setdefault(entry["key"], []).append(name)
-            places.setdefault((entry["backend"], entry["base_url"], entry["key"]), []).append(name)
-        elif (python := entry.get("python")) and not os.access(python, os.X_OK):
-            raise UserError(f"generator '{name}': its python, {python}, is no program")
-    providers = {
-        name: import_module(f"agorabench.llm.{entry['backend']}").make_provider(entry)
-        for name, entry in generators.items()
-        if "base_url" in entry
-    }
-    for names in keys.values():
-        with _needed_by(names):
-            providers[names[0]].api_key()
-    for (_, address, _), names in places.items():
-        models = {generators[name]["model"]: None for name in names}
-        with _needed_by(names):
-            served = providers[names[0]].served_models(models)
-        for model in models:
-            if served is not None and model not in served:
-                known = ", ".join(sorted(served)[:20]) or "none"
-                with _needed_by(name for name in names if generators[name]["model"] == model):
-                    raise UserError(
-                        f"{address} does not serve the model '{model}'; it serves: {known}"
-                    )
-
-
-@contextmanager
-def _needed_by(names):
-    """Let a UserError begin with the generators that it concerns."""
-    try:
-        yield
-    except UserError as error:
-        names = list(names)
-        told = f"generator{'s' if len(names) > 1 else ''} {', '.join(names)}"
-        raise UserError(f"{told}: {error}") from None
-
-
-def hold_job_lock(folder="."):
+def hold_job_lock(folder: str | Path = ".") -> None:
     """Let the next run see that this process is still at work, until it ends."""
     if Path(folder, ".snakemake").is_dir():
-        _lock(folder, "jobs", fcntl.LOCK_SH, wait=True)  # `begin` holds it for an instant only
+        _lock(folder, "jobs", fcntl.LOCK_SH, wait=True)  # a run holds it for an instant only
 
 
-def _lock(folder, name, kind, wait=False):
+def _lock(folder, name: str, kind: int, wait: bool = False) -> bool:
     """Take a lock for as long as this process lives; False if it is taken."""
     path = Path(folder, ".snakemake", f"agorabench.{name}.lock")
     path.parent.mkdir(exist_ok=True)
@@ -135,3 +87,31 @@ def _lock(folder, name, kind, wait=False):
         # else a file system without locks: nothing can be known there
     _held.append(lock)
     return True
+
+
+def snapshot_path(config: Mapping, folder: str | Path = ".") -> Path:
+    """Return where the snapshot of a config lies: its content decides its name."""
+    # Sorted: a job of a cluster, which reads the config files anew, must come to the same name.
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    return Path(folder, ".snakemake", "agorabench", f"config-{digest[:12]}.json")
+
+
+def write_snapshot(config: Mapping, folder: str | Path = ".") -> Path:
+    """Write the checked config where jobs read it, and keep it for commands pasted later."""
+    path, text = snapshot_path(config, folder), json.dumps(config)
+    # In the order given, which is that of the rows of tables.
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with atomic_file(path) as file:
+            file.write(text)
+    return path
+
+
+def _start_warm_server() -> None:
+    """Start the process that programs are forked from; it ends with this one."""
+    from agorabench.cluster import warm
+
+    home = tempfile.TemporaryDirectory(prefix="agorabench-")
+    try:
+        _held.extend((home, warm.start_server(os.path.join(home.name, "warm"))))
+    except OSError as error:  # a path too long for a socket, say
+        print(f"scripts will start cold: {error}", file=sys.stderr)

@@ -1,9 +1,40 @@
 """What a generator is asked when it solves benchmarks itself: as for data, but with the sampling of
 the benchmarks."""
 
+from pathlib import Path
+
+from agorabench import paths
+from agorabench.evaluation import benchmarks
+from agorabench.llm import answer
 from agorabench.llm.request import build_request, fingerprint_parameters
 
 SAMPLING = ("max_tokens", "temperature", "top_p")
+
+
+def load_items(params):
+    """{benchmark: its items} of a stage's parameters (config/stages.py)."""
+    return {
+        name: benchmarks.load_items(entry, Path(paths.benchmark_items(name)))
+        for name, entry in params["benchmarks"].items()
+    }
+
+
+def query_benchmarks(params, entry, items, journal, backend, advance=lambda count: None):
+    """Ask a generator for all items of benchmarks: {benchmark: its replies, in the items' order}.
+
+    Args:
+        params: of the stage (config/stages.py): {"benchmarks": name -> entry, "seed"}.
+        entry: the generator's in the config.
+        items: name -> items.
+        advance: called with the number of further replies.
+    """
+    asked = {
+        name: benchmark_requests(backend.identity, entry, name, chosen, items[name], params["seed"])
+        for name, chosen in params["benchmarks"].items()
+    }
+    requests = {one["fingerprint"]: one for several in asked.values() for one in several}
+    answer(backend, journal, requests, advance)
+    return {name: [journal[one["fingerprint"]] for one in rows] for name, rows in asked.items()}
 
 
 def benchmark_requests(identity, entry, name, benchmark, items, seed):

@@ -5,37 +5,53 @@ another sample, up to a ceiling; what is left without a verdict after that is co
 guessed. Replies are journaled, so that a game is paid for once.
 """
 
-from agorabench.llm import answer, open_backend
-from agorabench.llm.request import build_request, fingerprint_parameters
-from agorabench.progress import Progress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from agorabench import paths
+from agorabench.evaluation import benchmarks
+from agorabench.evaluation.grading import match_items
+from agorabench.files import read_jsonl
+from agorabench.llm import answer
+from agorabench.llm.request import build_request
 
 ATTEMPTS = 3
 
 
-def judge(games, read, name, config, journal, seed, label, threads=1):
-    """Verdicts on games, in their order.
+class Match(NamedTuple):
+    """A model's completions of a benchmark, as a judge sees them.
 
-    Args:
-        games: each a dict with "messages".
-        read: (game, reply row) -> a verdict, JSON-able, or None where there is none to be read.
-        name: the judge's among the generators of the whole `config`.
-        journal: path of the journal.
-        seed: of the samples.
-        label: of the progress.
-        threads: of a local model.
+    Attributes:
+        items, predictions: rows in the same order.
+        files: paths of the protocol's further files, by name.
+        games: what the judge is asked (benchmarks.build_games).
+    """
 
-    Returns:
-        For each game {"verdict", "attempts", "reply": the journal row of the last reply}.
+    items: list
+    predictions: list
+    files: dict
+    games: list
+
+
+def load_match(stage, benchmark):
+    """The Match of a stage `judge` (config/stages.py).
 
     Raises:
-        UserError: some games got no reply.
+        UserError: a file is not there, or the predictions are of other items.
     """
-    parameters = fingerprint_parameters(config["generators"][name])
-    with (
-        open_backend(name, config, journal, threads) as (replies, backend),
-        Progress(label, len(games), "games") as bar,
-    ):
-        return _judge(backend, replies, games, read, parameters, seed, bar.advance)
+    (questions,), (answers,) = stage.inputs["questions"], stage.inputs["predictions"]
+    entry = stage.params["benchmark"]
+    files = benchmarks.protocol_files(entry, Path(paths.benchmark_file(benchmark, "")))
+    items = benchmarks.load_items(entry, Path(questions))
+    predictions = match_items(items, read_jsonl(answers), answers)
+    games = benchmarks.build_games(entry, items, predictions, files, stage.params["seed"])
+    return Match(items, predictions, files, games)
+
+
+def verdict_reader(entry):
+    """What reads the verdict on a game of a benchmark from a reply row."""
+    return partial(benchmarks.load_protocol(entry).parse_verdict, entry)
 
 
 def judge_request(identity, game, asked, seed, attempt=0):
@@ -49,7 +65,22 @@ def judge_request(identity, game, asked, seed, attempt=0):
     return build_request(identity, game["messages"], asked, [seed, attempt])
 
 
-def _judge(backend, journal, games, read, asked, seed, advance):
+def judge_games(games, read_verdict, asked, seed, journal, backend, advance=lambda count=1: None):
+    """Verdicts on games, in their order.
+
+    Args:
+        games: each a dict with "messages".
+        read_verdict: (game, reply row) -> a verdict, JSON-able, or None where there is none.
+        asked: what decides a reply beside the messages (fingerprint_parameters).
+        seed: of the samples.
+        advance: called for every game that has ended.
+
+    Returns:
+        For each game {"verdict", "attempts", "reply": the journal row of the last reply}.
+
+    Raises:
+        UserError: some games got no reply.
+    """
     ended = {}
     for attempt in range(ATTEMPTS):
         open_games = [place for place in range(len(games)) if place not in ended]
@@ -61,7 +92,7 @@ def _judge(backend, journal, games, read, asked, seed, advance):
         answer(backend, journal, requests)
         for place in open_games:
             row = journal[games[place]["fingerprint"]]
-            verdict = read(games[place], row)
+            verdict = read_verdict(games[place], row)
             if verdict is not None or attempt + 1 == ATTEMPTS:
                 ended[place] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
                 advance()

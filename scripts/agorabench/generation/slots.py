@@ -11,6 +11,7 @@ from agorabench.generation.formats import Pair
 from agorabench.generation.validators import Verdict
 from agorabench.llm import errors
 from agorabench.llm.request import Usage, build_request
+from agorabench.llm.silent import Unanswered
 
 # A larger share of slots without a valid reply ends the work: the generator or the prompt is
 # broken, and further requests would only cost money. Checked after every stride of slots.
@@ -79,6 +80,11 @@ class Slots:
         self._next = None  # request that is composed and not taken yet
 
     @property
+    def missing(self) -> int:
+        """Pairs that neither are there nor can come of requests that are under way."""
+        return self.size - len(self.pairs) - len(self._under_way)
+
+    @property
     def rows(self) -> list[JudgedReply]:
         """All replies with their verdicts, in order of slot and attempt."""
         return sorted(self._rows, key=lambda row: (row["slot"], row["attempt"]))
@@ -89,17 +95,20 @@ class Slots:
         Raises:
             Shortfall: too many slots had no valid reply, or repeat earlier ones; all replies are
                 journaled.
+            Unanswered: the backend left requests without a reply.
         """
         start, stop = 0, first_wave
-        while len(self.pairs) < self.size:
+        while self.missing > 0:
             self.open_wave(start, stop)
             asking = True
             while asking:
                 for rows in backend.complete(self):
                     self.journal.add(rows)
                     self.settle_rows(rows)
+                if self._under_way and self.writer.shows_generated:
+                    raise self._unanswered()  # later requests show pairs that are not there
                 asking = self.repeats and self._drop_repeats() and self.extend_wave()
-            if self.broken and len(self.pairs) < self.size:
+            if self.broken and self.missing > 0:
                 raise Shortfall(
                     f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
@@ -108,6 +117,11 @@ class Slots:
             # Without generated demonstrations nothing waits for a wave; the first one is for
             # giving up early only.
             start, stop = stop, 2 * stop if self.writer.shows_generated else sys.maxsize
+        if self._under_way:
+            raise self._unanswered()
+
+    def _unanswered(self):
+        return Unanswered(f"{self.writer}: {len(self._under_way)} requests got no reply")
 
     def open_wave(self, start: int, stop: int) -> None:
         """Begin the wave of slots from `start` to before `stop`."""
@@ -122,7 +136,7 @@ class Slots:
         """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
         begun = self._fresh
         if not self.broken:
-            self._fresh = min(self._stop, begun + self.size - len(self.pairs))
+            self._fresh = min(self._stop, begun + self.missing)
             self._todo.extend((slot, 0) for slot in range(begun, self._fresh))
         return self._fresh > begun
 
@@ -203,7 +217,7 @@ class Slots:
             del self.pairs[row["slot"]]
         self._advance(-len(dropped))
         self._dropped += len(dropped)
-        if len(self.pairs) < self.size and self._dropped > max(len(self.pairs), FIRST_WAVE):
+        if self.missing > 0 and self._dropped > max(len(self.pairs), FIRST_WAVE):
             raise Shortfall(
                 f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
                 f"repeat earlier ones; {format_rejections(self._rows)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from agorabench.generation.formats import END, MARKERS, Pair
 from agorabench.generation.prompts import PLACEHOLDERS
+from agorabench.plugins import find_plugin
 
 Verdict = str  # "valid", or the first reason against a pair: short and stable
 OURS = (END, *(marker for group in MARKERS.values() for marker in group))
@@ -106,14 +107,6 @@ def no_placeholders(pair, limits):
     return None
 
 
-def not_held_out(pair, limits):
-    """Of the miniature: the instruction is no task that its benchmarks keep for themselves."""
-    from miniature import world
-
-    task = world.parse(pair[0])
-    return "held-out task" if task and world.held_out(task.key) else None
-
-
 VALIDATORS = {
     check.__name__: check
     for check in (
@@ -123,7 +116,6 @@ VALIDATORS = {
         has_assertion,
         no_markers,
         no_placeholders,
-        not_held_out,
     )
 }
 
@@ -131,6 +123,7 @@ VALIDATORS = {
 def validate_pair(pair: Pair, names: Iterable[str], *, max_characters: int = 20_000) -> Verdict:
     """Apply the validators `names` in order to a pair, whose two texts must be there."""
     for name in names:
-        if reason := VALIDATORS[name](pair, {"max_characters": max_characters}):
+        check = VALIDATORS.get(name) or find_plugin("validator", name)
+        if reason := check(pair, {"max_characters": max_characters}):
             return reason
     return "valid"

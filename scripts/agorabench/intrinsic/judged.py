@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench.generation import prompts
-from agorabench.intrinsic import mean, sample
+from agorabench.intrinsic import measure_mean, read_generated_pairs, sample_pairs
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -30,9 +30,15 @@ def rubric_files(folder, domain):
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
 
 
-def games(pairs, metrics, domain, seed):
-    """What the judge is asked, for judging.judge: a game for each metric and example of its sample,
-    {"metric", "id", "messages"}.
+def load_games(stage, domain):
+    """The games of a stage `assess` (config/stages.py) about a set of a domain."""
+    pairs = read_generated_pairs(*stage.inputs["data"])
+    return rubric_games(pairs, stage.params["metrics"], domain, stage.params["seed"])
+
+
+def rubric_games(pairs, metrics, domain, seed):
+    """Return what the judge is asked (judge.judge_games): a game for each metric and example of its
+    sample, {"metric", "id", "messages"}.
 
     Args:
         pairs: of a generated set.
@@ -45,14 +51,19 @@ def games(pairs, metrics, domain, seed):
             Path(path).read_text(encoding="utf-8").strip()
             for path in rubric_files(entry["rubrics"], domain)
         )
-        for pair in sample(pairs, entry["sample"], seed):
+        for pair in sample_pairs(pairs, entry["sample"], seed):
             question = prompts.render_template(template, {**pair, "rubric": rubric})
             messages = [{"role": "user", "content": question}]
             found.append({"metric": name, "id": pair["id"], "messages": messages})
     return found
 
 
-def score(reply):
+def read_verdict(_, reply):
+    """`parse_score`, in the form that judge_games wants."""
+    return parse_score(reply)
+
+
+def parse_score(reply):
     """The score, 1 to 5, that a reply row ends with, or None."""
     if reply["finish_reason"] != "stop":
         return None
@@ -60,7 +71,7 @@ def score(reply):
     return int(found[1]) if found else None
 
 
-def measure(path, rows, metric):
+def measure_scores(path, rows, metric):
     """The Measured of a metric's scores, 1 to 5; an example without a readable verdict has none.
 
     Args:
@@ -71,4 +82,4 @@ def measure(path, rows, metric):
         UserError: fewer than two examples have a score.
     """
     scores = [row["score"] for row in rows if row["metric"] == metric]
-    return mean(f"{path}: {metric}", scores)
+    return measure_mean(f"{path}: {metric}", scores)

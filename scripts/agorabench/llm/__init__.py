@@ -26,6 +26,7 @@ from agorabench.errors import UserError
 from agorabench.llm.budget import Budget, rows_cost
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import Request
+from agorabench.llm.silent import Unanswered
 from agorabench.paths import journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
@@ -89,21 +90,28 @@ def switch_interpreter(python: str) -> None:
     os.execv(python, [python, *sys.argv])
 
 
-def answer(backend, journal: Journal, requests: Mapping[str, Request]) -> None:
+def answer(
+    backend, journal: Journal, requests: Mapping[str, Request], advance=lambda count: None
+) -> None:
     """Query the backend until the journal answers every request (fingerprint -> request).
 
+    `advance` is called with the number of further requests that have a reply.
+
     Raises:
-        UserError: some got no reply in ROUNDS rounds.
+        Unanswered: some got no reply in ROUNDS rounds.
     """
-    for _ in range(ROUNDS):
-        missing = [key for key in requests if key not in journal]
-        if not missing:
-            return
+    missing = [key for key in requests if key not in journal]
+    advance(len(requests) - len(missing))
+    for _ in range(ROUNDS if missing else 0):
         for rows in backend.complete(deque(requests[key] for key in missing)):
             journal.add(rows)
-    if missing := [key for key in requests if key not in journal]:
+            advance(sum("fault" not in row for row in rows))
+        missing = [key for key in missing if key not in journal]
+        if not missing:
+            return
+    if missing:
         faults = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
-        raise UserError(
+        raise Unanswered(
             f"{len(missing)} of {len(requests)} requests got no reply in {ROUNDS} rounds "
             f"({faults}); the same command goes on from there"
         )

@@ -85,6 +85,11 @@ def build_request(
     return {"fingerprint": key, "messages": messages, **more}
 
 
+def text_length(messages: list[Message]) -> int:
+    """Characters of a conversation."""
+    return sum(len(message["content"]) for message in messages)
+
+
 # Arguments of vLLM's engine that change its speed, and not its replies.
 SPEED = [
     "gpu_memory_utilization",

@@ -165,7 +165,7 @@ class Engine:
 
 
 class Answers:
-    """A model that completes token ids, in the way of backends.transformers.Engine."""
+    """A model that completes token ids, in the way of models.generate.Engine."""
 
     BATCH = 1024  # prompts at a time; the engine has as many under way as fit
 
@@ -177,7 +177,7 @@ class Answers:
 
     def chat(self, messages):
         """Token ids of a conversation, up to where the assistant speaks."""
-        return chat.prompt(self.tokenizer, messages)
+        return chat.prompt_tokens(self.tokenizer, messages)
 
     def plain(self, text):
         """Token ids of plain text."""

@@ -6,11 +6,11 @@ The Snakefile reads it: what asks the hub is imported where it is asked.
 import re
 from pathlib import Path
 
-from agorabench.errors import UserError
-
 MODELS = "resources/models"  # where the pipeline builds its own
 # Files of a model that name classes to import, and how they name one of another repository.
 NAMING = ("*config*.json", "*modules.json")
+# What `datasets` says where huggingface_hub raises RevisionNotFoundError.
+LOST_REVISION = re.compile("Revision .* doesn't exist")
 ELSEWHERE = re.compile(r'"([\w.-]+(?:/[\w.-]+)?)--[\w/-]+\.\w+"')
 
 
@@ -19,33 +19,7 @@ def on_hub(root, model):
     return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
 
 
-def find(entries, mini=()):
-    """Check, before any job, that every model that is no folder can be had.
-
-    Args:
-        entries: what needs a model -> its config entry; vLLM's has an `engine`.
-        mini: names of the miniature's models.
-
-    Raises:
-        UserError: names a model, all that need it, and the local one that may have been meant.
-    """
-    needed = {}  # what one look answers for -> what needs it
-    for what, entry in entries.items():
-        chosen = {"revision": entry.get("revision"), **entry.get("engine", {})}
-        key = (entry["model"], chosen["revision"], chosen.get("download_dir"))
-        needed.setdefault(key, []).append(what)
-    for (model, revision, cache), names in needed.items():
-        if not on_hub(Path(), model) or not (reason := missing(model, revision, cache)):
-            continue
-        where = "neither a folder here nor on the hub, nor in its cache"
-        text = f"{', '.join(sorted(names))}: no model {model}: {where}: {reason}"
-        local = f"{MODELS}/{model.rpartition('/')[2]}"
-        if Path(local).is_dir() or Path(local).name in mini:
-            text += f"; did you mean {local}?"
-        raise UserError(text)
-
-
-def missing(model, revision=None, cache=None):
+def unavailable_reason(model, revision=None, cache=None):
     """Why a model (an id) can be had neither from the hub nor from its cache, or None if it can.
 
     What is in the cache is enough where the hub cannot be reached. `cache` is its folder, if
@@ -54,8 +28,6 @@ def missing(model, revision=None, cache=None):
     from huggingface_hub import hf_hub_download, utils
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    from agorabench.seeds.sources import explain_hub_error
-
     utils.disable_progress_bars()
     utils.logging.set_verbosity_error()
     try:
@@ -63,11 +35,31 @@ def missing(model, revision=None, cache=None):
     except RemoteEntryNotFoundError:
         return None  # a model of another form
     except (OSError, ValueError) as error:
-        return explain_hub_error(error, {"revision": revision})
+        return describe_refusal(error, revision)
     return None
 
 
-def borrowed(model, others):
+def describe_refusal(error, revision=None):
+    """Why the hub gave nothing, in words; `revision`: what was asked for."""
+    from huggingface_hub import errors
+
+    text = first_line(error)
+    if isinstance(error, errors.RevisionNotFoundError) or LOST_REVISION.search(text):
+        return f"revision {revision} is not there any more"
+    if isinstance(error, errors.GatedRepoError) or "gated" in text:
+        return "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403, 404):
+        return f"not there, or private and HF_TOKEN does not open it (HTTP status {status})"
+    return f"cannot be had from the hub ({text})"
+
+
+def first_line(error):
+    """The first line of an error's text, or its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def foreign_code_message(model, others):
     """Why code of `others`, repositories, is not executed for a model."""
     return (
         f"the classes of {model} come from {', '.join(others)}, where no revision of the model pins"
@@ -76,12 +68,12 @@ def borrowed(model, others):
     )
 
 
-def no_pooling(model):
+def pooling_message(model):
     """Why a model cannot say how its tokens become an embedding."""
     return f"{model} is no model of sentence-transformers (no modules.json): say pooling: mean"
 
 
-def other_code(folder):
+def code_repositories(folder):
     """Names of the repositories that the files in a model's folder say its classes come from."""
     files = {file for form in NAMING for file in Path(folder).rglob(form)}
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(files)]

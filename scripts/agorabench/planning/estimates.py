@@ -6,8 +6,9 @@ Every number that is assumed and not measured stands here, and `assumptions` say
 import math
 from typing import NamedTuple
 
+from agorabench.llm.silent import CHARACTERS_PER_TOKEN
+
 # Tokens. Where replies are journaled their usage is taken instead.
-CHARACTERS = 3.5  # per token, of English, mathematics and code together
 INSTRUCTION = 150  # tokens of an instruction, of seed data or generated
 RESPONSE = 450  # tokens of a response
 ACCEPTED = 0.9  # share of replies that are valid pairs
@@ -24,10 +25,10 @@ GENERATING = 0.15  # share of the peak that is reached in generation
 TRAINING = 0.35  # and in training
 
 
-def assumptions():
+def assumptions() -> list[str]:
     """What is assumed, one sentence each."""
     return [
-        f"Where no {ENOUGH} replies are journaled: {CHARACTERS:g} characters a token, "
+        f"Where no {ENOUGH} replies are journaled: {CHARACTERS_PER_TOKEN:g} characters a token, "
         f"{INSTRUCTION} tokens an instruction, {RESPONSE} a response, {ACCEPTED:.0%} of the replies"
         " valid.",
         f"A benchmark that is not fetched has {ITEMS:,} items; {IN_CLASS:.0%} of the rows are of a "
@@ -39,7 +40,7 @@ def assumptions():
     ]
 
 
-class Reply(NamedTuple):
+class ReplyTokens(NamedTuple):
     """Mean tokens of a request's prompt and of its completion, and where they are from."""
 
     prompt: float
@@ -47,26 +48,26 @@ class Reply(NamedTuple):
     source: str
 
 
-def reply(method, own, others, prompt, limit):
-    """Tokens of a cell's replies.
+def reply_tokens(method, own, others, prompt, limit) -> ReplyTokens:
+    """Tokens of a job's replies.
 
     Args:
-        method: its method of generation.
-        own, others: {"told", "input", "output"}: replies with usage and the sums of their tokens,
-            of its own journal and of all journals of the same generator, method and domain.
-        prompt: (tokens of its prompts, where they are from) if nothing is journaled.
+        method: of generation; "response" for replies without an instruction of their own.
+        own, others: {"with_usage", "input", "output"} of the job's journal, and of all of its kind.
+        prompt: () -> (tokens of a prompt, where they are from), if nothing is journaled.
         limit: max_tokens.
     """
     for seen, source in ((own, "this journal"), (others, "other cells")):
-        if seen["told"] >= ENOUGH:
-            told = seen["told"]
-            means = (seen["input"] / told, seen["output"] / told)
-            return Reply(*means, f"{told:,} replies of {source}")
+        count = seen["with_usage"]
+        if count >= ENOUGH:
+            means = (seen["input"] / count, seen["output"] / count)
+            return ReplyTokens(*means, f"{count:,} replies of {source}")
     completion = RESPONSE if method == "response" else INSTRUCTION + RESPONSE
-    return Reply(prompt[0], min(completion, limit), f"{prompt[1]}, completions assumed")
+    tokens, source = prompt()
+    return ReplyTokens(tokens, min(completion, limit), f"{source}, completions assumed")
 
 
-def accepted(own, others):
+def valid_share(own, others) -> tuple[float, str]:
     """(Share of replies that are valid, where it is from); both are (valid, replies)."""
     for (valid, replies), source in ((own, "this journal"), (others, "other sets")):
         if replies >= ENOUGH and valid:
@@ -74,23 +75,23 @@ def accepted(own, others):
     return ACCEPTED, f"{ACCEPTED:.0%} assumed"
 
 
-def requests(missing, share):
+def count_requests(missing: int, share: float) -> int:
     """Requests that `missing` pairs take; each is answered by a valid pair in `share` of cases."""
     return math.ceil(round(missing / share, 6))
 
 
-def tokens(text):
+def count_tokens(text: str) -> float:
     """Tokens of a text, from its length."""
-    return len(text) / CHARACTERS
+    return len(text) / CHARACTERS_PER_TOKEN
 
 
-def mean_tokens(texts):
-    """Mean tokens of a list of texts, from a sample of them where they are many."""
-    shown = texts[:: max(len(texts) // SAMPLE, 1)]
-    return sum(map(tokens, shown)) / len(shown)
+def mean_tokens(lengths: list[int]) -> float:
+    """Mean tokens of texts from their lengths in characters, of a sample where they are many."""
+    sample = lengths[:: max(len(lengths) // SAMPLE, 1)]
+    return sum(length / CHARACTERS_PER_TOKEN for length in sample) / len(sample)
 
 
-def gpu_hours(parameters, count, training=False):
-    """Hours of one GPU for `count` tokens; `parameters` in billions."""
-    work = (TRAINED if training else FORWARD) * parameters * 1e9 * count
+def gpu_hours(parameters: float, tokens: float, training: bool = False) -> float:
+    """Hours of one GPU for a number of tokens; `parameters` in billions."""
+    work = (TRAINED if training else FORWARD) * parameters * 1e9 * tokens
     return work / (PEAK * (TRAINING if training else GENERATING)) / 3600

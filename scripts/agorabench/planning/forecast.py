@@ -1,7 +1,7 @@
 """What a run would do now and what that takes: jobs, requests, tokens, dollars and GPU hours.
 
-`stale` asks Snakemake which jobs are due, `survey` reads what is known from journals and seed data,
-and `forecast` says what each of the jobs takes, by the numbers in agorabench.planning.estimates.
+`stale_jobs` asks Snakemake which jobs are due, `survey` reads the journals and runs the jobs dry,
+and `forecast` says what each of them takes, by the numbers in agorabench.planning.estimates.
 """
 
 import json
@@ -12,383 +12,402 @@ import tempfile
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
 from agorabench import matrix, paths
+from agorabench.config import stages
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import protocol
+from agorabench.evaluation.benchmarks import load_protocol
 from agorabench.files import read_json, read_jsonl
-from agorabench.intrinsic.judged import rubric_files
-from agorabench.llm.budget import usage_cost
+from agorabench.generation.cells import first_wave, open_composer, read_template
+from agorabench.llm.budget import rows_cost, usage_cost
 from agorabench.llm.journal import read_rows
-from agorabench.paths import LOCAL_MODELS as MODELS
-from agorabench.planning import estimates, replay
+from agorabench.llm.request import text_length
+from agorabench.matrix import Cell
+from agorabench.planning import estimates
+from agorabench.planning.dry_run import Asked, open_query, run_dry, unknown_inputs
 
 UNKNOWN = "unknown"
+FREE = {"input": 0.0, "output": 0.0}
+RENDERED = 32  # prompts that are rendered to see how long they are
+SCRIPTS = Path(__file__).resolve().parents[2]
+# Input files without which a set cannot run dry, in the plan's words; the first counts.
+ANEW = {
+    "seeds": "seeds are made anew",
+    "weights": "the model is built anew",
+    "benchmarks": "benchmarks are made anew",
+}
 
 
-def stale(config, snakefile, targets=()):
+def stale_jobs(config, snakefile=None, targets=()) -> list[dict]:
     """Jobs that a run would do now: dictionaries with rule, wildcards, reason and output (paths).
 
     Raises:
         UserError: a run would not get as far as its first job.
     """
-    scripts = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory(prefix="agorabench-") as folder:
-        chosen, found = Path(folder, "config.json"), Path(folder, "jobs.jsonl")
+        chosen, listed = Path(folder, "config.json"), Path(folder, "jobs.jsonl")
         chosen.write_text(json.dumps(config), encoding="utf-8")
-        found.touch()
+        listed.touch()
+        # Targets first: other options take all words that follow them.
+        command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"]
+        command += ["--snakefile", str(snakefile or SCRIPTS.parent / "Snakefile")]
+        command += ["--configfile", str(chosen), "--logger", "agorabench"]
         ended = subprocess.run(
-            [
-                # Targets first: other options take all words that follow them.
-                *(sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"),
-                *("--snakefile", snakefile, "--configfile", str(chosen)),
-                *("--logger", "agorabench"),
-            ],
-            env={**os.environ, "PYTHONPATH": str(scripts), "AGORABENCH_JOBS": str(found)},
+            command,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS), "AGORABENCH_JOBS": str(listed)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if ended.returncode:
-            told = ended.stdout.strip().splitlines()
-            raise UserError(f"Snakemake cannot plan a run: {' '.join(told[-2:])}")
-        jobs = [job for job in read_jsonl(found) if job["output"]]  # no aggregates, such as all
+            lines = ended.stdout.strip().splitlines()
+            raise UserError(f"Snakemake cannot plan a run: {' '.join(lines[-2:])}")
+        jobs = [job for job in read_jsonl(listed) if job["output"]]  # no aggregates, such as all
     return sorted(jobs, key=lambda job: (job["rule"], job["output"]))
-
-
-def run_of(job):
-    """The set that a job makes or uses, as a Cell."""
-    return matrix.Cell.of(job["wildcards"])
-
-
-def kind(run):
-    """Sets whose replies look alike."""
-    return run.domain, run.method, run.generator
 
 
 @dataclass
 class Known:
-    """What journals tell; a Counter of what a journal holds is that of replay.look.
+    """What journals and dry runs say; a Counter of a journal is that of `count_journal`.
 
-    journals  path -> Counter
-    kinds     (domain, method, generator) -> Counter of all its journals
-    accepted  likewise -> Counter of "valid" pairs and "replies" of the sets that were made last
-    sets      grid.Run -> replay.Count of a set that is to be generated or trained on
-    spent     generator -> USD
-    remade    files that the run will make, or make anew
+    Attributes:
+        journals: path -> Counter.
+        kinds: kind of journal (paths.JournalPath) -> Counter of all its journals; of sets also the
+            "accepted" pairs of the "judged" replies of those that were made last.
+        asked: first output of a job -> Asked, of jobs that can run dry.
+        spent: generator -> USD.
+        remade: files that the run will make, or make anew.
     """
 
-    journals: dict = field(default_factory=dict)
+    journals: dict = field(default_factory=lambda: defaultdict(Counter))
     kinds: dict = field(default_factory=lambda: defaultdict(Counter))
-    accepted: dict = field(default_factory=lambda: defaultdict(Counter))
-    sets: dict = field(default_factory=dict)
+    asked: dict = field(default_factory=dict)
     spent: Counter = field(default_factory=Counter)
     remade: frozenset = frozenset()
-    _keys: dict = field(default_factory=dict)
+    _counted: Counter = field(default_factory=Counter)
 
-    def unanswered(self, path, requests):
-        """Those of the requests that neither the journal has nor a job before asks for: none is
-        told twice.
-        """
-        if path not in self._keys:
-            self._keys[path] = {row["fingerprint"] for row in read_rows(path) if "fault" not in row}
-        known = self._keys[path]
-        new = {key: one for one in requests if (key := one["fingerprint"]) not in known}
-        known.update(new)
-        return list(new.values())
+    def count_once(self, what, number):
+        """What of a number of requests exceeds those that jobs before ask for, of the same."""
+        new = max(number - self._counted[what], 0)
+        self._counted[what] += new
+        return new
 
 
-def survey(config, jobs, threads):
-    """All that is known, in a Known; journals are read once, `threads` of them at a time."""
-    using = defaultdict(set)  # journal -> sets
-    for path in Path("journal").glob("*/*/*/*/seed*.jsonl"):
-        if path.parts[3] in config["generators"]:
-            using[str(path)] = set()
-    due = {run_of(job) for job in jobs if job["rule"] == "generate"}
-    used = set(due)
-    for job in jobs:
-        if job["rule"] == "train":
-            used.update(part for _, part in matrix.mixture_parts(config, run_of(job)))
-    for run in used:
-        if config["generators"][run.generator]["backend"] != "dataset":
-            using[paths.set_journal(run)].add(run)
-    remade = frozenset(chain.from_iterable(job["output"] for job in jobs))
-    known, journals = Known(remade=remade), sorted(using)
-    look = partial(replay.look, config, due, remade)
-    with ProcessPoolExecutor(max(1, min(threads, len(journals)))) as pool:
-        found = list(pool.map(look, journals, (using[path] for path in journals)))
-    for path, (held, counts) in zip(journals, found, strict=True):
-        alike = Path(path).parts[1:4]
-        known.journals[path] = held
-        known.kinds[alike].update(held)
-        known.spent[alike[-1]] += held["usd"]
-        known.sets |= counts
-        ledger = Path(path).with_suffix(".ledger.json")
-        if ledger.exists():
-            told = read_json(ledger)["set"]
-            known.accepted[alike].update(valid=told["valid"], replies=told["replies"])
-        else:  # the job was killed
-            for count in counts.values():
-                known.accepted[alike].update(valid=count.valid, replies=count.replies)
-    for path, name in classified(config).items():
-        price = config["generators"][name].get("price", replay.FREE)
-        known.journals[path], _ = replay.read(path, price)
-        known.spent[name] += known.journals[path]["usd"]
-    return known
-
-
-def classified(config):
-    """Journals of the classifications of seed data -> names of the generators that are asked."""
-    return {
+def survey(config, jobs, threads=1) -> Known:
+    """All that is known; journals are read and jobs run dry `threads` at a time."""
+    known = Known(remade=frozenset(chain.from_iterable(job["output"] for job in jobs)))
+    sets, generators = paths.list_journals(), config["generators"]
+    owners = {path: name.generator for path, name in sets.items() if name.generator in generators}
+    owners |= {
         paths.classification_journal(chosen["prompt"]): chosen["generator"]
         for chosen in matrix.classifications(config)
     }
+    prices = [generators[name].get("price", FREE) for name in owners.values()]
+    queries = {job["output"][0]: (job, open_query(config, job)) for job in jobs}
+    dry = {
+        output: job
+        for output, (job, query) in queries.items()
+        if query and not unknown_inputs(config, query, known.remade)
+    }
+    with ProcessPoolExecutor(max(1, min(threads, len(owners) + len(dry)))) as pool:
+        asked = pool.map(partial(run_dry, config), dry.values())
+        counts = pool.map(count_journal, owners, prices)
+        known.journals.update(zip(owners, counts, strict=True))
+        known.asked.update(zip(dry, asked, strict=True))
+    for path, name in owners.items():
+        known.spent[name] += known.journals[path]["usd"]
+        if path in sets:
+            known.kinds[sets[path].kind].update(known.journals[path])
+    return known
 
 
-def forecast(config, jobs, known):
+def count_journal(path, price) -> Counter:
+    """Replies of a journal; those "with_usage", and the sums of their "input" and "output" tokens;
+    "usd", what replies and faults have cost; of a set, see `Known.kinds`."""
+    counts = Counter()
+    for row in read_rows(path):
+        counts["usd"] += rows_cost([row], price)
+        if "fault" not in row:
+            counts["replies"] += 1
+            if usage := row.get("usage"):
+                counts.update(with_usage=1, input=usage["input"], output=usage["output"])
+    ledger = Path(paths.journal_ledger(path))
+    if ledger.exists():
+        made = read_json(ledger)["set"]
+        counts.update(accepted=made["valid"], judged=made["replies"])
+    return counts
+
+
+def forecast(config, jobs, known) -> list[dict]:
     """The jobs, with columns for what each takes and where that is from ("source").
 
     What several jobs have in common is counted at the first of them: sets of several sizes share
     a journal, and so do classifications of the same rows. A job that asks a generator has its name
     as "asks". Jobs of cheap rules get no columns.
     """
-    asked = Counter()  # journal -> requests that smaller sets ask for
     rows = [dict(job) for job in jobs]
     for row in sorted(rows, key=lambda row: int(row["wildcards"].get("size", 0))):
-        rule, student = row["rule"], row["wildcards"].get("student")
+        rule, words = row["rule"], row["wildcards"]
+        stage, _, domain = rule.rpartition("_")
         if rule == "generate":
-            row |= generating(config, run_of(row), known, asked)
-        elif rule == "train":
-            row |= training(config, student, run_of(row), known)
-        elif rule.startswith("predict_generator_"):
-            domain = rule.removeprefix("predict_generator_")
-            row |= solving(config, row["wildcards"]["generator"], domain, known)
-        elif rule.startswith("predict"):
-            row |= predicting(config, rule, student)
+            row |= plan_set(config, Cell.of(words), row, known)
         elif rule == "judge":
-            row |= judging(config, row["wildcards"], known)
+            row |= plan_judge(config, words["benchmark"], row, known)
         elif rule == "judge_set":
-            row |= assessing(config, row["wildcards"]["judge"], run_of(row), known)
-        elif rule == "measure":
-            row |= measuring(config, row["wildcards"]["metric"], run_of(row))
+            row |= plan_set_judge(config, words["judge"], Cell.of(words), row, known)
         elif rule == "fetch_seeds":
-            row |= classifying(config, row["wildcards"], known, asked)
+            row |= plan_classification(config, words["domain"], words["method"], known)
+        elif stage == "predict_generator":
+            row |= plan_solver(config, domain, row, known)
+        elif stage == "predict":
+            row |= plan_prediction(config, words["student"], domain)
+        elif rule == "train":
+            row |= plan_training(config, words["student"], Cell.of(words), known)
+        elif rule == "measure":
+            row |= plan_metric(config, words["metric"], Cell.of(words))
     return rows
 
 
-def generating(config, run, known, asked):
+# ---- Jobs that ask
+
+
+def plan_set(config, cell, job, known):
     """Columns of a generated set."""
-    if config["generators"][run.generator]["backend"] == "dataset":
+    query = open_query(config, job)
+    if query is None:
         return {"source": "a data set, nothing is asked"}
-    found = known.sets[run]
-    row = {"valid": found.valid, "in_batches": found.batches}
-    if found.stops:
-        source = f"the job would stop without asking: {found.stops}"
+    held = known.journals[query.journal]["replies"]
+    asked = known.asked.get(job["output"][0])
+    source = "journal" if held else "nothing is journaled"
+    if held and not asked:
+        unknown = unknown_inputs(config, query, known.remade)
+        anew = next(words for kind, words in ANEW.items() if kind in unknown)
+        source = f"{anew}, what the journal has may do"
+    counts = asked or Asked({})
+    row = {"valid": counts.valid, "in_batches": counts.in_batches}
+    if counts.stops:
+        source = f"the job would stop without asking: {counts.stops}"
         return row | {"requests_at_least": 0, "requests": 0, "source": source}
-    least = found.missing - asked[paths.set_journal(run)]
-    asked[paths.set_journal(run)] += least
-    others = known.accepted[kind(run)]
-    share, told = estimates.accepted(
-        (found.valid, found.replies), (others["valid"], others["replies"])
+    least = known.count_once(query.journal, cell.size - counts.valid)
+    others = known.kinds[paths.parse_journal(query.journal).kind]
+    share, shares = estimates.valid_share(
+        (counts.valid, counts.replies), (others["accepted"], others["judged"])
     )
-    mean = reply(config, run, known)
-    row |= asking(config, run.generator, estimates.requests(least, share), mean)
-    source = f"pairs: {found.source}; valid: {told}; tokens: {mean.source}"
-    return row | {"requests_at_least": least if found.certain else 0, "source": source}
+    tokens = set_tokens(config, cell, known)
+    row |= query_columns(config, cell.generator, estimates.count_requests(least, share), tokens)
+    row["requests_at_least"] = 0 if held and not asked else least
+    return row | {"source": f"pairs: {source}; valid: {shares}; tokens: {tokens.source}"}
 
 
-def classifying(config, wildcards, known, asked):
+def set_tokens(config, cell, known):
+    """The estimates.ReplyTokens of a set."""
+    prompt = partial(prompt_tokens, config, cell, known.remade)
+    return reply_tokens(
+        config, cell.generator, paths.set_journal(cell), prompt, known, method=cell.method
+    )
+
+
+def reply_tokens(config, name, journal, prompt, known, limit=None, method="response"):
+    """The estimates.ReplyTokens of a journal; `limit`: max_tokens, if not those of the config."""
+    own, kind = known.journals[journal], known.kinds[paths.parse_journal(journal).kind]
+    limit = limit or config["generators"][name]["sampling"]["max_tokens"]
+    return estimates.reply_tokens(method, own, kind, prompt, limit)
+
+
+def prompt_tokens(config, cell, remade):
+    """(Mean tokens of a set's prompts, where they are from); seeds stand in for generated pairs."""
+    stage, generation = stages.generate(config, cell), config["generation"]
+    if not read_seeds(cell.domain, cell.method, remade):
+        pair = estimates.INSTRUCTION + estimates.RESPONSE
+        shown = {"response": estimates.INSTRUCTION, "enhancement": pair}
+        shown["instance"] = sum(generation["demonstrations"].values()) * pair
+        text = read_template(stage) + (generation["system"] or "")
+        return estimates.count_tokens(text) + shown[cell.method], "prompt file, seeds assumed"
+    composer, first = open_composer(stage, cell), first_wave(stage)
+    requests = [
+        composer.compose_request(slot, 0, composer.seeds if slot >= first else [])
+        for slot in range(0, cell.size, max(cell.size // RENDERED, 1))
+    ]
+    lengths = [text_length(request["messages"]) for request in requests]
+    return estimates.mean_tokens(lengths), "prompts rendered"
+
+
+@cache
+def read_seeds(domain, method, remade):
+    """Rows of a seed set; none where it is not there, or may be that of another config."""
+    path = paths.seed_rows(domain, method)
+    return read_jsonl(path) if path not in remade and Path(path).exists() else []
+
+
+def plan_classification(config, domain, method, known):
     """Columns of a seed set; nothing unless a generator sorts its rows."""
-    source = config["seeds"][wildcards["domain"]][wildcards["method"]]
-    parts = source.get("parts", {"": source}).values()
+    parts = matrix.seed_parts(config["seeds"][domain][method]).values()
     part = next((part for part in parts if part.get("classify")), None)
     if part is None:
         return {}
     name, prompt = part["classify"]["generator"], part["classify"]["prompt"]
-    path = paths.classification_journal(prompt)
-    held = known.journals[path]
-    template = Path(prompt).read_text(encoding="utf-8")
-    shown = estimates.tokens(template) + estimates.INSTRUCTION, "prompt file"
+    journal, text = paths.classification_journal(prompt), Path(prompt).read_text(encoding="utf-8")
+    shown = estimates.count_tokens(text) + estimates.INSTRUCTION, "prompt file"
+    rows = estimates.count_requests(part.get("size") or estimates.ITEMS, estimates.IN_CLASS)
+    new = known.count_once(journal, rows - known.journals[journal]["replies"])
     limit = config["generators"][name]["sampling"]["max_tokens"]
-    mean = estimates.reply("response", held, Counter(), shown, limit)
-    rows = estimates.requests(part.get("size") or estimates.ITEMS, estimates.IN_CLASS)
-    requests = max(rows - held["replies"] - asked[path], 0)
-    asked[path] += requests
-    row = asking(config, name, requests, mean)
-    told = "rows: share of the class assumed, less what the journal has"
-    return row | {"source": f"{told}; tokens: {mean.source}"}
+    held = known.journals[journal]
+    tokens = estimates.reply_tokens("response", held, Counter(), lambda: shown, limit)
+    source = "rows: share of the class assumed, less what the journal has"
+    row = query_columns(config, name, new, tokens)
+    return row | {"source": f"{source}; tokens: {tokens.source}"}
 
 
-def judging(config, wildcards, known):
+def plan_judge(config, benchmark, job, known):
     """Columns of a judge's verdicts on a model's completions."""
-    benchmark, entry = wildcards["benchmark"], config["benchmarks"][wildcards["benchmark"]]
-    name = entry["judge"]
-    path = paths.judge_journal(benchmark, name, wildcards["model"], config["seed"])
-    requests = replay.judging(config, benchmark, wildcards["model"], known.remade)
-    count, source = items(benchmark, entry)
+    entry = config["benchmarks"][benchmark]
+    count, source = count_items(benchmark, entry)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
-    otherwise = count * protocol(entry).GAMES, source
-    return putting(config, name, path, requests, otherwise, shown, known)
+    return plan_questions(config, job, (count * load_protocol(entry).GAMES, source), shown, known)
 
 
-def assessing(config, name, run, known):
+def plan_set_judge(config, name, cell, job, known):
     """Columns of a judge's scores of a generated set."""
-    path = paths.assessment_journal(run, name)
-    requests = replay.assessing(config, run, name, known.remade)
     metrics = [config["intrinsic"][metric] for metric in matrix.judged_metrics(config, name)]
-    sizes = [min(metric["sample"] or run.size, run.size) for metric in metrics]
-    texts = [
-        Path(file).read_text(encoding="utf-8")
-        for metric in metrics
-        for file in rubric_files(metric["rubrics"], run.domain)
-    ]
-    prompt = sum(map(estimates.tokens, texts)) / len(metrics)
+    count = sum(min(metric["sample"] or cell.size, cell.size) for metric in metrics)
+    files = stages.assess(config, name, cell).inputs["rubrics"]
+    texts = [Path(file).read_text(encoding="utf-8") for file in files]
+    prompt = sum(map(estimates.count_tokens, texts)) / len(metrics)
     shown = prompt + estimates.INSTRUCTION + estimates.RESPONSE, "rubrics and assumed examples"
-    otherwise = sum(sizes), "samples of the config"
-    return putting(config, name, path, requests, otherwise, shown, known)
+    return plan_questions(config, job, (count, "samples of the config"), shown, known)
 
 
-def solving(config, generator, domain, known):
+def plan_solver(config, domain, job, known):
     """Columns of a generator's own completions of a domain's benchmarks."""
     names = matrix.scored_benchmarks(config, domain)
-    path = paths.ability_journal(generator, domain, config["seed"])
-    requests = replay.answering(config, generator, names, known.remade)
-    counts = [items(name, config["benchmarks"][name]) for name in names]
+    entries = [config["benchmarks"][name] for name in names]
+    counts, sources = zip(*map(count_items, names, entries), strict=True)
     shown = estimates.INSTRUCTION, "tokens assumed"
-    otherwise = sum(count for count, _ in counts), min(source for _, source in counts)
-    limit = max(config["benchmarks"][name]["max_tokens"] for name in names)
-    return putting(config, generator, path, requests, otherwise, shown, known, limit)
+    limit = max(entry["max_tokens"] for entry in entries)
+    return plan_questions(config, job, (sum(counts), min(sources)), shown, known, limit)
 
 
-def putting(config, name, path, requests, otherwise, shown, known, limit=None):
-    """Columns of questions about what is there, put to the generator `name`.
+def plan_questions(config, job, otherwise, shown, known, limit=None):
+    """Columns of questions about what is there.
 
     Args:
-        path: of the journal.
-        requests: what the job asks; None where that is not known before the run.
-        otherwise: how many there are then, and where that is from.
-        shown: tokens of a prompt then, and where that is from.
+        otherwise: how many there are if the job cannot run dry, and where that is from.
+        shown: tokens of a prompt then, and where they are from.
         limit: max_tokens, where it is not that of the generator.
     """
-    held, alike = known.journals.get(path, Counter()), known.kinds[Path(path).parts[1:4]]
-    if requests is None:
-        count, source = otherwise
-        if held["replies"]:
-            source += ", nothing of the journal counted"
-    else:
-        new = known.unanswered(path, requests)
-        count, source = len(new), "those that the journal has not"
-        if new:
-            texts = ["".join(one["content"] for one in request["messages"]) for request in new]
-            shown = estimates.mean_tokens(texts), "prompts rendered"
-    limit = limit or config["generators"][name]["sampling"]["max_tokens"]
-    mean = estimates.reply("response", held, alike, shown, limit)
-    row = asking(config, name, count, mean)
-    return row | {"source": f"requests: {source}; tokens: {mean.source}"}
+    _, name, journal = open_query(config, job)
+    asked, (count, source) = known.asked.get(job["output"][0]), otherwise
+    if asked:
+        lengths = [n for key, n in asked.lengths.items() if known.count_once((journal, key), 1)]
+        count, source = len(lengths), "those that the journal has not"
+        if lengths:
+            shown = estimates.mean_tokens(lengths), "prompts rendered"
+    elif known.journals[journal]["replies"]:
+        source += ", nothing of the journal counted"
+    tokens = reply_tokens(config, name, journal, lambda: shown, known, limit)
+    row = query_columns(config, name, count, tokens)
+    return row | {"source": f"requests: {source}; tokens: {tokens.source}"}
 
 
-def measuring(config, name, run):
-    """Columns of a metric of a generated set that a model measures in one forward pass."""
-    entry = config["intrinsic"][name]
-    lengths = {"instruction": estimates.INSTRUCTION, "response": estimates.RESPONSE}
-    read = [entry["of"]] if "of" in entry else list(lengths)
-    tokens = min(entry["sample"] or run.size, run.size) * sum(lengths[part] for part in read)
-    row = {"prompt_tokens": tokens, "source": "examples: sample of the config; tokens assumed"}
-    return row | (gpu_hours(config, entry["model"], entry, tokens) if entry["gpus"] else {})
-
-
-def asking(config, name, requests, mean):
-    """Columns of `requests` to a generator; `mean` is the estimates.Reply of one."""
+def query_columns(config, name, requests, tokens):
+    """Columns of requests to a generator; `tokens` is the estimates.ReplyTokens of one."""
     entry = config["generators"][name]
-    usage = {"input": mean.prompt * requests, "output": mean.completion * requests}
+    usage = {"input": tokens.prompt * requests, "output": tokens.completion * requests}
     row = {"asks": name, "requests": requests}
     row["prompt_tokens"], row["completion_tokens"] = map(round, usage.values())
     if "price" in entry:
         row["usd_online"] = row["usd"] = usage_cost(usage, entry["price"])
     if "mode" not in entry:
-        return row | gpu_hours(config, entry["model"], entry, sum(usage.values()))
+        return row | gpu_column(config, entry["model"], entry, sum(usage.values()))
     row["usd_batch"] = usage_cost(usage, entry["price"], batch=True)
     if entry["mode"] == "batch":
         row["usd"] = row["usd_batch"]
     return row
 
 
-def reply(config, run, known):
-    """The estimates.Reply of a set."""
-    own = known.journals[paths.set_journal(run)]
-    limit = config["generators"][run.generator]["sampling"]["max_tokens"]
-    return estimates.reply(run.method, own, known.kinds[kind(run)], known.sets[run].prompt, limit)
+# ---- Jobs that load a model
 
 
-def training(config, student, run, known):
+def plan_metric(config, name, cell):
+    """Columns of a metric of a generated set that a model measures in one forward pass."""
+    entry = config["intrinsic"][name]
+    lengths = {"instruction": estimates.INSTRUCTION, "response": estimates.RESPONSE}
+    pair = lengths[entry["of"]] if "of" in entry else sum(lengths.values())
+    tokens = min(entry["sample"] or cell.size, cell.size) * pair
+    row = {"prompt_tokens": tokens, "source": "examples: sample of the config; tokens assumed"}
+    return row | (gpu_column(config, entry["model"], entry, tokens) if entry["gpus"] else {})
+
+
+def plan_training(config, student, cell, known):
     """Columns of a student's training."""
-    chosen = config["students"][student]
-    epochs = chosen["recipe"]["epochs"]
-    data = Path(f"results/data/{run}.jsonl")
+    entry, data = config["students"][student], Path(paths.training_set(cell))
     if data.exists():
         rows = read_jsonl(data)
-        texts = ["".join(message["content"] for message in row["messages"]) for row in rows]
-        tokens, source = estimates.mean_tokens(texts) * len(rows), "length of the training sets"
-    elif config["generators"][run.generator]["backend"] == "dataset":
+        lengths = [text_length(row["messages"]) for row in rows]
+        tokens, source = estimates.mean_tokens(lengths) * len(rows), "length of the training sets"
+    elif config["generators"][cell.generator]["backend"] == "dataset":
         return {"trained_tokens": UNKNOWN, "gpu_hours": UNKNOWN, "source": "no training set yet"}
     else:
-        seeds = replay.seeds(run.domain, run.method, known.remade)
-        means = [
-            (share, reply(config, part, known)) for share, part in matrix.mixture_parts(config, run)
-        ]
-        pair = sum(share * mean.completion for share, mean in means)
-        source = " or ".join(dict.fromkeys(mean.source for _, mean in means))
-        if run.method == "response":
-            pair += length(seeds, "instruction", estimates.INSTRUCTION)
-        tokens = run.size * pair
-        if run.method == "instance" and config["generation"]["train_on_seeds"]:
-            tokens += len(seeds) * (length(seeds, "instruction") + length(seeds, "response"))
-        if not seeds:
-            source += ", seed data not counted"
+        tokens, source = training_tokens(config, cell, known)
+    epochs = entry["recipe"]["epochs"]
     tokens = round(tokens * epochs)
     row = {"trained_tokens": tokens, "source": f"tokens: {source}, {epochs:g} epochs"}
-    return row | gpu_hours(config, chosen["base"]["model"], chosen, tokens, training=True)
+    return row | gpu_column(config, entry["base"]["model"], entry, tokens, training=True)
 
 
-def length(seeds, part, otherwise=0):
+def training_tokens(config, cell, known):
+    """(Tokens of a training set that is not there yet, where they are from)."""
+    seeds = read_seeds(cell.domain, cell.method, known.remade)
+    parts = [
+        (share, set_tokens(config, part, known))
+        for share, part in matrix.mixture_parts(config, cell)
+    ]
+    pair = sum(share * tokens.completion for share, tokens in parts)
+    source = " or ".join(dict.fromkeys(tokens.source for _, tokens in parts))
+    if cell.method == "response":
+        pair += seed_tokens(seeds, "instruction") if seeds else estimates.INSTRUCTION
+    if not seeds:
+        return cell.size * pair, f"{source}, seed data not counted"
+    tokens = cell.size * pair
+    if cell.method == "instance" and config["generation"]["train_on_seeds"]:
+        tokens += len(seeds) * (seed_tokens(seeds, "instruction") + seed_tokens(seeds, "response"))
+    return tokens, source
+
+
+def seed_tokens(seeds, column):
     """Mean tokens of the instructions or the responses of seed rows."""
-    return estimates.mean_tokens([row.get(part) or "" for row in seeds]) if seeds else otherwise
+    return estimates.mean_tokens([len(row.get(column) or "") for row in seeds])
 
 
-def predicting(config, rule, student):
-    """Columns of the completions of a student, or of its base or reference."""
-    chosen = config["students"][student]
-    domain = None if rule == "predict_anchor" else rule.removeprefix("predict_")
-    prompt = completion = 0
-    sources = set()
-    for name in matrix.scored_benchmarks(config, domain):
-        entry = config["benchmarks"][name]
-        count, source = items(name, entry)
+def plan_prediction(config, student, domain):
+    """Columns of the completions of a student, or of its base or reference ("anchor")."""
+    entry, prompt, completion, sources = config["students"][student], 0, 0, set()
+    for name in matrix.scored_benchmarks(config, None if domain == "anchor" else domain):
+        benchmark = config["benchmarks"][name]
+        count, source = count_items(name, benchmark)
         sources.add(source)
         prompt += count * estimates.INSTRUCTION
-        completion += count * min(estimates.RESPONSE, entry["max_tokens"])
+        completion += count * min(estimates.RESPONSE, benchmark["max_tokens"])
     row = {"prompt_tokens": prompt, "completion_tokens": completion}
     row["source"] = f"{min(sources)}, their tokens assumed"
-    return row | gpu_hours(config, chosen["base"]["model"], chosen, prompt + completion)
+    return row | gpu_column(config, entry["base"]["model"], entry, prompt + completion)
 
 
-def items(name, entry):
+def count_items(name, entry):
     """(Items of a benchmark, where their number is from)."""
-    path, source = Path(f"resources/benchmarks/{name}.jsonl"), "items counted"
+    path, count, source = Path(paths.benchmark_items(name)), estimates.ITEMS, "items assumed"
     if path.exists():
-        count = sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
-    else:
-        count, source = estimates.ITEMS, "items assumed"
+        lines = path.read_bytes().split(b"\n")
+        count, source = sum(1 for line in lines if line.strip()), "items counted"
     return min(count, entry["limit"] or count), source
 
 
-def gpu_hours(config, model, entry, tokens, training=False):
+def gpu_column(config, model, entry, tokens, training=False):
     """The column of GPU hours; nothing for the miniature's models, which run on the CPU."""
-    place = Path(model)
-    if str(place.parent) == MODELS and place.name in config["mini"]:
+    folder = Path(model)
+    if str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]:
         return {}
     parameters = entry.get("active") or entry.get("parameters")
-    if not parameters:
-        return {"gpu_hours": UNKNOWN}
-    return {"gpu_hours": estimates.gpu_hours(parameters, tokens, training)}
+    hours = estimates.gpu_hours(parameters, tokens, training) if parameters else UNKNOWN
+    return {"gpu_hours": hours}

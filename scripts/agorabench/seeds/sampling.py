@@ -99,12 +99,12 @@ def token_counter(tokenizer: str, revision: str | None) -> Callable[[str], int]:
     """
     from transformers import AutoTokenizer
 
-    from agorabench.seeds.sources import explain_hub_error
+    from agorabench.models.hub import describe_refusal
 
     try:
         loaded = AutoTokenizer.from_pretrained(tokenizer, revision=revision)
     except Exception as error:  # the library raises dozens of kinds
-        reason = explain_hub_error(error, {"revision": revision})
+        reason = describe_refusal(error, revision)
         raise UserError(
             f"tokenizer: {tokenizer} {reason}; or download its tokenizer files, put them in a"
             " folder and name that folder as tokenizer.model"

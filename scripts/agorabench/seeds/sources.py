@@ -10,7 +10,6 @@ import fcntl
 import gzip
 import hashlib
 import http.client
-import re
 import shutil
 import tempfile
 import time
@@ -25,12 +24,11 @@ from urllib.parse import urlsplit
 
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest, read_json, read_jsonl, to_json, write_json
+from agorabench.models.hub import describe_refusal, first_line
 
 ATTEMPTS = 3  # at a download, where the fault may pass
 WAIT = 2.0  # seconds before the second attempt, doubled before each later one
 TIMEOUT = 60  # seconds without a byte
-# What `datasets` says where huggingface_hub raises RevisionNotFoundError.
-LOST_REVISION = re.compile("Revision .* doesn't exist")
 
 
 class Unreadable(Exception):
@@ -40,18 +38,19 @@ class Unreadable(Exception):
 class Lock:
     """Versions at the first fetch and the digests of the rows made of them, in a JSON file.
 
-    Jobs that fetch at the same time take turns, so none loses another's entries.
+    Jobs that fetch at the same time take turns, so none loses another's entries. In a dry run
+    nothing is written.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, dry_run: bool = False):
+        self.path, self.dry_run = Path(path), dry_run
 
     def pin_entry(self, section: str, key: str, find: Callable):
         """Return the entry of `key`; where there is none, it becomes what `find()` returns."""
         with self._locked_entries() as entries:
             if key not in entries.setdefault(section, {}):
                 entries[section][key] = find()
-                write_json(self.path, entries)
+                self._write_entries(entries)
             return entries[section][key]
 
     def set_entry(self, section: str, key: str, value) -> None:
@@ -59,24 +58,33 @@ class Lock:
         with self._locked_entries() as entries:
             if entries.setdefault(section, {}).get(key) != value:
                 entries[section][key] = value
-                write_json(self.path, entries)
+                self._write_entries(entries)
+
+    def _write_entries(self, entries):
+        if not self.dry_run:
+            write_json(self.path, entries)
 
     @contextmanager
     def _locked_entries(self):
+        if self.dry_run:
+            yield self._read_entries()
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not the lock file itself: it is replaced, and a lock would stay with the old one.
         with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            try:
-                entries = read_json(self.path)
-            except FileNotFoundError:
-                entries = {}
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
-                    " version anew"
-                ) from None
-            yield entries
+            yield self._read_entries()
+
+    def _read_entries(self):
+        try:
+            return read_json(self.path)
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: not JSON ({error}); mend it, or delete it to resolve every"
+                " version anew"
+            ) from None
 
 
 def read_source(source: dict, lock: Lock, setting: str) -> tuple[Sequence[dict], dict]:
@@ -306,7 +314,7 @@ def read_hub(source: dict, lock: Lock) -> tuple[Sequence[dict], dict]:
     except (Unreadable, UserError):
         raise
     except Exception as error:  # the libraries raise dozens of kinds
-        raise Unreadable(explain_hub_error(error, source)) from None
+        raise Unreadable(describe_refusal(error, source.get("revision"))) from None
     return join_rows(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
@@ -331,26 +339,6 @@ def hub_revision(name: str, lock: Lock) -> str:
     from huggingface_hub import HfApi
 
     return lock.pin_entry("revisions", name, lambda: HfApi().model_info(name).sha)
-
-
-def explain_hub_error(error, source=None):
-    """Why the hub gave nothing, in words."""
-    from huggingface_hub import errors
-
-    text = first_line(error)
-    if isinstance(error, errors.RevisionNotFoundError) or LOST_REVISION.search(text):
-        return f"revision {(source or {}).get('revision')} is not there any more"
-    if isinstance(error, errors.GatedRepoError) or "gated" in text:
-        return "gated: accept its terms on its page on the hub and set HF_TOKEN in the environment"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403, 404):
-        return f"not there, or private and HF_TOKEN does not open it (HTTP status {status})"
-    return f"cannot be had from the hub ({text})"
-
-
-def first_line(error):
-    """The first line of an error's text, or its kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def rows_digest(rows: Iterable[dict]) -> str:

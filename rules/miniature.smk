@@ -1,0 +1,62 @@
+"""The miniature's models: everything that a real matrix downloads is built here in minutes.
+
+Needs: `mini:` of the config, a recipe for each model. Nothing else.
+Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain text) and
+       resources/models/{mini}/ (the base post-trained: the reference and the generators).
+"""
+
+
+rule build_tokenizer:
+    output:
+        f"{paths.LOCAL_MODELS}/tokenizer/tokenizer.json",
+    log:
+        "logs/build/tokenizer.log",
+    conda:
+        "../envs/local.yaml"
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=json.dumps(config["mini"].get("tokenizer"), sort_keys=True),
+    shell:
+        program("miniature/build", "--name tokenizer", start=WARM)
+
+
+rule build_base:
+    input:
+        rules.build_tokenizer.output,
+    output:
+        f"{paths.LOCAL_MODELS}/base/weights.sha256",
+    log:
+        "logs/build/base.log",
+    conda:
+        "../envs/local.yaml"
+    threads: 1
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=json.dumps(config["mini"].get("base"), sort_keys=True),
+    shell:
+        program("miniature/build", "--name base", start=WARM)
+
+
+rule build_model:
+    input:
+        lambda wildcards: (
+            f"{paths.LOCAL_MODELS}/{config['mini'][wildcards.mini].get('start', 'base')}/weights.sha256"
+        ),
+    output:
+        f"{paths.LOCAL_MODELS}/{{mini}}/weights.sha256",
+    log:
+        "logs/build/{mini}.log",
+    conda:
+        "../envs/local.yaml"
+    threads: 1
+    resources:
+        **ask("build"),
+    params:
+        version=1,
+        recipe=lambda wildcards: json.dumps(config["mini"][wildcards.mini], sort_keys=True),
+    shell:
+        program("miniature/build", "--name {wildcards.mini}", start=WARM)

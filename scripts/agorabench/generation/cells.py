@@ -1,0 +1,56 @@
+"""The slots of a cell, from the files and the parameters that its stage names."""
+
+from pathlib import Path
+
+from agorabench.files import read_jsonl
+from agorabench.generation import prompts
+from agorabench.generation.slots import FIRST_WAVE, Slots, pair_checks
+from agorabench.llm.request import fingerprint_parameters
+
+
+def open_slots(stage, entry, cell, journal, identity, advance=lambda count=1: None):
+    """The Slots of a cell, none of them asked for yet.
+
+    Args:
+        stage: (inputs, params), as config/stages.py has them.
+        entry: the generator's in the config.
+        cell: the matrix.Cell.
+        journal, identity: see Slots.
+        advance: called with the number of further valid pairs.
+    """
+    inputs, params = stage
+    generation = params["generation"]
+    check, repeats = pair_checks(generation, cell.domain, inputs["benchmarks"])
+    asked = fingerprint_parameters(entry, params["replies"])
+    return Slots(
+        open_composer(stage, cell), journal, identity, asked, check, cell.size,
+        generation["attempts"], advance, repeats,
+    )  # fmt: skip
+
+
+def open_composer(stage, cell):
+    """What composes the requests of a cell (prompts.Composer)."""
+    inputs, params = stage
+    generation = params["generation"]
+    return prompts.Composer(
+        domain=cell.domain,
+        method=cell.method,
+        seed=cell.seed,
+        template=read_template(stage),
+        seeds=read_jsonl(*inputs["seeds"]),
+        themes=[line for path in inputs["themes"] for line in prompts.read_lines(path)],
+        openings=[line for path in inputs["openings"] for line in prompts.read_lines(path)],
+        demonstrations=generation.get("demonstrations"),
+        system=generation["system"],
+        replies=params["replies"],
+    )
+
+
+def read_template(stage):
+    """The meta-prompt of a cell."""
+    return Path(*stage.inputs["prompt"]).read_text(encoding="utf-8")
+
+
+def first_wave(stage):
+    """Slots that are filled before any generated pair is shown."""
+    return stage.params["generation"].get("first_wave", FIRST_WAVE)

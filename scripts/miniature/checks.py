@@ -1,0 +1,41 @@
+"""What of a config the miniature answers for: recipes, and names of its benchmarks.
+
+Only the standard library is used here.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from miniature.recipes import recipe_keys
+from miniature.world import BENCHMARKS, is_held_out, parse_task
+
+
+def check_config(config: Mapping) -> Iterator[tuple]:
+    """Yield the faults of a config, see agorabench.plugins."""
+    for name, recipe in config["mini"].items():
+        path = ("mini", name)
+        if not isinstance(recipe, Mapping):
+            yield path, f"must be a mapping, not {recipe!r}"
+            continue
+        if (start := recipe.get("start")) and start not in config["mini"]:
+            known = ", ".join(config["mini"])
+            yield (*path, "start"), f"unknown model '{start}'; known: {known}"
+        yield from _check_keys(path, recipe, list(recipe_keys(name)))
+    for name, benchmark in config["benchmarks"].items():
+        if benchmark["source"].get("source") == "mini" and name not in BENCHMARKS:
+            text = f"unknown mini benchmark '{name}'; known: {', '.join(BENCHMARKS)}"
+            yield ("benchmarks",), text
+
+
+def _check_keys(path: tuple, recipe: Mapping, known: list[str]) -> Iterator[tuple]:
+    for key in recipe:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            guess = f" did you mean '{close[0]}'?" if close else ""
+            yield path, f"unknown key '{key}';{guess} known: {', '.join(known)}", (*path, key)
+
+
+def not_held_out(pair: tuple[str, str], limits: Mapping) -> str | None:
+    """The instruction is no task that the miniature's benchmarks keep for themselves."""
+    task = parse_task(pair[0])
+    return "held-out task" if task and is_held_out(task.key) else None
