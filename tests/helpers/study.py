@@ -155,5 +155,5 @@ class Study:
         experiments = self.matrix["experiments"].values()
         students = [name for axes in experiments for name in axes["students"]]
         rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
-        rest |= {"students": dict.fromkeys(students, {"references": {}})}
+        rest |= {"students": {name: {"references": {}} for name in students}}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

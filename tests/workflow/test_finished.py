@@ -110,7 +110,12 @@ def test_a_changed_metric_measures_itself_only(copy):
 
 def test_a_price_changes_the_costs_and_the_report_only(copy):
     copy.edit(CONFIG, lambda text: text.replace("input: 0.35", "input: 0.70"))
-    assert count(copy.stale()) == {"tabulate_cost": 1, "tabulate_paid": 1, "analyse": 1, "report": 1}
+    assert count(copy.stale()) == {
+        "tabulate_cost": 1,
+        "tabulate_paid": 1,
+        "analyse": 1,
+        "report": 1,
+    }
 
 
 def test_a_larger_size_asks_for_what_is_missing(copy):
