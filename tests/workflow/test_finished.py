@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import MINIATURE
 from helpers.workflow import Folder, count
 
 pytestmark = pytest.mark.slow
@@ -31,19 +30,6 @@ COSTLY |= {"generate", "curate", "train", "predict_anchor"}
 COSTLY |= {"predict_generator_math", "predict_generator_code", "predict_generator_instruction"}
 COSTLY |= {"judge_set", "measure"}
 COSTLY |= {"predict_math", "predict_code", "predict_instruction"}
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A folder in which the whole miniature is done."""
-    folder = Folder(tmp_path_factory.mktemp("made") / "folder", made_from=MINIATURE)
-    folder.snakemake()
-    return folder
-
-
-@pytest.fixture
-def copy(finished, tmp_path):
-    return Folder(tmp_path / "copy", made_from=finished.path)
 
 
 def test_nothing_changed_nothing_to_do(copy):
@@ -124,7 +110,12 @@ def test_a_changed_metric_measures_itself_only(copy):
 
 def test_a_price_changes_the_costs_and_the_report_only(copy):
     copy.edit(CONFIG, lambda text: text.replace("input: 0.35", "input: 0.70"))
-    assert count(copy.stale()) == {"tabulate_cost": 1, "tabulate_paid": 1, "analyse": 1, "report": 1}
+    assert count(copy.stale()) == {
+        "tabulate_cost": 1,
+        "tabulate_paid": 1,
+        "analyse": 1,
+        "report": 1,
+    }
 
 
 def test_a_larger_size_asks_for_what_is_missing(copy):
