@@ -21,7 +21,7 @@ def plain(kind, number):
 
 
 class Study:
-    """The files of a study below `folder`/results, and the arguments that scripts want of it."""
+    """The files of a study below `folder`/results, and its config."""
 
     def __init__(
         self, folder, text=plain, generators=("strong", "weak"), domains=("math",),
@@ -153,7 +153,7 @@ class Study:
             for name, entry in self.matrix["generators"].items()
         }
         experiments = self.matrix["experiments"].values()
-        students = {name: {"references": {}} for axes in experiments for name in axes["students"]}
-        rest = {"students": students}
-        rest |= {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        students = [name for axes in experiments for name in axes["students"]]
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        rest |= {"students": {name: {"references": {}} for name in students}}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest
