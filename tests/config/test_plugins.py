@@ -25,7 +25,7 @@ class protocol_yes:
     ALSO = ("strict",)
 
     @staticmethod
-    def read(rows):
+    def read_items(rows):
         return rows
 
 
@@ -59,7 +59,7 @@ def test_what_a_file_offers_is_found(mini, project):
     check(mini, project)
     assert validate_pair(("a", "long enough for it"), ["length", "short"]) == "too long"
     assert plugins.find_plugin("seed_source", "mine")("math", "response")[0]["id"] == "math"
-    assert benchmarks.protocol({"protocol": "yes"}).read([1]) == [1]
+    assert benchmarks.load_protocol({"protocol": "yes"}).read_items([1]) == [1]
     assert benchmarks.protocol_file("yes") == str((project / "mine.py").resolve())
     assert plugins.find_plugin("validator", "unknown") is None
 

@@ -10,7 +10,12 @@ from agorabench.errors import UserError
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm import dataset
-from agorabench.models.hub import borrowed, no_pooling, on_hub, other_code
+from agorabench.models.hub import (
+    code_repositories,
+    foreign_code_message,
+    on_hub,
+    pooling_message,
+)
 
 PAIR = ("instruction", "response")
 JSON_ENDINGS = (".json", ".jsonl")  # of data files whose rows are checked before the run
@@ -107,7 +112,7 @@ def _check_metric(config, root, path, metric):
     local = not on_hub(root, metric["model"])
     pooling = root / metric["model"] / "modules.json"  # of sentence-transformers
     if metric.get("pooling") == "model" and local and not pooling.is_file():
-        raise Fault((*path, "pooling"), no_pooling(metric["model"]))
+        raise Fault((*path, "pooling"), pooling_message(metric["model"]))
     if metric.get("template"):
         _check_exists(root, metric["template"], (*path, "template"))
 
@@ -125,8 +130,8 @@ def _check_rubrics(config, root, path, folder):
 def _check_code(root, path, model, revision):
     """Check that code which a model brings along is executed only where it cannot change."""
     if not on_hub(root, model):
-        if others := other_code(root / model):
-            raise Fault(path, borrowed(model, others))
+        if others := code_repositories(root / model):
+            raise Fault(path, foreign_code_message(model, others))
     elif not revision:
         text = (
             f"would execute what {model} on the hub may become: name the revision, a commit hash "

@@ -6,8 +6,7 @@ from pathlib import Path
 from agorabench import matrix, paths
 from agorabench.config.messages import Fault, name_unknown
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED
-from agorabench.evaluation.benchmarks import protocol as load_protocol
+from agorabench.evaluation.benchmarks import JUDGED, load_protocol
 from agorabench.generation.validators import VALIDATORS
 from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 

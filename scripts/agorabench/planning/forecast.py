@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agorabench import matrix, paths
 from agorabench.config import stages
-from agorabench.evaluation.benchmarks import protocol
+from agorabench.evaluation.benchmarks import load_protocol
 from agorabench.files import read_jsonl
 from agorabench.generation.cells import first_wave, open_composer, read_template
 from agorabench.llm.budget import usage_cost
@@ -152,7 +152,7 @@ def plan_judge(config, benchmark, job, known):
     entry = config["benchmarks"][benchmark]
     count, source = count_items(benchmark, entry)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
-    return plan_questions(config, job, (count * protocol(entry).GAMES, source), shown, known)
+    return plan_questions(config, job, (count * load_protocol(entry).GAMES, source), shown, known)
 
 
 def plan_set_judge(config, name, cell, job, known):
