@@ -20,7 +20,7 @@ from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
-from agorabench.planning import forecast
+from agorabench.planning import forecast, survey
 from helpers import ROOT
 from helpers.asking import KEY, generator
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
@@ -671,7 +671,7 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say(monkeypatch):
         {"rule": "judge_set", "wildcards": run | {"judge": "hasty", "size": size}, "output": ["x"]}
         for size in ("600", "150")
     ]
-    known = forecast.Known()
+    known = survey.Known()
     rows = forecast.forecast(config, jobs, known)
     assert [row["requests"] for row in rows] == [400, 300]  # two metrics, 200 examples at most
     assert {row["asks"] for row in rows} == {"hasty"} and rows[0]["usd"] > 0

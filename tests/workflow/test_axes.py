@@ -16,7 +16,7 @@ from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall
-from agorabench.planning import forecast
+from agorabench.planning import forecast, survey
 from agorabench.report import card
 from agorabench.stats.pgr import MEAN
 from analysis import test_tabulate
@@ -210,7 +210,7 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
     assert list(runs) == ["mixed", "strong"]
     due = [part for _, part in matrix.mixture_parts(config, runs["mixed"])]
     jobs = [job("generate", run) for run in due] + [job("train", run) for run in runs.values()]
-    known = forecast.survey(config, jobs, 1)
+    known = survey.survey(config, jobs, 1)
     rows = forecast.forecast(config, jobs, known)
     asked = {row["asks"]: row["requests_at_least"] for row in rows if "asks" in row}
     assert asked == {"strong": 100, "noisy": 100}

@@ -5,6 +5,7 @@ another sample, up to a ceiling; what is left without a verdict after that is co
 guessed. Replies are journaled, so that a game is paid for once.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class Match(NamedTuple):
     games: list
 
 
-def load_match(stage, benchmark):
+def load_match(stage, benchmark: str) -> Match:
     """The Match of a stage `judge` (config/stages.py).
 
     Raises:
@@ -49,7 +50,7 @@ def load_match(stage, benchmark):
     return Match(items, predictions, files, games)
 
 
-def verdict_reader(entry):
+def verdict_reader(entry: dict) -> Callable:
     """What reads the verdict on a game of a benchmark from a reply row."""
     return partial(benchmarks.load_protocol(entry).parse_verdict, entry)
 
@@ -65,7 +66,10 @@ def judge_request(identity, game, asked, seed, attempt=0):
     return build_request(identity, game["messages"], asked, [seed, attempt])
 
 
-def judge_games(games, read_verdict, asked, seed, journal, backend, advance=lambda count=1: None):
+def judge_games(
+    games: list[dict], read_verdict: Callable, asked: dict, seed: int, journal, backend,
+    advance=lambda count=1: None,
+) -> list[dict]:  # fmt: skip
     """Verdicts on games, in their order.
 
     Args:

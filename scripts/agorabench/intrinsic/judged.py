@@ -30,7 +30,7 @@ def rubric_files(folder, domain):
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
 
 
-def load_games(stage, domain):
+def load_games(stage, domain: str) -> list[dict]:
     """The games of a stage `assess` (config/stages.py) about a set of a domain."""
     pairs = read_generated_pairs(*stage.inputs["data"])
     return rubric_games(pairs, stage.params["metrics"], domain, stage.params["seed"])
@@ -58,7 +58,7 @@ def rubric_games(pairs, metrics, domain, seed):
     return found
 
 
-def read_verdict(_, reply):
+def read_verdict(_, reply: dict) -> int | None:
     """`parse_score`, in the form that judge_games wants."""
     return parse_score(reply)
 
