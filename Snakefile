@@ -25,7 +25,6 @@ report: "docs/captions/workflow.rst"
 
 
 include: "rules/helpers.smk"
-include: "rules/tables_interim.smk"
 include: "rules/resources.smk"
 include: "rules/seeds.smk"
 include: "rules/miniature.smk"
@@ -33,55 +32,25 @@ include: "rules/generate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
-include: "rules/report.smk"
 include: "rules/analyse.smk"
-include: "rules/present.smk"
+include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/targets.smk"
-
-
-# On a cluster: what is cheap, or needs the network, stays on the machine that Snakemake runs on.
-localrules:
-    fetch_seeds,
-    fetch_benchmark,
-    fetch_file,
-    mix,
-    curate,
-    tally,
-    tally_reference,
-    plot,
-    collect,
-    cost,
-    paid,
-    describe,
-    present,
-    pack,
-    plan,
-    analyse,
-    paper,
 
 
 rule all:
     default_target: True
     input:
-        rules.tally.output,
-        rules.plot.output,
-        rules.cost.output,
-        rules.paid.output,
-        rules.describe.output,
+        rules.tabulate_pgr.output,
         rules.references.input,
+        rules.tabulate_cost.output,
+        rules.tabulate_paid.output,
+        rules.tabulate_data.output,
+        rules.tabulate_intrinsic.output if config["intrinsic"] else [],
         rules.analyse.output,
-        rules.present.output,
-        rules.collect.output if config["intrinsic"] else [],
+        rules.plot.output,
+        rules.report.output,
 
 
 onstart:
-    slurm.lift_rate_limit(workflow.scheduler)
-    due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
-    # Jobs of a cluster must not leave their node or their limits.
-    warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
-    try:
-        generators, models = queried_generators(config, due), loaded_models(config, due)
-        locks.begin_run(config, generators, models=models, warm=warm)
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
+    start_run(workflow)

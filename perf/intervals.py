@@ -8,7 +8,7 @@ Each trial draws two new benchmarks of the paper's sizes, and a base, a referenc
 known accuracies that answer them. An item is as hard for all three alike, up to chance: model m is
 right where sqrt(h) z + sqrt(1 - h) e_m is below the quantile of its accuracy, with z of the item
 and e_m of the answer standard normal. So the true accuracies, and the true PGR, are exact.
-The intervals are those that `tally` writes, by agorabench.stats.pgr.cells.
+The intervals are those that `tabulate` writes, by agorabench.stats.pgr.estimate_cells.
 
 On AlpacaEval a model has a known length-controlled win rate instead. The judge's preferences follow
 the model of Dubois et al. 2024 (arXiv 2404.04475) and are as far from 0 and 1 as on the published
@@ -39,7 +39,7 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 from agorabench.evaluation.benchmarks.alpaca_eval import length_controlled  # noqa: E402
 from agorabench.matrix import ANCHORS, Run  # noqa: E402
 from agorabench.report import figures  # noqa: E402
-from agorabench.stats.pgr import MEAN, Scores, cells  # noqa: E402
+from agorabench.stats.pgr import MEAN, Scores, estimate_cells  # noqa: E402
 
 # Items of the six benchmarks; MBPP is EvalPlus' version.
 SIZES = {
@@ -123,7 +123,7 @@ def simulate(sizes, trials, draws, found=None, seed=1):
                 for model, column in zip(models, scored.T, strict=True)
             }
         truth[MEAN] = np.mean(list(truth.values()))
-        estimates = cells([run], benchmarks, scores, draws, trial)[run]
+        estimates = estimate_cells([run], benchmarks, scores, draws, trial)[run]
         for name, estimate in estimates.items():
             count(found[name], estimate.interval(), truth[name])
     return found
@@ -221,7 +221,7 @@ def draw(found, paths):
         axes.axvline(95, color=figures.MUTED, linewidth=0.8)
         for place, (domain, name, row) in enumerate(rows):
             share, low, high = coverage(row)
-            colour, marker = figures.look(list(found).index(domain))
+            colour, marker = figures.series_look(list(found).index(domain))
             axes.plot([low, high], [place, place], color=colour)
             axes.plot(share, place, marker, color=colour, markersize=4 if name == MEAN else 3.2)
         labels = [
@@ -234,7 +234,7 @@ def draw(found, paths):
         axes.set_xlim(92, 98)
         axes.set_xlabel("intervals that hold the true PGR (%)")
         figure.tight_layout(pad=0.4)
-        figures.save(figure, paths)
+        figures.save_figure(figure, paths)
         plt.close(figure)
 
 

@@ -9,10 +9,11 @@ until the table of all PGRs is sorted, or filtered, anew. Goals: under 2 s and 2
 """
 
 import argparse
+import multiprocessing
+import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from agorabench import paths  # noqa: E402
+from agorabench.analysis.pgr_table import list_views, read_table  # noqa: E402
+from agorabench.files import atomic_file  # noqa: E402
+from agorabench.report.exhibits import Exhibit  # noqa: E402
+from agorabench.report.page import render_report  # noqa: E402
 
 ROUNDS = 5
 LENGTHS = {"instruction": 400, "response": 1500, "prompt": 400, "completion": 1500}  # characters
@@ -49,7 +56,7 @@ def main():
     parser.add_argument("--size", type=int, default=10_000, help="pairs of a set")
     args = parser.parse_args()
 
-    from study import Study
+    from helpers.study import Study
 
     with tempfile.TemporaryDirectory(prefix="agorabench-report-") as place:
         study = Study(
@@ -57,11 +64,12 @@ def main():
             domains=("math", "code", "instruction"), tests=("one", "two"),
             methods=("instance", "response", "enhancement"), size=args.size, items=1000,
         )  # fmt: skip
-        tables = study.results / "tables"
-        exhibits = [{"title": name, "table": f"{tables}/{name}.csv"} for name in ("cost", "paid")]
-        command = [sys.executable, str(ROOT / "scripts" / "present.py")]
         start = time.perf_counter()
-        subprocess.run([*command, *study.arguments(exhibits)], check=True)
+        # In a process of its own, whose memory counts.
+        arguments = (study.config, study.prices, place)
+        job = multiprocessing.get_context("spawn").Process(target=write_page, args=arguments)
+        job.start()
+        job.join()
         took = time.perf_counter() - start
         most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         page = study.results / "report.html"
@@ -71,6 +79,15 @@ def main():
             print(
                 f"{name}: loaded {times[0]:.2f} s, sorted {times[1]:.3f}, filtered {times[2]:.3f}"
             )
+
+
+def write_page(config, prices, folder):
+    """Write the page of the study in a folder."""
+    os.chdir(folder)
+    exhibits = [Exhibit(name, table=paths.table(name)) for name in ("cost", "paid")]
+    rows = read_table(paths.PGR_TABLE)
+    with atomic_file(paths.REPORT) as file:
+        file.writelines(render_report(config, rows, list_views(rows), exhibits, prices))
 
 
 def text(kind, number):

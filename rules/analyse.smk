@@ -1,97 +1,139 @@
-"""What PGR goes along with, and what to choose; and the paper's own numbers, recomputed.
+"""Tables and figures of the results: PGR, what the sets are like and cost, what predicts PGR.
 
-Needs: the PGR table, costs, the generators' own scores, and intrinsic metrics where the config
-       has any; config/paper/, the tables that the paper prints.
-Makes: results/tables/{abilities,correlations,components,regressions,prediction,prompts,amount,
-       value}.csv, results/tables/analysis.{md,tex,html},
-       results/figures/{ability,components,correlations,prediction,amount,value}.{png,svg,pdf};
-       results/paper/comparison.html
+Needs: the scores of all students, bases and references; generated sets, ledgers and audits; their
+       intrinsic metrics and the generators' own scores.
+Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/seeds.csv,
+       results/references/{reference}.csv (the PGR table with a further reference),
+       results/figures/pgr.{png,svg,pdf}; results/tables/{cost,paid,data,intrinsic}.csv; for every
+       question of agorabench/analysis a table, and a figure where there is something to draw;
+       results/tables/analysis.{md,tex,html}, all of it for readers.
 """
 
-ANALYSES = ("correlations", "components", "regressions", "prediction", "prompts", "amount", "value")
-TABLES = (
-    *("table2_pgr", "table3_cost", "table4_loadings", "table5_prompts"),
-    *("table7_problem_solving", "table8_intrinsic"),
-)
-PRINTED = os.path.relpath(f"{workflow.basedir}/config/paper")
-DRAWN = ("ability", "components", "correlations", "prediction", "amount", "value")
+from agorabench import analysis
+
+PGR_MODULES = [f"agorabench/analysis/{name}.py" for name in ("pgr_table", "pgr_views", "seeds")]
+QUESTIONS = [f"agorabench/analysis/{name}.py" for name in analysis.module_names("tables")]
+
+
+localrules:
+    tabulate_pgr,
+    tabulate_reference,
+    tabulate_cost,
+    tabulate_paid,
+    tabulate_data,
+    tabulate_intrinsic,
+    analyse,
+    plot,
+
+
+rule tabulate_pgr:
+    input:
+        **result_stages.tabulate(config, "pgr").inputs,
+        code=code("tabulate", *PGR_MODULES),
+    output:
+        report(paths.PGR_TABLE, caption="../docs/captions/pgr_table.rst", category="PGR"),
+        report(paths.table("pgr", "html"), caption="../docs/captions/pgr_table.rst", category="PGR"),
+        [paths.table("pgr", ending) for ending in ("md", "tex")],
+        paths.table("seeds"),
+    log:
+        "logs/tabulate/pgr.log",
+    conda:
+        "../envs/local.yaml"
+    params:
+        decides=result_stages.tabulate(config, "pgr").text,
+    shell:
+        program("tabulate", "--table pgr")
+
+
+rule tabulate_reference:
+    input:
+        inputs(reference_table),
+        code=code("tabulate", *PGR_MODULES),
+    output:
+        paths.reference_table("{reference}"),
+    log:
+        "logs/tabulate/reference-{reference}.log",
+    conda:
+        "../envs/local.yaml"
+    params:
+        decides=decides(reference_table),
+    shell:
+        program("tabulate", "--table pgr --reference {wildcards.reference}")
+
+
+for table, category in {
+    "cost": "Cost",
+    "paid": "Cost",
+    "data": "Data",
+    "intrinsic": "Data",
+}.items():
+
+    rule:
+        name:
+            f"tabulate_{table}"
+        input:
+            **result_stages.tabulate(config, table).inputs,
+            code=code("tabulate", f"agorabench/analysis/{table}.py"),
+        output:
+            report(paths.table(table), caption=f"../docs/captions/{table}.rst", category=category),
+        log:
+            f"logs/tabulate/{table}.log",
+        conda:
+            "../envs/local.yaml"
+        params:
+            decides=result_stages.tabulate(config, table).text,
+            table=table,  # a shell line is made when the loop has ended
+        shell:
+            program("tabulate", "--table {params.table}")
 
 
 rule analyse:
     input:
-        table="results/pgr_table.csv",
-        cost="results/tables/cost.csv",
-        intrinsic="results/tables/intrinsic.csv" if config["intrinsic"] else [],
-        scores=score_files(abilities()),
-        code=code("analyse"),
+        **result_stages.analyse(config).inputs,
+        code=code("analyse", *QUESTIONS),
     output:
-        [f"results/tables/{name}.csv" for name in ("abilities", *ANALYSES)],
-        "results/tables/analysis.md",
-        "results/tables/analysis.tex",
-        [f"results/figures/{name}.{ending}" for name in DRAWN for ending in ("svg", "pdf")],
-        pages=report(
-            "results/tables/analysis.html",
+        [paths.table(name) for name in analysis.module_names("rows")],
+        [paths.table("analysis", ending) for ending in ("md", "tex")],
+        [
+            paths.figure(name, ending)
+            for name in analysis.module_names("figure")
+            for ending in ("svg", "pdf")
+        ],
+        report(
+            paths.table("analysis", "html"),
             caption="../docs/captions/analysis.rst",
             category="Analyses",
         ),
-        figures=[
+        [
             report(
-                f"results/figures/{name}.png",
+                paths.figure(name, "png"),
                 caption=f"../docs/captions/{name}.rst",
                 category="Analyses",
             )
-            for name in DRAWN
+            for name in analysis.module_names("figure")
         ],
     log:
         "logs/analyse.log",
     conda:
         "../envs/local.yaml"
     params:
-        intrinsic=lambda wildcards, input: optional("intrinsic", input.intrinsic),
-        generators=solvers(),
-        benchmarks=json.dumps(
-            {
-                name: config["benchmarks"][name]["domain"]
-                for name in matrix.ability_benchmarks(config)
-            }
-        ),
-        apart=[
-            name
-            for name in matrix.ability_benchmarks(config)
-            if not config["benchmarks"][name]["in_mean"]
-        ],
-        mixtures=MIXTURES,
-        prices=prices(),
-        bootstrap=config["bootstrap"],
-        seed=config["seed"],
+        decides=result_stages.analyse(config).text,
     shell:
-        "python scripts/analyse.py --table {input.table} --cost {input.cost}"
-        " {params.intrinsic:q} --scores results/scores --generators {params.generators:q}"
-        " --benchmarks {params.benchmarks:q} --apart {params.apart:q}"
-        " --mixtures {params.mixtures:q} --prices {params.prices:q}"
-        " --bootstrap {params.bootstrap} --seed {params.seed}"
-        " --tables results/tables --figures results/figures 2>&1 | tee {log}"
+        program("analyse")
 
 
-rule paper:
+rule plot:
     input:
-        claims=f"{PRINTED}/claims.csv",
-        tables=[f"{PRINTED}/{name}.csv" for name in TABLES],
-        code=code("paper"),
+        table=paths.PGR_TABLE,
+        code=code("plot"),
     output:
         report(
-            "results/paper/comparison.html",
-            caption="../docs/captions/comparison.rst",
-            category="Paper",
+            paths.figure("pgr", "png"), caption="../docs/captions/pgr_figure.rst", category="PGR"
         ),
+        [paths.figure("pgr", ending) for ending in ("svg", "pdf")],
     log:
-        "logs/paper.log",
+        "logs/plot.log",
     conda:
         "../envs/local.yaml"
-    params:
-        folder=subpath(input.claims, parent=True),
-        bootstrap=config["bootstrap"],
-        seed=config["seed"],
     shell:
-        "python scripts/paper.py --tables {params.folder} --bootstrap {params.bootstrap}"
-        " --seed {params.seed} --output {output} 2>&1 | tee {log}"
+        program("plot")

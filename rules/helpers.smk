@@ -2,14 +2,14 @@
 
 import json
 import os
-from functools import cache, partial
+from functools import cache
 
 from agorabench import matrix, paths
 from agorabench.cluster import locks
-from agorabench.config import check_config, stages
+from agorabench.config import check_config, result_stages, stages
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED, protocol_file
+from agorabench.evaluation.benchmarks import protocol_file
 from agorabench.matrix import Cell
 
 try:
@@ -20,7 +20,7 @@ except UserError as error:
 CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
 CELL = str(Cell.WILDCARDS)
 RUNS = matrix.expand_runs(config)
-CELLS = list(dict.fromkeys(run.cell for run in RUNS))
+CELLS = matrix.list_cells(config)
 SETS = list(
     dict.fromkeys([*CELLS, *(p for c in CELLS for _, p in matrix.mixture_parts(config, c))])
 )
@@ -71,13 +71,13 @@ def decides(stage):
     return lambda wildcards: stage(wildcards).text
 
 
-def program(name, options, start="python"):
+def program(name, options="", start="python"):
     """The shell line that runs a stage's program.
 
     The config is no param: its path changes with every key, `decides` with those that count.
     """
-    command = f"{start} scripts/{name}.py --config {CONFIG} {options} --threads {{threads}}"
-    return f"{command} 2>&1 | tee -i {{log}}"
+    options = " ".join(filter(None, (f"--config {CONFIG}", options, "--threads {threads}")))
+    return f"{start} scripts/{name}.py {options} 2>&1 | tee -i {{log}}"
 
 
 @cache
@@ -140,27 +140,19 @@ def seed_classifier(wildcards):
     return matrix.classification(config["seeds"][wildcards.domain][wildcards.method])
 
 
-def judgement_files(judges=matrix.judge_generators(config)):
-    """All judgements of these judges, of generators' own completions too."""
-    evaluated = [*matrix.all_evaluations(config), *matrix.ability_evaluations(config)]
-    return [
-        paths.judgements(model, name)
-        for model, name in evaluated
-        if config["benchmarks"][name]["protocol"] in JUDGED
-        and config["benchmarks"][name]["judge"] in judges
-    ]
+def reference_table(wildcards):
+    """The PGR table with a further reference."""
+    return result_stages.tabulate(config, "pgr", wildcards.reference)
 
 
-def assessment_files(judges=matrix.judge_generators(config)):
-    """All assessments of generated sets by these judges."""
-    return [
-        paths.assessments(judge, cell)
-        for judge in judges
-        if matrix.judged_metrics(config, judge)
-        for cell in CELLS
-    ]
-
-
-def measured_files():
-    """All metrics of generated sets that models measure."""
-    return [paths.metric(name, cell) for name in matrix.model_metrics(config) for cell in CELLS]
+def start_run(workflow):
+    """Take the locks of a run, check that what it needs can be had, keep its config, warm up."""
+    slurm.lift_rate_limit(workflow.scheduler)
+    due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
+    # Jobs of a cluster must not leave their node or their limits.
+    warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
+    try:
+        generators, models = queried_generators(config, due), loaded_models(config, due)
+        locks.begin_run(config, generators, models=models, warm=warm)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -47,27 +47,3 @@ rule measure:
         cell=CELL,
     shell:
         program("measure", "--metric {wildcards.metric} --cell {params.cell}", start=WARM)
-
-
-rule collect:
-    input:
-        measured=measured_files(),
-        assessments=assessment_files(),
-        code=code("collect"),
-    output:
-        report(
-            "results/tables/intrinsic.csv",
-            caption="../docs/captions/intrinsic.rst",
-            category="Data",
-        ),
-    log:
-        "logs/collect.log",
-    conda:
-        "../envs/local.yaml"
-    params:
-        matrix=experiments(),
-        metrics=metrics(),
-    shell:
-        "python scripts/collect.py --matrix {params.matrix:q} --metrics {params.metrics:q}"
-        " --measured results/intrinsic --assessments results/assessments --output {output}"
-        " 2>&1 | tee {log}"

@@ -1,4 +1,18 @@
-"""Aggregates to ask for by name; nothing here makes a file."""
+"""Aggregates to ask for by name, nouns all; nothing here makes a file.
+
+providers    replies of generators behind APIs
+data         training sets, and what they are like
+dataset      all sets as one data set
+models       students
+predictions  answers to the benchmarks
+judgements   verdicts of judges behind APIs
+scores       of students, bases and references
+references   PGR tables with further references
+abilities    scores of the generators themselves
+intrinsic    metrics of the training sets
+"""
+
+ASKED_JUDGES = list(filter(is_asked, matrix.judge_generators(config)))
 
 
 rule providers:
@@ -17,12 +31,7 @@ rule providers:
 rule data:
     input:
         [paths.training_set(cell) for cell in CELLS],
-        rules.describe.output,
-
-
-rule dataset:
-    input:
-        rules.pack.output,
+        rules.tabulate_data.output,
 
 
 rule models:
@@ -46,28 +55,28 @@ rule judgements:
     """What judges behind APIs say of them, and of the generated sets: on a machine with a network,
     where nodes have none."""
     input:
-        judgement_files(list(filter(is_asked, matrix.judge_generators(config)))),
-        assessment_files(list(filter(is_asked, matrix.judge_generators(config)))),
+        result_stages.judgement_files(config, ASKED_JUDGES),
+        result_stages.assessment_files(config, ASKED_JUDGES),
 
 
 rule scores:
     input:
-        score_files(matrix.all_evaluations(config)),
+        [paths.score(model, name) for model, name in matrix.all_evaluations(config)],
 
 
 rule references:
     """Tables with further references in the place of the usual one."""
     input:
-        expand(rules.tally_reference.output.table, reference=list(REFERENCES)),
+        expand(rules.tabulate_reference.output, reference=list(REFERENCES)),
 
 
 rule abilities:
     """Scores of the generators themselves on the benchmarks of all experiments' domains."""
     input:
-        score_files(matrix.ability_evaluations(config)),
+        [paths.score(model, name) for model, name in matrix.ability_evaluations(config)],
 
 
 rule intrinsic:
     """Intrinsic metrics of all generated sets."""
     input:
-        rules.collect.output,
+        rules.tabulate_intrinsic.output,

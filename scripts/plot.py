@@ -1,325 +1,41 @@
-r"""Draw the PGR table: what each generator's data recovered, by method and domain, with intervals.
+"""Draw the PGR table: what each generator's data recovered, by method and domain, with intervals.
 
-    python scripts/plot.py --table results/pgr_table.csv \
-        --output /tmp/pgr.png /tmp/pgr.svg /tmp/pgr.pdf
+    python scripts/plot.py --config config/mini.yaml
 
-A panel is one method and one domain, or an average; a row of it is one generator: its PGR and the
-95 % interval, on one scale for all panels, from 0 (the base) to 100 (the reference) and beyond.
-With several seeds the mark is their mean, with the seeds as small rings. `--width` is in inches:
-7 for a page, 3.3 for a column. `--student`, `--prompt` and `--size` choose among what the table
-compares; without them everything is drawn, one block below the other.
+Makes results/figures/pgr.{png,svg,pdf}; agorabench/analysis/pgr_figure.py says what it shows.
+`--width` is in inches: 7 for a page, 3.3 for a column. `--student`, `--prompt` and `--size` choose
+among what the table compares; without them everything is drawn, one block below the other.
 """
 
-import argparse
-from pathlib import Path
-
-from agorabench.cli import run_program
+from agorabench import paths
+from agorabench.analysis.pgr_figure import draw_views, select_views
+from agorabench.analysis.pgr_table import list_views, read_table
+from agorabench.cli import parse_arguments, run_program
 from agorabench.errors import UserError
 from agorabench.report import figures
-from agorabench.stats.pgr import MEAN, METHODS, NOISE, from_csv, views
-
-# Inches: one generator's row, what a panel needs besides, and the narrowest legible panel.
-ROW, PANEL, NARROWEST = 0.155, 0.1, 0.8
-# Percent: a gap hardly above its noise makes any PGR; what lies further out is told in figures.
-WIDEST = -100, 200
-AVERAGE = "average"
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--table", required=True, type=Path, help="the PGR table (CSV)")
-    parser.add_argument("--output", required=True, nargs="+", help=".png, .svg or .pdf files")
+    args = parse_arguments(__doc__, "student?", argv, add_options)
+    plot_table(args.output, args.width, args.student, args.prompt, args.size)
+
+
+def add_options(parser):
+    """Add the options that only this program has."""
+    files = [paths.figure("pgr", ending) for ending in figures.ENDINGS]
+    parser.add_argument("--output", nargs="+", default=files, help=".png, .svg or .pdf files")
     parser.add_argument("--width", type=float, default=figures.PAGE_WIDTH, help="inches")
-    parser.add_argument("--student", help="only this student")
     parser.add_argument("--prompt", help="only this prompt")
     parser.add_argument("--size", type=int, help="only this number of pairs per cell")
-    args = parser.parse_args(argv)
 
-    if args.width < figures.COLUMN_WIDTH:
-        raise UserError(f"--width {args.width}: text is legible from {figures.COLUMN_WIDTH} on")
-    try:
-        text = args.table.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {args.table} ({error.strerror})") from None
-    chosen = choose(views(from_csv(text, args.table)), args.student, args.prompt, args.size)
+
+def plot_table(output, width=figures.PAGE_WIDTH, student=None, prompt=None, size=None):
+    """Draw the PGR table, or some of it, and write it to files. Raises UserError."""
+    if width < figures.COLUMN_WIDTH:
+        raise UserError(f"--width {width}: text is legible from {figures.COLUMN_WIDTH} on")
+    views = select_views(list_views(read_table(paths.PGR_TABLE)), student, prompt, size)
     with figures.style():
-        figures.save(draw(chosen, args.width), args.output)
-
-
-def choose(found, student=None, prompt=None, size=None):
-    """Those of the views that have this student, prompt and size. Raises UserError for none."""
-    for name, value in (("student", student), ("prompt", prompt), ("size", size)):
-        known = list(dict.fromkeys(getattr(view, name) for view in found))
-        found = [view for view in found if value in (None, getattr(view, name))]
-        if not found:
-            raise UserError(
-                f"no {name} {value!r} in the table; known: {', '.join(map(str, known))}"
-            )
-    return found
-
-
-def draw(chosen, width):
-    """Figure of views, `width` inches wide, as high as it must be. Call it in figures.style()."""
-    from matplotlib.figure import Figure
-
-    blocks = [Block(view, width) for view in chosen]
-    heights = [block.height for block in blocks]
-    figure = Figure(figsize=(width, sum(heights)))
-    top = sum(heights)
-    for block in blocks:
-        block.draw(figure, top)
-        top -= block.height
-    return figure
-
-
-class Block:
-    """A view on its place in the figure: bands of methods, below each other where width is short.
-
-    Everything is placed in inches, so that type keeps its size at any width.
-    """
-
-    EDGE, TITLE, LINE, GAP, NOTE = 0.06, 0.2, 0.13, 0.07, 0.135
-
-    def __init__(self, view, width):
-        self.view, self.width = view, width
-        # An average over one thing would only repeat it.
-        self.domains = [*view.domains, MEAN] if len(view.domains) > 1 else view.domains
-        self.methods = [*view.methods, MEAN] if len(view.methods) > 1 else view.methods
-        self.seed = MEAN if len(view.seeds) > 1 else view.seeds[0]
-        self.main, self.single = self.everything()
-        self.low, self.high = self.limits()
-        self.names = 0.3 + figures.text_width(view.generators)  # inches: domain, then generators
-        room = width - self.names - 2 * self.EDGE
-        across = max(1, min(len(self.methods), int(room // (NARROWEST + self.GAP))))
-        # As even as can be: four methods are two and two, not three and one.
-        across = -(-len(self.methods) // -(-len(self.methods) // across))
-        self.bands = [self.methods[i : i + across] for i in range(0, len(self.methods), across)]
-        words = max(figures.text_width([word(domain)], bold=True) for domain in self.domains)
-        rows = PANEL + ROW * len(view.generators)
-        self.panel = room / across - self.GAP, max(rows, words + 0.04)
-        self.headings = {one: word(METHODS.get(one, one)) for one in self.methods}
-        self.head = 0.08 + self.LINE
-        if figures.text_width(self.headings.values(), bold=True) > self.panel[0]:
-            self.headings = {one: name.replace(" ", "\n") for one, name in self.headings.items()}
-            self.head += self.LINE
-        self.foot = 0.5 if self.lines_named() else 0.37
-        self.notes = self.remarks()
-        self.height = (
-            self.TITLE
-            + len(self.bands) * (self.head + self.foot)
-            + len(self.bands) * len(self.domains) * (self.panel[1] + self.GAP)
-            + self.NOTE * len(self.notes)
-            + self.EDGE
-        )
-
-    def marks(self, generator, method, domain):
-        """(row of the main mark or None, rows of single seeds) of one place."""
-        at = (generator, method, domain)
-        seeds = [self.view.cells.get((*at, seed)) for seed in self.view.seeds]
-        return self.view.cells.get((*at, self.seed)), [row for row in seeds if row]
-
-    def everything(self):
-        """Main marks and single seeds of all places."""
-        places = [
-            self.marks(generator, method, domain)
-            for generator in self.view.generators
-            for method in self.methods
-            for domain in self.domains
-        ]
-        main = [row for row, _ in places if row]
-        single = [row for row_, rows in places for row in rows if self.seed == MEAN]
-        return main, single
-
-    def limits(self):
-        main, single = self.main, self.single
-        # A ratio over a gap within noise can be anything: it must not set the scale.
-        sound = [row for row in [*main, *single] if row["pgr"] is not None and not row["flag"]]
-        points = [row["pgr"] for row in sound]
-        ends = [row[end] for row in main for end in ("pgr_low", "pgr_high") if row[end] is not None]
-        return figures.limits(points, ends, (0, 100), WIDEST)
-
-    def lines_named(self):
-        """Is there room to name the lines at 0 and 100 below a panel?"""
-        return 100 / (self.high - self.low) * self.panel[0] > 0.78
-
-    def remarks(self):
-        """What the marks mean, for those that occur."""
-        main, single, low, high = self.main, self.single, self.low, self.high
-        notes = ["mark and bar: PGR and its 95 % interval over benchmark items"]
-        if single:
-            notes = [
-                "mark and bar: PGR, mean of the seeds, and its 95 % interval over benchmark items",
-                "rings: single seeds",
-            ]
-        if not self.lines_named():
-            notes.append("line at 0: base; dashed line at 100: reference")
-        if any(row["flag"] and row["pgr"] is not None for row in main):
-            notes.append(f"open mark without a bar: {NOISE}, no finite interval")
-        if any(row["pgr"] is None for row in main):
-            notes.append("n/a: no PGR, the reference is no better than the base (on a benchmark)")
-        numbers = [row[k] for row in main for k in ("pgr", "pgr_low", "pgr_high")]
-        if any(number is not None and not low <= number <= high for number in numbers):
-            notes.append("arrow: beyond the axis, with a number where the PGR itself is")
-        if len(main) < len(self.view.generators) * len(self.methods) * len(self.domains):
-            notes.append("blank: not run, or an average over cells that were not all run")
-        return figures.fill(notes, self.width - 2 * self.EDGE)
-
-    def draw(self, figure, top):
-        view = self.view
-        width, total = figure.get_size_inches()
-        seeds = f"seed {self.seed}" if self.seed != MEAN else f"{len(view.seeds)} seeds"
-        title = (
-            f"student {view.student}, prompt {view.prompt}, {view.size:,} pairs per cell, {seeds}"
-        )
-        quiet = {"color": figures.MUTED, "size": 7}
-        left = self.EDGE / width
-        figure.text(left, (top - self.EDGE) / total, title, va="top", **quiet)
-        y = top - self.TITLE
-        for band in self.bands:
-            y -= self.head
-            for i, domain in enumerate(self.domains):
-                y -= self.panel[1]
-                for j, method in enumerate(band):
-                    x = self.names + j * (self.panel[0] + self.GAP)
-                    box = (x / width, y / total, self.panel[0] / width, self.panel[1] / total)
-                    axes = figure.add_axes(box)
-                    self.draw_panel(axes, method, domain)
-                    if i == 0:
-                        axes.set_title(self.headings[method], pad=4, weight="bold")
-                    last = i == len(self.domains) - 1
-                    self.label(axes, names=j == 0, numbers=last)
-                figure.text(
-                    left,
-                    (y + self.panel[1] / 2) / total,
-                    word(domain),
-                    rotation=90,
-                    va="center",
-                    weight="bold",
-                    size=7.5,
-                )
-                y -= self.GAP
-            x = self.names + (len(band) * (self.panel[0] + self.GAP) - self.GAP) / 2
-            figure.text(
-                x / width,
-                (y + self.GAP + 0.18 - self.foot) / total,
-                "performance gap recovered, PGR (%)",
-                ha="center",
-                va="top",
-                size=7.5,
-            )
-            y -= self.foot
-        for note in self.notes:
-            figure.text(left, y / total, note, va="top", **quiet)
-            y -= self.NOTE
-
-    def draw_panel(self, axes, method, domain):
-        low, high = self.low, self.high
-        axes.axvline(0, color=figures.INK, linewidth=0.8, zorder=1)
-        axes.axvline(100, color=figures.INK, linewidth=0.8, dashes=(3, 2), zorder=1)
-        if MEAN in (method, domain):
-            axes.set_facecolor("#f6f6f6")
-        for i, generator in enumerate(self.view.generators):
-            colour, marker = figures.look(i)
-            row, singles = self.marks(generator, method, domain)
-            if self.seed == MEAN:
-                points = [one["pgr"] for one in singles if one["pgr"] is not None]
-                inside = [x for x in points if low <= x <= high]
-                axes.plot(inside, [i + 0.32] * len(inside), "o", **ring(colour))
-            if row is None:
-                continue
-            if row["pgr"] is None:
-                axes.text(0.5, i, "n/a", **centred(axes))
-            elif not low <= row["pgr"] <= high:
-                draw_arrow(axes, i, row["pgr"] > high, low, high, colour, row["pgr"])
-            else:
-                if row["pgr_low"] is not None:
-                    draw_bar(axes, i, row["pgr_low"], row["pgr_high"], low, high, colour)
-                face = "white" if row["flag"] else colour
-                axes.plot(row["pgr"], i, marker, **solid(colour, face))
-        axes.set_xlim(low, high)
-        axes.set_ylim(len(self.view.generators) - 0.5 + PANEL / ROW / 2, -0.5 - PANEL / ROW / 2)
-
-    def label(self, axes, names, numbers):
-        low, high = self.low, self.high
-        # A number at the edge of a panel would run into its neighbour's.
-        edge = 0.08 * (high - low)
-        inner = [x for x in figures.ticks(low, high) if low + edge < x < high - edge]
-        positions = sorted({0, 100, *inner})
-        axes.set_xticks(positions, [figures.number(x) for x in positions])
-        if numbers and self.lines_named():
-            for x, name, side in ((0, "base", "left"), (100, "reference", "right")):
-                axes.annotate(
-                    name,
-                    (x, 0),
-                    (-2 if side == "left" else 2, -19),
-                    xycoords=axes.get_xaxis_transform(),
-                    textcoords="offset points",
-                    ha=side,
-                    color=figures.MUTED,
-                )
-        axes.set_yticks(range(len(self.view.generators)), self.view.generators)
-        axes.tick_params(labelleft=names, labelbottom=numbers, bottom=numbers)
-
-
-def word(name):
-    return AVERAGE if name == MEAN else name
-
-
-def draw_bar(axes, y, start, stop, low, high, colour):
-    axes.plot([max(start, low), min(stop, high)], [y, y], color=colour, linewidth=1.1, zorder=2)
-    for beyond, right in ((start < low, False), (stop > high, True)):
-        if beyond:
-            draw_arrow(axes, y, right, low, high, colour)
-
-
-def draw_arrow(axes, y, right, low, high, colour, value=None):
-    inside = 0.015 * (high - low)
-    place, marker, side = (high - inside, ">", "right") if right else (low + inside, "<", "left")
-    axes.plot(place, y, marker, color=colour, markersize=3.5, clip_on=False, zorder=4)
-    if value is not None:
-        axes.annotate(
-            f"{value:.0f}".replace("-", "\u2212"),
-            (place, y),
-            (-4 if right else 4, 0),
-            textcoords="offset points",
-            ha=side,
-            va="center_baseline",
-            bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6},
-        )
-
-
-def solid(colour, face):
-    return {
-        "markersize": 4.2,
-        "markerfacecolor": face,
-        "markeredgecolor": colour,
-        "markeredgewidth": 0.8,
-        "zorder": 3,
-    }
-
-
-def ring(colour):
-    return {
-        "markersize": 2.6,
-        "markerfacecolor": "none",
-        "markeredgecolor": colour,
-        "markeredgewidth": 0.5,
-        "alpha": 0.8,
-        "zorder": 2.5,
-    }
-
-
-def centred(axes):
-    return {
-        "transform": axes.get_yaxis_transform(),
-        "ha": "center",
-        "va": "center",
-        "size": 7,
-        "color": figures.MUTED,
-        "bbox": {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6},
-    }
+        figures.save_figure(draw_views(views, width), output)
 
 
 if __name__ == "__main__":

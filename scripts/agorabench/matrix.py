@@ -88,6 +88,11 @@ def expand_runs(config):
     return list(found)
 
 
+def list_cells(config):
+    """Every Cell that a student is trained on, once, in the order of the config."""
+    return list(dict.fromkeys(run.cell for run in expand_runs(config)))
+
+
 def model_generators(config):
     """Names of the generators backed by a model: no data sets, and no mixtures of others."""
     return [

@@ -26,6 +26,9 @@ RESOURCES = "resources/"  # what the pipeline brings or builds before the first 
 JOURNAL = "journal"  # what was paid for; no rule declares or deletes it
 RESULTS = "results"
 PGR_TABLE = "results/pgr_table.csv"
+REPORT = "results/report.html"
+DATASET = "results/dataset"  # every set as Parquet, with a card
+PAPER_COMPARISON = "results/paper/comparison.html"
 LOCAL_MODELS = "resources/models"  # where the pipeline builds models of its own
 
 # ---- resources/

@@ -4,10 +4,11 @@ import html.parser
 import shutil
 
 import pandas
-import paper
+import paper as program
 import pytest
-from agorabench.analysis import published
-from agorabench.analysis.published import Check
+from agorabench.analysis import paper
+from agorabench.analysis.paper import Check
+from agorabench.analysis.paper_page import render_page
 from agorabench.errors import UserError
 from helpers import ROOT
 
@@ -16,18 +17,18 @@ TABLES = ROOT / "config/paper"
 
 @pytest.fixture(scope="module")
 def tables():
-    return published.read(TABLES)
+    return paper.read_tables(TABLES)
 
 
 @pytest.fixture(scope="module")
 def analyses(tables):
-    return published.analyse(tables, draws=300)
+    return paper.analyse_tables(tables, draws=300)
 
 
 @pytest.fixture(scope="module")
 def claims(tables):
     return {row.name: check for row, check in zip(
-        tables["claims"].itertuples(), published.claims(tables), strict=True
+        tables["claims"].itertuples(), paper.check_claims(tables), strict=True
     )}  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def test_the_claims_that_rounding_does_not_explain(claims):
 
 
 def test_averages_that_do_not_add_up_are_found(tables):
-    found = published.averages(tables)
+    found = list(paper.check_averages(tables))
     assert len(found) == 18 + 18 + 144 + 6 + 12 + 9
     wrong = {(one.where, one.quantity): one for one in found if one.verdict != "agrees"}
     by_table = pandas.Series([where for where, _ in wrong]).value_counts().to_dict()
@@ -84,11 +85,11 @@ def test_averages_that_do_not_add_up_are_found(tables):
     one = wrong["Table 2", "claude-3.5-sonnet, response generation"]
     assert (one.printed, one.recomputed) == ("28.8", pytest.approx(28.7333, abs=1e-4))
     assert {one.verdict for one in wrong.values()} == {"rounding"}
-    assert published.repeated(tables) == (24, 0)
+    assert paper.count_repeated(tables) == (24, 0)
 
 
 def test_table_4_is_nearest_to_loadings_averaged_over_all_components(tables, analyses):
-    found = published.loadings(tables, analyses)
+    found = paper.check_loadings(tables, analyses)
     assert max(abs(one.difference) for one in found) == pytest.approx(0.0197, abs=0.0005)
     assert len(found) == 9
 
@@ -113,10 +114,10 @@ def test_another_number_in_a_table_is_noticed(tables):
     changed = dict(tables)
     changed["table2_pgr"] = tables["table2_pgr"].copy()
     changed["table2_pgr"].loc[0, "pgr"] += 3
-    one = next(one for one in published.averages(changed) if one.where == "Table 2")
-    assert (one.verdict, published.repeated(changed)) == ("differs", (24, 0))
+    one = next(one for one in paper.check_averages(changed) if one.where == "Table 2")
+    assert (one.verdict, paper.count_repeated(changed)) == ("differs", (24, 0))
     changed["table2_pgr"].loc[changed["table2_pgr"]["generator"] == "gpt-4o-mini", "pgr"] += 3
-    assert published.repeated(changed) == (24, 8)
+    assert paper.count_repeated(changed) == (24, 8)
 
 
 class Page(html.parser.HTMLParser):
@@ -141,10 +142,12 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_one_file_that_loads_nothing(tmp_path):
-    output = tmp_path / "comparison.html"
-    paper.main(["--tables", str(TABLES), "--bootstrap", "100", "--output", str(output)])
-    text = output.read_text()
+def test_the_page_is_one_file_that_loads_nothing(tmp_path, monkeypatch):
+    config = (ROOT / "config/mini.yaml").read_text() + "\nbootstrap: 100\n"
+    (tmp_path / "config.yaml").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    program.main(["--config", "config.yaml"])
+    text = (tmp_path / "results/paper/comparison.html").read_text()
     page = Page(text)
     assert page.open == [] and len(page.ids) == len(set(page.ids))
     assert page.loads and all(one.startswith("data:image/svg+xml") for one in page.loads)
@@ -166,7 +169,7 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path):
 
 def test_a_phone_shows_all_columns(tables, analyses, browser, tmp_path):
     path = tmp_path / "comparison.html"
-    path.write_text(paper.page(tables, analyses))
+    path.write_text(render_page(tables, analyses))
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(path.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
@@ -180,7 +183,7 @@ def test_text_is_escaped(tables, analyses):
     changed = dict(tables)
     changed["claims"] = tables["claims"].copy()
     changed["claims"].loc[4, "remark"] = "<script>alert(1)</script>"
-    text = paper.page(changed, analyses)
+    text = render_page(changed, analyses)
     assert "<script" not in text and "&lt;script&gt;" in text
 
 
@@ -189,7 +192,7 @@ def test_a_table_that_is_another_is_told_by_name(tmp_path):
     shutil.copytree(TABLES, folder)
     (folder / "table8_intrinsic.csv").write_text("generator,method,domain,metric\n")
     with pytest.raises(UserError, match=r"table8_intrinsic.csv lacks the column 'value'"):
-        published.read(folder)
+        paper.read_tables(folder)
     (folder / "table8_intrinsic.csv").unlink()
     with pytest.raises(UserError, match=r"cannot read .*table8_intrinsic.csv"):
-        published.read(folder)
+        paper.read_tables(folder)

@@ -1,16 +1,15 @@
 """Results of an invented study, in the files that the pipeline leaves, for what only reads them."""
 
-import json
+import contextlib
 import random
 from pathlib import Path
 
-import cost
 import pyarrow
 import pyarrow.parquet
-import tally
+import tabulate
 from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
-from curate import curate, ledger, training_row
+from curate import count_replies, select_pairs, training_row
 
 PRICES = {"input": 2.0, "output": 10.0}
 SHARES = {"base": 0.1, "reference": 0.9}  # of items that a model has right; a student's is between
@@ -22,7 +21,7 @@ def plain(kind, number):
 
 
 class Study:
-    """The files of a study below `folder`/results, and the arguments that scripts want of it."""
+    """The files of a study below `folder`/results, and its config."""
 
     def __init__(
         self, folder, text=plain, generators=("strong", "weak"), domains=("math",),
@@ -71,13 +70,13 @@ class Study:
             if verdict != "valid":
                 row["reply"] = self.text("reply", number)
             raw.append(row | {"verdict": verdict})
-        pairs = curate(raw, size)
+        pairs = select_pairs(raw, size)
         write_jsonl(self.results / "raw" / f"{cell}.jsonl", raw)
         write_jsonl(
             self.results / "data" / f"{cell}.jsonl",
             [training_row(pair, "generated") for pair in pairs],
         )
-        write_json(self.results / "data" / f"{cell}.ledger.json", ledger(raw, pairs, 0))
+        write_json(self.results / "data" / f"{cell}.ledger.json", count_replies(raw, pairs, 0))
 
     def write_training(self, model):
         told = {
@@ -136,29 +135,25 @@ class Study:
             write_jsonl(self.results / "judgements" / model / f"{name}.jsonl", [])
 
     def write_tables(self):
-        """The PGR table and the costs, by the scripts that make them."""
-        matrix = json.dumps(self.matrix)
-        tally.main(
-            [
-                *("--matrix", matrix, "--benchmarks", json.dumps(self.benchmarks)),
-                *f"--scores {self.results}/scores --bootstrap 200 --seed 1".split(),
-                *f"--output {self.results}/pgr_table.csv".split(),
-            ]
-        )
-        cost.main(
-            [
-                *("--matrix", matrix, "--prices", json.dumps(self.prices)),
-                *f"--data {self.results}/data --journals {self.results}/journal".split(),
-                *f"--output {self.results}/tables/cost.csv".split(),
-                *f"--paid {self.results}/tables/paid.csv".split(),
-            ]
-        )
+        """The PGR table and the costs, by the program that makes them."""
+        with contextlib.chdir(self.results.parent):
+            tabulate.write_pgr_table(self.config)
+            tabulate.write_table(self.config, "cost")
+            tabulate.write_table(self.config, "paid")
 
-    def arguments(self, exhibits=(), output=None):
-        """Arguments of present.py."""
-        return [
-            *("--matrix", json.dumps(self.matrix), "--benchmarks", json.dumps(self.benchmarks)),
-            *("--prices", json.dumps(self.prices), "--exhibits", json.dumps(exhibits)),
-            *f"--results {self.results} --table {self.results}/pgr_table.csv".split(),
-            *("--output", str(output or self.results / "report.html")),
-        ]
+    @property
+    def config(self):
+        """The study as a checked config, as far as what only reads results needs one."""
+        benchmarks = {
+            name: {"domain": domain, "protocol": "mini", "in_mean": True}
+            for name, domain in self.benchmarks.items()
+        }
+        generators = {
+            name: entry | {"price": self.prices[name]} if name in self.prices else entry
+            for name, entry in self.matrix["generators"].items()
+        }
+        experiments = self.matrix["experiments"].values()
+        students = [name for axes in experiments for name in axes["students"]]
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        rest |= {"students": {name: {"references": {}} for name in students}}
+        return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

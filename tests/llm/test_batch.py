@@ -176,7 +176,7 @@ def test_batches_are_split_by_bytes_and_by_tokens(tmp_path):
         advance = batches.Batches._advance_batch
 
         def watched(self, batch):
-            seen.append(sum(b.tokens for b in self._state.open_batches))
+            seen.append(sum(b.tokens for b in self._log.open_batches))
             return advance(self, batch)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -358,7 +358,7 @@ def test_a_request_that_always_fails_is_given_up_where_others_are_answered(tmp_p
 def test_a_provider_that_answers_nothing_is_left(tmp_path, protocol):
     with servers.start(faults=[{"fault": "500", "at": "item"}]) as server:
         job = Job(tmp_path, server, protocol)
-        with pytest.raises(UserError, match="answered nothing in 10 batches, at last with 500"):
+        with pytest.raises(UserError, match="no replies in 10 batches; last error: 500"):
             job.run(asked(3))
         assert reasons(job.journal()) == {"500": 3 * batches.TRIES} == {"500": job.told().total()}
 
@@ -551,7 +551,7 @@ def test_patience_ends_and_the_batches_go_on(tmp_path, protocol):
     requests = asked(5)
     with servers.start(faults=[{"fault": "503", "at": "poll", "after": 1}]) as server:
         job = Job(tmp_path, server, protocol, patience=0.3)
-        with pytest.raises(UserError, match="has said nothing of use for"):
+        with pytest.raises(UserError, match="no useful response for"):
             job.run(requests)
         assert len(job.open_batches()) == 1
         server.set(faults=[])
@@ -859,7 +859,7 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
         assert capsys.readouterr().out == ""
         job.entry["patience"] = 0.0
         server.set(faults=[{"fault": "500", "at": "poll", "times": 1}])
-        with pytest.raises(UserError, match="said nothing of use"):
+        with pytest.raises(UserError, match="no useful response"):
             job.run(requests)
         [name] = [batch.id for batch in job.open_batches().values()]
         commands.main(command)

@@ -1,4 +1,4 @@
-"""Generated sets load in `datasets` as they are, and packed with a card, without a network."""
+"""Generated sets load in `datasets` as they are, and exported with a card, without a network."""
 
 import csv
 import os
@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 
-import pack
+import export
 import pytest
 import yaml
-from agorabench import matrix
+from agorabench import matrix, paths
+from agorabench.config import load_config
 from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl, to_json, write_json, write_jsonl
-from helpers import ROOT
+from agorabench.report import card
 from helpers.workflow import Folder
 
 HUB = {
@@ -45,108 +46,121 @@ def loaded(folder, *arguments, **options):
 
 def place(cell):
     """A cell's coordinates in a table."""
-    return {axis: getattr(cell, axis) for axis in pack.PLACE}
+    return {axis: getattr(cell, axis) for axis in matrix.COORDINATES}
+
+
+MADE = """
+seeds: {math: {instance: {path: mine.jsonl, licence: null}}}
+benchmarks: {gsm8k: {domain: math, protocol: gsm8k, source: {path: quiz.jsonl}}}
+generators:
+  big:
+    backend: openai
+    base_url: http://localhost:1
+    model: big-1
+    sampling: {temperature: 1.0, top_p: 0.9, max_tokens: 9}
+    price: {input: 1.0, output: 1.0}
+  human: {backend: dataset, data: {math: {path: pairs.jsonl}}}
+generation: {validators: {math: [length]}, duplicates: near}
+prompts: {free: {folder: free}, bare: {folder: bare}}
+dataset: {title: "Mine: a title", license: cc-by-4.0, languages: [en]}
+students:
+  s:
+    base: {model: base, chat: false}
+    reference: {model: reference, chat: true}
+    recipe: {epochs: 1, learning_rate: 0.002, batch_size: 4, max_length: 64, precision: float32}
+experiments:
+  x:
+    domains: [math]
+    methods: [instance]
+    generators: [big, human]
+    prompts: [free, bare]
+    sizes: [2]
+    seeds: [1]
+    students: [s]
+"""
 
 
 @pytest.fixture
-def made(tmp_path):
-    """Files of a study of three sets, and the arguments that pack them."""
-    axes = {"domains": ["math"], "methods": ["instance"], "generators": ["big", "human"]}
-    axes |= {"prompts": ["free", "bare"], "sizes": [2], "seeds": [1], "students": ["s"]}
-    backends = {"big": {"backend": "openai"}, "human": {"backend": "dataset"}}
-    study = {"experiments": {"x": axes}, "generators": backends}
-    cells = matrix.expand_runs(study)
+def made(tmp_path, monkeypatch):
+    """Files of a study of three sets, and the arguments that export them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made.yaml").write_text(MADE)
     table, costs = [], []
-    for cell in cells:
-        data = tmp_path / "data" / f"{cell.cell}.jsonl"
+    for cell in matrix.list_cells(load_config("made.yaml")):
         rows = [conversation(f"q {cell.generator} \u2028 ü", "a"), conversation("q", "a", "seed")]
-        write_jsonl(data, rows)
+        write_jsonl(paths.training_set(cell), rows)
         ledger = {"models": {"big-2025": 3} if cell.generator == "big" else {}}
-        write_json(data.with_suffix(".ledger.json"), ledger)
+        write_json(paths.set_ledger(cell), ledger)
         found = {"pairs": 1, "replies": 3, "rejected": 2, "exact_duplicate_pairs": 12.5}
         table.append(place(cell) | found | {"near_duplicate_pairs": 25.0, "in_benchmarks": 0.1})
         costs.append(place(cell) | {"input_tokens": 700, "output_tokens": 800, "usd": 0.0123})
-    for name, rows in (("data.csv", table), ("cost.csv", costs)):
-        with open(tmp_path / name, "w", newline="") as file:
+    (tmp_path / "results/tables").mkdir()
+    for name, rows in (("data", table), ("cost", costs)):
+        with open(paths.table(name), "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
     local = {"path": f"{tmp_path}/mine.jsonl", "sha256": "f" * 64, "licence": None, "taken": 5}
     manifest = {"rows": 45, "sha256": "e" * 64, "origins": {"far": HUB, "near": local}}
-    write_json(tmp_path / "seeds/math/instance.manifest.json", manifest)
-    prompts = {}
-    for prompt in axes["prompts"]:
-        prompts[prompt] = {"folder": f"{tmp_path}/{prompt}"}
+    write_json(paths.manifest(paths.seed_rows("math", "instance")), manifest)
+    for prompt in ("free", "bare"):
         file = tmp_path / prompt / "instance/math.md"
         file.parent.mkdir(parents=True)
         file.write_text(prompt)
-    about = {
-        "generators": {
-            "big": {"model": "big-1", "sampling": {"temperature": 1.0, "top_p": 0.9}},
-            "human": {},
-        },
-        "prompts": prompts,
-        "benchmarks": ["gsm8k"],
-        "generation": {"validators": {"math": ["length"]}, "duplicates": "near"},
-        "dataset": {"title": "Mine: a title", "license": "cc-by-4.0", "languages": ["en"]},
-    }
-    return [
-        *("--matrix", to_json(study), "--about", to_json(about)),
-        *("--data", f"{tmp_path}/data", "--seeds", f"{tmp_path}/seeds"),
-        *("--table", f"{tmp_path}/data.csv", "--costs", f"{tmp_path}/cost.csv"),
-        *("--card", f"{ROOT}/docs/card.md", "--output", f"{tmp_path}/dataset"),
-    ]
+    return ["--config", "made.yaml"]
 
 
 def test_every_set_is_a_configuration_of_the_packed_folder(made, tmp_path):
-    pack.main(made)
+    export.main(made)
     for name in ("math-instance-big-free", "math-instance-big-bare", "math-instance-human-none"):
         generator = name.split("-")[2]
-        assert loaded(tmp_path, str(tmp_path / "dataset"), name) == [
+        assert loaded(tmp_path, str(tmp_path / "results/dataset"), name) == [
             conversation(f"q {generator} \u2028 ü", "a"),
             conversation("q", "a", "seed"),
         ]
     with pytest.raises(UserError, match="is not empty"):
-        pack.main(made)
+        export.main(made)
 
 
 def test_the_card_says_what_it_is_and_how_it_was_made(made, tmp_path):
-    pack.main(made)
-    card = (tmp_path / "dataset/README.md").read_text(encoding="utf-8")
-    metadata = yaml.safe_load(card.split("---\n")[1])
+    export.main(made)
+    text = (tmp_path / "results/dataset/README.md").read_text(encoding="utf-8")
+    metadata = yaml.safe_load(text.split("---\n")[1])
     assert metadata["pretty_name"] == "Mine: a title"
     assert metadata["license"] == "cc-by-4.0"
     assert metadata["size_categories"] == ["n<1K"]
     assert [entry["config_name"] for entry in metadata["configs"]] == [
         "math-instance-big-free", "math-instance-big-bare", "math-instance-human-none",
     ]  # fmt: skip
-    rows = [re.sub(" +", " ", line) for line in card.splitlines() if line.startswith("| ")]
+    rows = [re.sub(" +", " ", line) for line in text.splitlines() if line.startswith("| ")]
     free = "math-instance-big-free | 2 | 1 | 3 | 2 | 12.5 | 25.0 | 0.1 | 700 | 800 | 0.0123"
     assert f"| {free} |" in rows
-    assert "| big | big-1 | temperature 1.0, top_p 0.9 | big-2025 |" in rows
-    assert "| human | data set | | |" in rows
+    sampling = "temperature 1.0, top_p 0.9, max_tokens 9, stop True, seeded False"
+    assert f"| big | big-1 | {sampling} | big-2025 |" in rows
+    assert "| human | dataset | | |" in rows
     prompt = file_digest(tmp_path / "free/instance/math.md")
     assert f"| free | instance | math | {prompt} |" in rows
     assert any("| far: lab/seeds | " + "0" * 40 + " | MIT | 40 |" in row for row in rows)
     assert any("| near: mine.jsonl | " + "f" * 64 + " | not stated | 5 |" in row for row in rows)
-    assert "`duplicates: near`" in card
-    assert "$" not in card
-    assert str(tmp_path) not in card
+    assert "`duplicates: near`" in text
+    assert "$" not in text
+    assert str(tmp_path) not in text
 
 
 def test_a_configuration_is_named_by_no_more_than_it_takes():
     axes = {"domains": ["math"], "methods": ["response"], "generators": ["a"], "prompts": ["p"]}
     axes |= {"sizes": [5], "seeds": [1], "students": ["s", "t"]}
     study = {"experiments": {"x": axes}, "generators": {"a": {"backend": "openai"}}}
-    assert list(pack.configurations(matrix.expand_runs(study))) == ["math-response-a"]
+    assert list(card.name_sets(matrix.list_cells(study))) == ["math-response-a"]
     study["experiments"]["y"] = axes | {"sizes": [5, 9], "seeds": [1, 2]}
-    assert list(pack.configurations(matrix.expand_runs(study))) == [
+    assert list(card.name_sets(matrix.list_cells(study))) == [
         "math-response-a-n5-seed1", "math-response-a-n5-seed2",
         "math-response-a-n9-seed1", "math-response-a-n9-seed2",
     ]  # fmt: skip
 
 
 CONFIG = """
+plugins: [miniature]
 seeds: {math: {response: {source: mini}}}
 mini: {tokenizer: {}, base: {}, reference: {}}
 benchmarks:
@@ -192,9 +206,9 @@ def folder(tmp_path):
     return folder
 
 
-def test_the_target_dataset_from_pairs_to_a_folder_that_loads(folder):
+def test_export_from_pairs_to_a_folder_that_loads(folder):
     options = ("--configfile", "mine.yaml")
-    folder.snakemake("dataset", *options)
+    folder.snakemake("export", *options)
     with open(folder.path / "results/tables/data.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["in_quiz"]) == float(row["in_benchmarks"]) > 0
@@ -205,8 +219,8 @@ def test_the_target_dataset_from_pairs_to_a_folder_that_loads(folder):
     assert loaded(folder.path, "results/dataset", "math-response-human") == rows
     # An edit of a benchmark is seen in the report and makes no data, so no student, stale.
     folder.edit("idle.jsonl", lambda text: text.replace("night", "day"))
-    stale = [rule for rule, _ in folder.stale("dataset", "models", *options)]
-    assert {"audit", "describe", "pack"} <= set(stale)
+    stale = [rule for rule, _ in folder.stale("export", "models", *options)]
+    assert {"audit", "tabulate_data", "export"} <= set(stale)
     assert not {"generate", "curate"} & set(stale)
 
 

@@ -1,5 +1,6 @@
 """results/report.html: what it tells, what it escapes, and how it behaves in a browser."""
 
+import contextlib
 import json
 import re
 from html.parser import HTMLParser
@@ -7,12 +8,15 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
+from agorabench.analysis.pgr_table import from_csv, list_views
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_jsonl
-from agorabench.report.page import decimals, number
-from agorabench.stats.pgr import from_csv
+from agorabench.report.exhibits import Exhibit
+from agorabench.report.page import render_report, show_unseen
+from agorabench.report.pgr_rows import select_overall
+from agorabench.report.readable import count_decimals, format_value
+from agorabench.report.sections import draw_curve, space_evenly, word_verdict
 from helpers.study import PRICES, Study
-from present import curve, evenly, main, overall, verdict, visible
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
 PAPER = "https://arxiv.org/abs/2412.03679"
@@ -40,16 +44,19 @@ class Page(HTMLParser):
         return [found[attribute] for name, found in self.tags if name == tag and attribute in found]
 
 
-def shown(study, exhibits=(), output=None, options=()):
-    """The page of a study."""
-    main([*study.arguments(exhibits, output), *options])
-    path = output or study.results / "report.html"
-    return path.read_text(encoding="utf-8")
+def shown(study, exhibits=(), home="results"):
+    """The page of a study, in its folder unless another is named."""
+    with contextlib.chdir(study.results.parent):
+        rows = from_csv((study.results / "pgr_table.csv").read_text())
+        pieces = render_report(study.config, rows, list_views(rows), exhibits, study.prices, home)
+        text = "".join(pieces)
+    (study.results.parent / home / "report.html").write_text(text, encoding="utf-8")
+    return text
 
 
 def costs(study, **more):
     """The table of costs as an exhibit."""
-    return {"title": "Costs", "table": str(study.results / "tables/cost.csv"), **more}
+    return Exhibit("Costs", table="results/tables/cost.csv", **more)
 
 
 def test_every_set_and_model_has_a_section_and_every_link_a_target(tmp_path):
@@ -71,11 +78,12 @@ def test_every_set_and_model_has_a_section_and_every_link_a_target(tmp_path):
 
 def test_links_lead_to_the_files_from_wherever_the_page_is(tmp_path):
     study = Study(tmp_path)
-    output = tmp_path / "elsewhere" / "deep" / "page.html"
-    links = Page(shown(study, output=output)).all("a", "href")
+    home = tmp_path / "elsewhere" / "deep"
+    home.mkdir(parents=True)
+    links = Page(shown(study, home=home)).all("a", "href")
     assert "../../results/pgr_table.csv" in links
     files = [link for link in links if not link.startswith(("#", PAPER))]
-    assert all((output.parent / link).is_file() for link in files)
+    assert all((home / link).is_file() for link in files)
 
 
 def test_numbers_of_the_page_are_those_of_the_files(tmp_path):
@@ -98,7 +106,7 @@ def test_the_overall_table_is_the_widest_average(tmp_path):
     rows = from_csv(
         (Study(tmp_path, domains=("math", "code")).results / "pgr_table.csv").read_text()
     )
-    found, lacking = overall(rows)
+    found, lacking = select_overall(list_views(rows))
     assert [(row["generator"], row["domain"], row["method"]) for row in found] == [
         ("strong", "mean", "response"),
         ("weak", "mean", "response"),
@@ -144,7 +152,7 @@ def test_tables_are_escaped(tmp_path):
     study = Study(tmp_path)
     table = tmp_path / "more.csv"
     table.write_text(f'name,"{HOSTILE.replace(chr(34), chr(34) * 2)}"\n<b>bold</b>,1\n')
-    source = shown(study, [{"title": HOSTILE, "table": str(table)}])
+    source = shown(study, [Exhibit(HOSTILE, table=str(table))])
     assert source.count("<script") == 1 and "<b>" not in source
     assert Page(source).text.count("onerror") >= 3
 
@@ -170,7 +178,7 @@ def test_bytes_that_are_no_text_are_shown_and_do_no_harm(tmp_path):
 
 def test_ordinary_characters_of_all_scripts_stay_as_they_are():
     text = "naïve “π ≈ 3”, 漢字, עברית, 🎉\n\t…"
-    assert visible(text) == text
+    assert show_unseen(text) == text
 
 
 def test_a_student_of_one_domain_is_measured_there_only(tmp_path):
@@ -224,16 +232,16 @@ def test_judged_answers_have_scores_and_a_link_to_the_judgements(tmp_path):
     text = shown(Study(tmp_path, judge="a-judge"))
     assert "judge a-judge" in text and "judgements/mini/base/math-test.jsonl" in text
     assert ": score 1.00" in text and ": right<" not in text
-    assert verdict({"score": None}, "a-judge") == ("unknown", "no verdict")
-    assert verdict({"score": 0.25}, None) == ("partly", "score 0.25")
-    assert verdict({"score": 0.0}, None) == ("wrong", "wrong")
+    assert word_verdict({"score": None}, "a-judge") == ("unknown", "no verdict")
+    assert word_verdict({"score": 0.25}, None) == ("partly", "score 0.25")
+    assert word_verdict({"score": 0.0}, None) == ("wrong", "wrong")
 
 
 def test_exhibits_are_shown_in_order_with_caption_table_and_figure(tmp_path):
     study = Study(tmp_path)
     (tmp_path / "one.rst").write_text("PGR of ``all``:\n(student - base), **bold**")
     (tmp_path / "one.svg").write_text(FIGURE)
-    figure = {"title": "A figure", "figure": str(tmp_path / "one.svg")}
+    figure = Exhibit("A figure", figure=str(tmp_path / "one.svg"))
     both = costs(study, caption=str(tmp_path / "one.rst"))
     source = shown(study, [figure, both])
     page = Page(source)
@@ -247,7 +255,7 @@ def test_exhibits_are_shown_in_order_with_caption_table_and_figure(tmp_path):
 def test_a_table_says_once_what_is_the_same_in_all_its_rows(tmp_path):
     study = Study(tmp_path)
     (tmp_path / "one.csv").write_text("size,name,reason,r\n20,a,,0.5\n20,b,,0.7\n")
-    source = shown(study, [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    source = shown(study, [Exhibit("One", table=str(tmp_path / "one.csv"))])
     told = Page(source).text
     assert "In all rows: size 20. From one.csv." in told
     section = source[source.index(">One</h2>") :]
@@ -262,7 +270,7 @@ def test_a_table_with_several_rows_for_a_set_is_a_table_there(tmp_path):
         f"{name},response,math,main,20,1,{metric},0.123456789\n"
         for name in ("strong", "weak") for metric in ("reward", "perplexity")
     ))  # fmt: skip
-    source = shown(study, [{"title": "Metrics", "table": str(table)}])
+    source = shown(study, [Exhibit("Metrics", table=str(table))])
     assert source.count("<td>perplexity</td>") == 2 + 2
     assert ">0.123</td>" in source
 
@@ -279,7 +287,7 @@ def test_errors_on_generators_that_were_left_out_are_told_above_all(tmp_path):
     rows = ["ability,0.1,,,too few", "components,0.01,19.41,36.97,", "intrinsic,0.1,52.3,36.97,"]
     table = regressions(tmp_path / "regressions.csv", rows)
     (tmp_path / "one.rst").write_text("A caption.")
-    entry = {"title": "One", "errors": table, "table": table, "caption": str(tmp_path / "one.rst")}
+    entry = Exhibit("One", str(tmp_path / "one.rst"), table, errors=table)
     told = " ".join(Page(shown(study, [entry])).text.split())
     better = told.index(
         "from all metrics, these scores among them: 19.4, better than the mean's 37.0"
@@ -289,7 +297,7 @@ def test_errors_on_generators_that_were_left_out_are_told_above_all(tmp_path):
     )
     assert better < worse < told.index("A caption.")
     assert "own scores on the benchmarks:" not in told
-    entry["errors"] = str(study.results / "tables/cost.csv")
+    entry = entry._replace(errors=str(study.results / "tables/cost.csv"))
     with pytest.raises(UserError, match=r"cost.csv lacks the column 'analysis'"):
         shown(study, [entry])
 
@@ -297,7 +305,7 @@ def test_errors_on_generators_that_were_left_out_are_told_above_all(tmp_path):
 def test_reasons_stand_below_the_table(tmp_path):
     rows = ["ability,0.1,1.5,2,too few rows", "components,,,,too few rows", "intrinsic,,,,none"]
     table = regressions(tmp_path / "regressions.csv", rows)
-    source = shown(Study(tmp_path), [{"title": "One", "table": table}])
+    source = shown(Study(tmp_path), [Exhibit("One", table=table)])
     section = source[source.index(">One</h2>") :]
     heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
     assert heads[:5] == ["analysis", "p", "RMSE held out", "RMSE others", "generator"]
@@ -307,7 +315,7 @@ def test_reasons_stand_below_the_table(tmp_path):
 
 def test_a_table_of_nothing_but_a_reason_is_a_sentence(tmp_path):
     (tmp_path / "one.csv").write_text("student,top,reason\n,,no two sizes\n")
-    source = shown(Study(tmp_path), [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    source = shown(Study(tmp_path), [Exhibit("One", table=str(tmp_path / "one.csv"))])
     assert "<li>no two sizes</li>" in source and "Table of" not in source
 
 
@@ -317,20 +325,18 @@ def test_what_is_in_percent_says_so(tmp_path):
         "domain,method,generator,prompt,size,seed,exact_duplicate_pairs,rejected\n"
         "math,response,strong,main,20,1,1.0,10\nmath,response,weak,main,20,1,45.83,11\n"
     )
-    source = shown(study, [{"title": "One", "table": str(tmp_path / "one.csv")}])
+    source = shown(study, [Exhibit("One", table=str(tmp_path / "one.csv"))])
     assert source.count("exact duplicate pairs,\u00a0%") == 1 + 2  # the table, and both sets
     assert "<dt>rejected</dt>" in source and ">1.0</td>" in source and ">45.8</td>" in source
 
 
 FAULTS = {
-    "a misspelt key": ({"title": "T", "tabel": "x.csv"}, "unknown key 'tabel'; known: title"),
-    "nothing to show": ({"title": "T", "caption": "x.rst"}, "a table or a figure"),
-    "no such table": ({"title": "T", "table": "absent.csv"}, "cannot read absent.csv"),
-    "no such figure": ({"title": "T", "figure": "absent.svg"}, "cannot read absent.svg"),
-    "another kind of figure": ({"title": "T", "figure": "f.pdf"}, "f.pdf: a figure of the report"),
-    "a ragged table": ({"title": "T", "table": "ragged.csv"}, "ragged.csv, row 2: not as many"),
-    "bytes that are no table": ({"title": "T", "table": "f.pdf"}, "f.pdf is not UTF-8 text"),
-    "an empty table": ({"title": "T", "table": "empty.csv"}, "empty.csv: no columns"),
+    "no such table": (Exhibit("T", table="absent.csv"), "cannot read absent.csv"),
+    "no such figure": (Exhibit("T", figure="absent.svg"), "cannot read absent.svg"),
+    "another kind of figure": (Exhibit("T", figure="f.pdf"), "f.pdf: a figure of the report"),
+    "a ragged table": (Exhibit("T", table="ragged.csv"), "ragged.csv, row 2: not as many"),
+    "bytes that are no table": (Exhibit("T", table="f.pdf"), "f.pdf is not UTF-8 text"),
+    "an empty table": (Exhibit("T", table="empty.csv"), "empty.csv: no columns"),
 }
 
 
@@ -340,9 +346,9 @@ def test_exhibits_that_cannot_be_shown_are_refused(tmp_path, monkeypatch, fault)
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "f.pdf").write_bytes(b"%PDF\xff")
-    entry, message = FAULTS[fault]
+    exhibit, message = FAULTS[fault]
     with pytest.raises(UserError, match=message):
-        shown(Study(tmp_path), [entry])
+        shown(Study(tmp_path), [exhibit])
     assert not (tmp_path / "results/report.html").exists()
 
 
@@ -377,14 +383,14 @@ def test_results_that_do_not_fit_are_refused(tmp_path):
     ],
 )
 def test_a_training_curve_is_a_line_within_its_square(losses, points):
-    found = curve([{"step": step, "loss": loss} for step, loss in enumerate(losses, 1)])
+    found = draw_curve([{"step": step, "loss": loss} for step, loss in enumerate(losses, 1)])
     assert (found and found["points"]) == points
 
 
 def test_samples_are_spread_over_the_file():
-    assert evenly(list(range(100)), 4) == [0, 25, 50, 75]
-    assert evenly([1, 2], 4) == [1, 2]
-    assert evenly([], 4) == []
+    assert space_evenly(list(range(100)), 4) == [0, 25, 50, 75]
+    assert space_evenly([1, 2], 4) == [1, 2]
+    assert space_evenly([], 4) == []
 
 
 COLUMNS = {  # name and numbers as they are written -> as they are read
@@ -405,7 +411,7 @@ COLUMNS = {  # name and numbers as they are written -> as they are read
 def test_numbers_of_a_column_have_the_same_decimals(column):
     name, written, read = COLUMNS[column]
     texts = written.split(", ")
-    shown = [number(name, one, decimals(name, texts)) for one in texts]
+    shown = [format_value(name, one, count_decimals(name, texts)) for one in texts]
     assert ", ".join(shown) == read
 
 
@@ -431,7 +437,7 @@ def report(tmp_path):
         generators=("strong", "weak", "odd"), domains=("math", "code"),
     )  # fmt: skip
     (tmp_path / "one.svg").write_text(FIGURE)
-    shown(study, [{"title": "A figure", "figure": str(tmp_path / "one.svg")}, costs(study)])
+    shown(study, [Exhibit("A figure", figure=str(tmp_path / "one.svg")), costs(study)])
     return (study.results / "report.html").as_uri()
 
 
@@ -473,7 +479,7 @@ def test_tables_are_sorted_by_their_heads(page):
 def test_a_bound_is_sorted_as_a_number(browser, tmp_path):
     table = regressions(tmp_path / "one.csv", ["a,0.5,1,2,", "b,5e-12,1.5,3,", "c,,2,2,"])
     study = Study(tmp_path)
-    shown(study, [{"title": "One", "table": table}])
+    shown(study, [Exhibit("One", table=table)])
     page = browser.new_page()
     page.goto((study.results / "report.html").as_uri())
     page.locator("table[data-name='One'] th button").nth(1).click(click_count=2)

@@ -3,20 +3,10 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+from agorabench.analysis.pgr_table import COLUMNS, build_table, from_csv, list_views, to_csv
 from agorabench.errors import UserError
 from agorabench.matrix import Run
-from agorabench.stats.pgr import (
-    COLUMNS,
-    MEAN,
-    Scores,
-    align,
-    from_csv,
-    needed,
-    pgr,
-    table,
-    to_csv,
-    views,
-)
+from agorabench.stats.pgr import MEAN, Scores, align_items, needed_models, pgr
 
 ANCHORS = ["mini/base", "mini/reference"]
 BENCHMARKS = {"sums": "math", "proofs": "math", "functions": "code"}
@@ -36,7 +26,7 @@ def run(domain="math", method="instance", generator="strong", prompt="main", see
 def world(runs, student=0.5, base=0.2, reference=0.8, **special):
     """Scores for all that `runs` need; `special`: benchmark -> (student, base, reference)."""
     found = {}
-    for name, models in needed(runs, BENCHMARKS).items():
+    for name, models in needed_models(runs, BENCHMARKS).items():
         shares = special.get(name, (student, base, reference))
         anchors = {"mini/base": shares[1], "mini/reference": shares[2]}
         found[name] = {
@@ -65,7 +55,7 @@ def test_there_is_no_pgr_without_a_gap(reference):
 
 def test_a_row_per_benchmark_and_one_for_the_domain():
     runs = [run()]
-    rows = table(runs, BENCHMARKS, world(runs, proofs=(0.6, 0.5, 0.9)), draws=200)
+    rows = build_table(runs, BENCHMARKS, world(runs, proofs=(0.6, 0.5, 0.9)), draws=200)
     assert [row["benchmark"] for row in rows if row["domain"] == "math"][:3] == [
         "sums",
         "proofs",
@@ -85,7 +75,7 @@ def test_a_row_per_benchmark_and_one_for_the_domain():
 def test_the_interval_is_that_of_a_plain_loop():
     runs = [run(domain="code")]
     world_ = world(runs, functions=(0.5, 0.3, 0.7))
-    row = one(table(runs, BENCHMARKS, world_, draws=4000), benchmark="functions")
+    row = one(build_table(runs, BENCHMARKS, world_, draws=4000), benchmark="functions")
     columns = [world_["functions"][m].values for m in (runs[0].model, *ANCHORS)]
     loop = np.random.default_rng(8)
     draws = []
@@ -108,7 +98,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
             model: Scores(ids, (simulated.random(150) < share).astype(float), "mini", None)
             for model, share in zip((run("code").model, *ANCHORS), (0.5, 0.3, 0.8), strict=True)
         }
-        row = table([run("code")], {"functions": "code"}, {"functions": drawn}, draws=300)[0]
+        row = build_table([run("code")], {"functions": "code"}, {"functions": drawn}, draws=300)[0]
         hits += row["pgr_low"] <= 40 <= row["pgr_high"]
     assert 0.90 <= hits / trials <= 0.99
 
@@ -124,7 +114,7 @@ def test_pairing_makes_what_models_share_cancel():
         )
     )
     found = {"functions": {m: Scores(ids, v, "mini", None) for m, v in models.items()}}
-    row = table([run("code")], {"functions": "code"}, found, draws=100)[0]
+    row = build_table([run("code")], {"functions": "code"}, found, draws=100)[0]
     # Whatever items a draw takes, the student is at 60 % of the way.
     assert (row["pgr_low"], row["pgr"], row["pgr_high"]) == pytest.approx((60, 60, 60))
 
@@ -139,14 +129,16 @@ def test_the_order_of_items_does_not_matter():
         for model, found in models.items():
             order = random.permutation(len(found.ids))
             shuffled[name][model] = found._replace(ids=found.ids[order], values=found.values[order])
-    assert to_csv(table(runs, BENCHMARKS, shuffled)) == to_csv(table(runs, BENCHMARKS, straight))
+    assert to_csv(build_table(runs, BENCHMARKS, shuffled)) == to_csv(
+        build_table(runs, BENCHMARKS, straight)
+    )
 
 
 def test_same_inputs_same_bytes_and_another_seed_other_intervals():
     runs = [run()]
-    first = to_csv(table(runs, BENCHMARKS, world(runs), draws=300))
-    assert to_csv(table(runs + runs, BENCHMARKS, world(runs), draws=300)) == first
-    assert to_csv(table(runs, BENCHMARKS, world(runs), draws=300, seed=2)) != first
+    first = to_csv(build_table(runs, BENCHMARKS, world(runs), draws=300))
+    assert to_csv(build_table(runs + runs, BENCHMARKS, world(runs), draws=300)) == first
+    assert to_csv(build_table(runs, BENCHMARKS, world(runs), draws=300, seed=2)) != first
 
 
 def test_averages_are_plain_means_of_the_rows():
@@ -162,7 +154,7 @@ def test_averages_are_plain_means_of_the_rows():
         for model in models:
             if model not in ANCHORS:
                 models[model] = scores(random.uniform(0.2, 0.9))
-    rows = table(runs, BENCHMARKS, found, draws=200)
+    rows = build_table(runs, BENCHMARKS, found, draws=200)
     for generator in ("strong", "weak"):
         mine = [r for r in rows if r["generator"] == generator and r["benchmark"] == MEAN]
         cells = [r for r in mine if MEAN not in (r["method"], r["domain"])]
@@ -182,7 +174,7 @@ def test_averages_carry_the_noise_that_cells_share():
     found = world(runs, functions=(0.8, 0.2, 0.8))
     for r in runs:
         found["functions"][r.model] = scores(0.8)
-    rows = table(runs, BENCHMARKS, found, draws=500)
+    rows = build_table(runs, BENCHMARKS, found, draws=500)
     single, average = (
         one(rows, benchmark="functions", method="instance"),
         one(rows, method=MEAN, domain="code"),
@@ -194,7 +186,7 @@ def test_averages_carry_the_noise_that_cells_share():
 
 def test_an_incomplete_generator_gets_no_average():
     runs = [run("math"), run("code"), run("math", generator="weak")]
-    rows = table(runs, BENCHMARKS, world(runs), draws=50)
+    rows = build_table(runs, BENCHMARKS, world(runs), draws=50)
     assert one(rows, generator="strong", method="instance", domain=MEAN)
     assert not [r for r in rows if r["generator"] == "weak" and r["domain"] == MEAN]
 
@@ -204,14 +196,16 @@ def test_several_seeds_give_their_rows_and_their_mean():
     found = world(runs)
     for share, r in zip((0.4, 0.5, 0.75), runs, strict=True):
         found["functions"][r.model] = scores(share)
-    rows = [r for r in table(runs, BENCHMARKS, found, draws=100) if r["benchmark"] == "functions"]
+    rows = [
+        r for r in build_table(runs, BENCHMARKS, found, draws=100) if r["benchmark"] == "functions"
+    ]
     assert [r["seed"] for r in rows] == [1, 2, 3, MEAN]
     assert rows[3]["pgr"] == pytest.approx(np.mean([r["pgr"] for r in rows[:3]]))
     assert rows[3]["n_items"] == 200
 
 
 def test_one_seed_is_not_averaged():
-    assert {r["seed"] for r in table([run()], BENCHMARKS, world([run()]), draws=50)} == {1}
+    assert {r["seed"] for r in build_table([run()], BENCHMARKS, world([run()]), draws=50)} == {1}
 
 
 def noisy_world(runs, reference):
@@ -224,7 +218,7 @@ def noisy_world(runs, reference):
 
 def test_a_gap_within_noise_has_a_pgr_but_no_interval():
     runs = [run("math"), run("code")]
-    rows = table(runs, BENCHMARKS, noisy_world(runs, 0.52), draws=500)
+    rows = build_table(runs, BENCHMARKS, noisy_world(runs, 0.52), draws=500)
     cell = one(rows, benchmark="sums")
     assert cell["pgr"] is not None and cell["pgr_low"] is None and cell["pgr_high"] is None
     assert cell["flag"] == "gap within noise"
@@ -239,7 +233,7 @@ def test_a_gap_within_noise_has_a_pgr_but_no_interval():
 @pytest.mark.parametrize("reference", [0.5, 0.45, 0.1])
 def test_without_a_positive_gap_pgr_and_its_averages_are_empty(reference):
     runs = [run("math"), run("code")]
-    rows = table(runs, BENCHMARKS, noisy_world(runs, reference), draws=300)
+    rows = build_table(runs, BENCHMARKS, noisy_world(runs, reference), draws=300)
     for row in (one(rows, benchmark="sums"), one(rows, domain=MEAN, method=MEAN)):
         assert (row["pgr"], row["pgr_low"], row["pgr_high"]) == (None, None, None)
         assert row["flag"].startswith("gap within noise")
@@ -251,41 +245,41 @@ def test_models_must_be_scored_on_the_same_items():
     whole, part = scores(0.5), scores(0.5)
     part = part._replace(ids=part.ids[:-1], values=part.values[:-1])
     with pytest.raises(UserError, match=r"gsm8k: a has a score of item 'item-199' and b has none"):
-        align("gsm8k", {"a": whole, "b": part})
+        align_items("gsm8k", {"a": whole, "b": part})
     with pytest.raises(UserError, match=r"gsm8k: b has a score of item 'item-199' and a has none"):
-        align("gsm8k", {"a": part, "b": whole})
+        align_items("gsm8k", {"a": part, "b": whole})
 
 
 @pytest.mark.parametrize("part, value", [("judge", "gpt-4o"), ("protocol", "gsm8k-8-shot")])
 def test_tables_refuse_to_mix(part, value):
     with pytest.raises(UserError, match=f"b was scored with {part} {value}, a with .* mix {part}s"):
-        align("arena", {"a": scores(0.5), "b": scores(0.5)._replace(**{part: value})})
+        align_items("arena", {"a": scores(0.5), "b": scores(0.5)._replace(**{part: value})})
 
 
 def test_a_benchmark_apart_has_its_row_and_is_in_no_mean():
     runs = [run("math"), run("code")]
     found = world(runs, proofs=(0.9, 0.1, 0.9))
-    plain = table(runs, {"sums": "math", "functions": "code"}, found, draws=100)
-    rows = table(runs, BENCHMARKS, found, draws=100, apart=["proofs"])
+    plain = build_table(runs, {"sums": "math", "functions": "code"}, found, draws=100)
+    rows = build_table(runs, BENCHMARKS, found, draws=100, apart=["proofs"])
     assert one(rows, benchmark="proofs")["pgr"] == pytest.approx(100)
     assert [r for r in rows if r["benchmark"] != "proofs"] == plain
     with pytest.raises(UserError, match="'math' needs a benchmark that counts in its mean"):
-        table(runs, BENCHMARKS, found, apart=["sums", "proofs"])
+        build_table(runs, BENCHMARKS, found, apart=["sums", "proofs"])
 
 
 def test_a_domain_needs_a_benchmark():
     with pytest.raises(UserError, match=r"'instruction' has no benchmark; .* math, code"):
-        needed([run("instruction")], BENCHMARKS)
+        needed_models([run("instruction")], BENCHMARKS)
 
 
 def test_a_domain_cannot_be_called_mean():
     with pytest.raises(UserError, match="'mean'"):
-        needed([run(MEAN)], {"sums": MEAN})
+        needed_models([run(MEAN)], {"sums": MEAN})
 
 
 def test_csv_returns_what_it_was_given():
     runs = [run("math"), run("code"), run("code", seed=2)]
-    rows = table(runs, BENCHMARKS, noisy_world(runs, 0.45), draws=100)
+    rows = build_table(runs, BENCHMARKS, noisy_world(runs, 0.45), draws=100)
     text = to_csv(rows)
     assert text.splitlines()[0] == ",".join(COLUMNS)
     assert to_csv(from_csv(text)) == text
@@ -300,7 +294,7 @@ def test_csv_of_something_else_is_refused():
         from_csv("a,b\n1,2\n", "x.csv")
     with pytest.raises(UserError, match="no rows"):
         from_csv(",".join(COLUMNS) + "\n")
-    text = to_csv(table([run()], BENCHMARKS, world([run()]), draws=50))
+    text = to_csv(build_table([run()], BENCHMARKS, world([run()]), draws=50))
     with pytest.raises(UserError, match="line 2"):
         from_csv(text.replace("50.0000", "half", 1))
     with pytest.raises(UserError, match="line 2: a number is not finite"):
@@ -313,7 +307,7 @@ def test_data_sets_stand_in_the_views_of_the_prompts():
         for p, g, g_ in (("main", "strong", "instance"), ("none", "gold", "instance"))
         for d in ("math", "code")
     ]
-    (view,) = views(table(runs, BENCHMARKS, world(runs), draws=50))
+    (view,) = list_views(build_table(runs, BENCHMARKS, world(runs), draws=50))
     assert (view.prompt, view.generators) == ("main", ["strong", "gold"])
     assert ("gold", "instance", MEAN, 1) in view.cells
 
@@ -324,7 +318,7 @@ def test_an_average_over_other_cells_stays_out_of_a_view():
         run("math", generator="gold", prompt="none"),
         run("code", generator="gold", prompt="none"),
     ]
-    (view,) = views(table(runs, BENCHMARKS, world(runs), draws=50))
+    (view,) = list_views(build_table(runs, BENCHMARKS, world(runs), draws=50))
     assert view.domains == ["math"]
     assert ("gold", "instance", "math", 1) in view.cells
     assert not [key for key in view.cells if key[0] == "gold" and key[2] != "math"]
@@ -332,7 +326,7 @@ def test_an_average_over_other_cells_stays_out_of_a_view():
 
 def test_prompts_and_sizes_are_views_of_their_own():
     runs = [run(), run(prompt="json"), Run("mini", "math", "instance", "strong", "main", 900, 1)]
-    found = views(table(runs, BENCHMARKS, world(runs), draws=50))
+    found = list_views(build_table(runs, BENCHMARKS, world(runs), draws=50))
     assert [(view.prompt, view.size) for view in found] == [
         ("main", 500),
         ("json", 500),
@@ -346,9 +340,9 @@ def test_the_papers_matrix_takes_seconds():
     runs = [run("code", "instance", f"g{i}") for i in range(33)]
     values = {
         m: Scores(ids, random.random(5000), "mini", None)
-        for m in needed(runs, {"functions": "code"})["functions"]
+        for m in needed_models(runs, {"functions": "code"})["functions"]
     }
     values["mini/base"] = Scores(ids, np.zeros(5000), "mini", None)
     start = perf_counter()
-    table(runs, {"functions": "code"}, {"functions": values}, draws=2000)
+    build_table(runs, {"functions": "code"}, {"functions": values}, draws=2000)
     assert perf_counter() - start < 20  # about 0.5 s; a loop over draws and items takes minutes

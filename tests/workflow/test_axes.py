@@ -1,26 +1,28 @@
 """Axes that the paper leaves open: seeds, students, mixtures of generators, references."""
 
+import contextlib
 import json
 
-import cost
 import mix
 import numpy as np
-import pack
 import pytest
-import tally
+import tabulate
 import yaml
 from agorabench import matrix
+from agorabench.analysis.pgr_table import to_csv
+from agorabench.analysis.seeds import COLUMNS, spread_rows
 from agorabench.config import references as configs
 from agorabench.errors import UserError
-from agorabench.files import read_jsonl, write_json, write_jsonl
+from agorabench.files import write_json, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall
 from agorabench.planning import forecast
-from agorabench.stats.pgr import MEAN, SPREAD, spread, to_csv
-from curate import curate, ledger, parts
+from agorabench.report import card
+from agorabench.stats.pgr import MEAN
+from analysis import test_tabulate
+from curate import count_by_generator, count_replies, select_pairs
 from helpers import ROOT
 from helpers.workflow import Folder, count
-from report import test_tally
 
 PLACE = {"domain": "math", "method": "response", "prompt": "mini", "size": 300}
 
@@ -40,7 +42,7 @@ def test_the_spread_between_seeds_is_numpys():
     for number in (2, 3, 10):
         pgrs = draws.normal(50, 30, number).tolist()
         mean = [{**rows_of([0.0])[0], "seed": MEAN}]  # a row of the table, and no further seed
-        (row,) = spread(rows_of(pgrs) + mean)
+        (row,) = spread_rows(rows_of(pgrs) + mean)
         assert row["seeds"] == number
         assert row["pgr_mean"] == pytest.approx(np.mean(pgrs))
         assert row["pgr_sd"] == pytest.approx(np.std(pgrs, ddof=1))
@@ -48,11 +50,11 @@ def test_the_spread_between_seeds_is_numpys():
 
 
 def test_one_seed_has_no_deviation_and_no_gap_no_numbers():
-    one, none = spread(rows_of([40.0], generator="a") + rows_of([None, None], generator="b"))
+    one, none = spread_rows(rows_of([40.0], generator="a") + rows_of([None, None], generator="b"))
     assert (one["seeds"], one["pgr_mean"], one["pgr_sd"]) == (1, 40.0, None)
     assert none["seeds"] == 2
-    assert {none[name] for name in SPREAD if name.startswith("pgr")} == {None}
-    assert to_csv([one], SPREAD).splitlines()[1].endswith(",1,40.0000,,40.0000,40.0000")
+    assert {none[name] for name in COLUMNS if name.startswith("pgr")} == {None}
+    assert to_csv([one], COLUMNS).splitlines()[1].endswith(",1,40.0000,,40.0000,40.0000")
 
 
 # Mixtures
@@ -114,7 +116,7 @@ def test_rejected_replies_come_along_and_a_slot_that_failed_is_made_up_for():
     assert [row["verdict"] for row in rows if row["generator"] == "a"] == [
         "truncated", "valid", "truncated", "truncated", "valid",
     ]  # fmt: skip
-    told = ledger(rows, curate(rows, 4), 0)
+    told = count_replies(rows, select_pairs(rows, 4), 0)
     assert (told["replies"], told["slots_given_up"]) == (7, 1)
     assert told["models"] == {"a-1": 5, "b-1": 2}
 
@@ -141,65 +143,51 @@ def test_a_mixture_that_cannot_be_filled_says_why():
     )
 
 
-def test_a_mixture_is_a_set_like_others(tmp_path, capsys):
+def test_a_mixture_is_a_set_like_others(tmp_path):
     """As files; and it costs what its parts' sets do, which are made whole."""
     made = sets(4, "a", "b", a={1: ("truncated", "valid")}, b={0: ("truncated", "valid")})
-    files = {name: str(tmp_path / f"{name}.jsonl") for name in made}
-    for name, file in files.items():
-        write_jsonl(file, made[name])
-    output = tmp_path / "raw.jsonl"
-    mix.main(
-        [
-            *("--of", '{"a": 0.25, "b": 0.75}', "--raw", *files.values()),
-            *("--size", "4", "--output", str(output)),
-        ]
-    )
-    raw = read_jsonl(output)
-    chosen = curate(raw, 4)
-    told = ledger(raw, chosen, 0) | {"parts": parts(raw, chosen)}
+    raw = mix.mix(made, {"a": 0.25, "b": 0.75}, 4)
+    chosen = select_pairs(raw, 4)
+    told = count_replies(raw, chosen, 0) | {"parts": count_by_generator(raw, chosen)}
     assert {name: part["pairs"] for name, part in told["parts"].items()} == {"a": 1, "b": 3}
 
-    prices = {"a": {"input": 2, "output": 10}, "b": {"input": 1, "output": 0}}
-    matrix = {"experiments": {"main": experiment(generators=["ab", "b"])}}
-    matrix["generators"] = {name: {"backend": "openai"} for name in "ab"}
-    matrix["generators"]["ab"] = {"backend": "mixture", "of": {"a": 0.25, "b": 0.75}}
-    books = {name: ledger(made[name], curate(made[name], 4), 0) for name in "ab"}
+    config = {"experiments": {"main": experiment(generators=["ab", "b"])}}
+    config |= {"benchmarks": {}, "intrinsic": {}, "seeds": {}}
+    config["students"] = {"mini": {"references": {}}}
+    config["generators"] = {
+        "a": {"backend": "openai", "price": {"input": 2, "output": 10}},
+        "b": {"backend": "openai", "price": {"input": 1, "output": 0}},
+        "ab": {"backend": "mixture", "of": {"a": 0.25, "b": 0.75}},
+    }
+    books = {name: count_replies(made[name], select_pairs(made[name], 4), 0) for name in "ab"}
+    data = tmp_path / "results/data/math/response"
     for name, book in (books | {"ab": told}).items():
-        write_json(tmp_path / f"data/math/response/{name}/mini/n4-seed1.ledger.json", book)
+        write_json(data / f"{name}/mini/n4-seed1.ledger.json", book)
     for name in "ab":
         write_jsonl(
             tmp_path / f"journal/math/response/{name}/mini/seed1.jsonl",
             [{**row, "fingerprint": f"{name}{i}"} for i, row in enumerate(made[name])],
         )
-    of = '{"ab": ["a", "b"]}'
-    cost.main(
-        [
-            *("--matrix", json.dumps(matrix), "--mixtures", of, "--prices", json.dumps(prices)),
-            *("--data", f"{tmp_path}/data", "--output", f"{tmp_path}/cost.csv"),
-        ]
+    with contextlib.chdir(tmp_path):
+        tabulate.write_table(config, "cost")
+        (data / "a/mini/n4-seed1.ledger.json").unlink()
+        tabulate.write_table(config, "paid")
+    cost, paid = (
+        {
+            row["generator"]: row
+            for row in test_tabulate.read(tmp_path / f"results/tables/{name}.csv")
+        }
+        for name in ("cost", "paid")
     )
-    (tmp_path / "data/math/response/a/mini/n4-seed1.ledger.json").unlink()
-    cost.main(
-        [
-            *("--matrix", json.dumps(matrix), "--prices", json.dumps(prices)),
-            *("--data", f"{tmp_path}/data", "--journals", f"{tmp_path}/journal"),
-            *("--paid", f"{tmp_path}/paid.csv"),
-        ]
-    )
-    table = {row["generator"]: row for row in test_tally.read(tmp_path / "cost.csv")}
     # Five replies of a and five of b, of each one that was rejected; the mixture has three of b's.
     usd = (5 * (100 * 2 + 10 * 10) + 5 * 100 * 1) / 1e6
-    assert float(table["ab"]["usd"]) == pytest.approx(usd)
-    assert float(table["ab"]["usd_per_pair"]) == pytest.approx(usd / 4, rel=1e-3)
-    assert (table["ab"]["pairs"], table["ab"]["replies"]) == ("4", "10")
-    assert (table["ab"]["input_tokens"], table["ab"]["models"]) == ("1000", "a-1;b-1")
-    assert float(table["b"]["usd"]) == pytest.approx(5 * 100 * 1 / 1e6)
-    paid = {row["generator"]: row for row in test_tally.read(tmp_path / "paid.csv")}
+    assert float(cost["ab"]["usd"]) == pytest.approx(usd)
+    assert float(cost["ab"]["usd_per_pair"]) == pytest.approx(usd / 4, rel=1e-3)
+    assert (cost["ab"]["pairs"], cost["ab"]["replies"]) == ("4", "10")
+    assert (cost["ab"]["input_tokens"], cost["ab"]["models"]) == ("1000", "a-1;b-1")
+    assert float(cost["b"]["usd"]) == pytest.approx(5 * 100 * 1 / 1e6)
     assert {name: row["pairs"] for name, row in paid.items()} == {"a": "1", "b": "4"}
     assert float(paid["a"]["usd"]) == pytest.approx(5 * (100 * 2 + 10 * 10) / 1e6)
-    with pytest.raises(SystemExit):
-        cost.main(["--matrix", json.dumps(matrix), "--prices", "{}", "--data", "", "--output", "x"])
-    assert "--output needs the parts of ab in --mixtures" in capsys.readouterr().err
 
 
 def experiment(**axes):
@@ -241,32 +229,28 @@ def job(rule, run):
 # References
 
 
-def test_another_reference_takes_the_place_of_the_usual_one(tmp_path):
-    folder = tmp_path / "scores"
-    run = PLACE | {"domain": "math", "generator": "g", "student": "mini", "seed": 1}
+def test_another_reference_takes_the_place_of_the_usual_one(tmp_path, monkeypatch):
+    axes = {"domains": ["math"], "methods": ["response"]}
+    config = test_tabulate.config_of(["g"], {"sums": "math"}, draws=100, **axes)
+    (run,) = test_tabulate.runs_of(config)
     scores = {"mini/base": 0.2, "mini/reference": 0.8, "mini/reference-weak": 0.5}
-    for model, share in (scores | {test_tally.model_of(run): 0.35}).items():
-        test_tally.write_scores(folder, model, "sums", share)
-    found = {}
-    for name, more in (("usual", []), ("weak", ["--reference", "weak"])):
-        tally.main(
-            [
-                *("--runs", json.dumps([run]), "--benchmarks", '{"sums": "math"}'),
-                *f"--scores {folder} --bootstrap 100 --output {tmp_path}/{name}.csv".split(),
-                *more,
-            ]
-        )
-        found[name] = test_tally.read(tmp_path / f"{name}.csv")[0]
-    assert (found["usual"]["pgr"], found["usual"]["reference_score"]) == ("25.0000", "80.0000")
-    assert (found["weak"]["pgr"], found["weak"]["reference_score"]) == ("50.0000", "50.0000")
-    assert list(found["weak"]) == list(found["usual"])
+    for model, share in (scores | {test_tabulate.model_of(run): 0.35}).items():
+        test_tabulate.write_scores(tmp_path / "results/scores", model, "sums", share)
+    config["students"]["mini"]["references"] = {"weak": {}, "none": {}}
+    monkeypatch.chdir(tmp_path)
+    tabulate.write_pgr_table(config)
+    tabulate.write_pgr_table(config, "weak")
+    usual, weak = (
+        test_tabulate.read(tmp_path / f"results/{name}.csv")[0]
+        for name in ("pgr_table", "references/weak")
+    )
+    assert (usual["pgr"], usual["reference_score"]) == ("25.0000", "80.0000")
+    assert (weak["pgr"], weak["reference_score"]) == ("50.0000", "50.0000")
+    assert list(weak) == list(usual)
     with pytest.raises(UserError, match="mini/reference-none"):
-        tally.main(
-            [
-                *("--runs", json.dumps([run]), "--benchmarks", '{"sums": "math"}'),
-                *f"--scores {folder} --output {tmp_path}/x.csv --reference none".split(),
-            ]
-        )
+        tabulate.write_pgr_table(config, "none")
+    with pytest.raises(UserError, match="unknown reference 'other'; known: weak, none"):
+        tabulate.write_pgr_table(config, "other")
 
 
 # The miniature's experiments
@@ -285,7 +269,7 @@ def test_the_axes_add_little_to_the_miniature(planned):
         "generate": 8,  # of strong and noisy with three seeds each; of half the size; reworded
         "mix": 3, "curate": 11, "audit": 11, "train": 13, "predict_math": 13,
         "predict_anchor": 3,  # of the second student two, and the further reference
-        "score": 2 * (13 + 2) + 4, "tally_reference": 1,
+        "score": 2 * (13 + 2) + 4, "tabulate_reference": 1,
         "judge_set": 2 * 11, "measure": 4 * 11,  # of each new set, by two judges and four metrics
     }  # fmt: skip
 
@@ -323,11 +307,11 @@ def test_a_matrix_that_lacks_its_seeds_is_not_taken_for_an_addition(planned):
 
 
 def test_the_card_names_the_parts_of_a_mixture():
-    cell = matrix.Run("mini", "math", "response", "ab", "mini", 4, 1)
+    cell = matrix.Cell("math", "response", "ab", "mini", 4, 1)
     sampling = {"top_p": 0.9}
     entries = {name: {"model": f"{name}-1", "sampling": sampling} for name in "ab"}
     entries["ab"] = {"of": {"a": 0.25, "b": 0.75}}
-    rows = pack.generators([cell], entries, {cell.cell: {"models": {"a-1": 1, "b-1": 3}}})
+    rows = card.list_generators([cell], entries, {cell: {"models": {"a-1": 1, "b-1": 3}}})
     assert [(row["generator"], row["model"], row["sampling"]) for row in rows] == [
         ("ab", "0.25 a + 0.75 b", ""), ("a", "a-1", "top_p 0.9"), ("b", "b-1", "top_p 0.9"),
     ]  # fmt: skip

@@ -10,15 +10,17 @@ resampled is of the other generators, and the PGR of a mixture is predicted from
 import csv
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas
 
+from agorabench.analysis.abilities import mean_abilities, read_abilities
+from agorabench.analysis.pgr_table import View, list_views, read_table
 from agorabench.errors import UserError
-from agorabench.stats import regression
-from agorabench.stats.pgr import MEAN, NO_PROMPT, View
+from agorabench.matrix import NO_PROMPT
+from agorabench.stats.pgr import MEAN
 from agorabench.stats.regression import NoValue
 
 ABILITY = "problem-solving"
@@ -26,68 +28,67 @@ PLACE = ("student", "prompt", "size", "seed")
 SET = ("generator", "method", "domain")
 INTRINSIC = (*SET, "prompt", "size", "seed", "metric", "value")
 COSTS = ("domain", "method", "generator", "prompt", "size", "seed", "usd", "usd_per_pair")
-ABILITIES = ("generator", "domain", "benchmark", "score", "standard_error", "n")
-CORRELATIONS = (*PLACE, "metric", "n", "generators", "r", "r_low", "r_high", "p", "rho", "reason")
-COMPONENTS = (
-    *(*PLACE, "component", "variance", "metric", "loading", "contribution", "n", "reason"),
-)
-REGRESSIONS = (
-    *(*PLACE, "analysis", "unit", "n", "generators", "components", "r2", "r2_low", "r2_high", "p"),
-    *("r2_held_out", "rmse_held_out", "rmse_others", "intercept", "slope", "slope_low"),
-    *("slope_high", "reason"),
-)
-PREDICTIONS = (
-    *(*PLACE, *SET, "n", "pgr", "predicted", "error", "others", "rmse", "basis", "reason"),
-)
-ALONE = "no other generator to compare with"
 UNSOUND = "no sound PGR"
 
 
-@dataclass
-class Block:
-    """The cells of one view, at one seed or at the mean of all.
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All results that the analyses are of; equal to itself only, so what is fitted to it is kept.
 
-    `cells`: a row for each of generator, method and domain: pgr, low, high in percent, NaN where
-    there is none or it lies over a gap within noise, and a column for each metric; `generators`: a
-    row for each generator: the same, of its average, with problem-solving as its only metric;
-    `metrics`: names of the metrics; `new`: like `cells`, sets that have metrics but no PGR;
-    `mixtures`: names of its generators that are mixtures of others; `elsewhere`: number of cells
-    that have other seeds only; `unmixed`: the cells without those of mixtures.
+    Attributes:
+        table: rows of the PGR table.
+        costs: of the sets.
+        intrinsic, abilities: rows of their tables.
+        params: what else decides the analyses (config/stages.py).
+        gain: points of PGR that twice as many pairs must add to pay.
     """
 
-    view: View
-    seed: int | str
-    cells: pandas.DataFrame
-    generators: pandas.DataFrame
-    metrics: list[str]
-    new: pandas.DataFrame
-    mixtures: list[str]
-    elsewhere: int
-    unmixed: pandas.DataFrame = field(init=False)
-
-    def __post_init__(self):
-        self.unmixed = without(self.mixtures, self.cells)
+    table: list[dict]
+    costs: "Costs"
+    intrinsic: list[dict]
+    abilities: list[dict]
+    params: dict
+    gain: float = 1.0
 
     @property
-    def place(self):
-        """Its coordinates as columns of a table."""
-        view = self.view
-        return dict(zip(PLACE, (view.student, view.prompt, view.size, self.seed), strict=True))
+    def mixtures(self):
+        """Names of the generators that are mixtures of others."""
+        return self.params["mixtures"]
 
     @property
-    def title(self):
-        seeds = (
-            f"seed {self.seed}" if self.seed != MEAN else f"mean of {len(self.view.seeds)} seeds"
+    def draws(self):
+        """Draws of the bootstrap, and the seed that they are from."""
+        return self.params["bootstrap"], self.params["seed"]
+
+    @cached_property
+    def domain_means(self):
+        """(generator, domain) -> mean score in percent on the benchmarks that are in the mean."""
+        counted = (row for row in self.abilities if row["benchmark"] not in self.params["apart"])
+        return mean_abilities(counted)
+
+    @cached_property
+    def blocks(self):
+        """A Block of every view of the PGR table."""
+        return build_blocks(
+            list_views(self.table), self.intrinsic, self.domain_means, self.mixtures
         )
-        view = self.view
-        return (
-            f"student {view.student}, prompt {view.prompt}, {view.size:,} pairs per cell, {seeds}"
-        )
 
-    @property
-    def intrinsic(self):
-        """Names of the metrics of the sets themselves."""
-        return [name for name in self.metrics if name != ABILITY]
+    @cached_property
+    def largest(self):
+        """The first of the blocks with most cells, which figures show."""
+        return max(self.blocks, key=lambda block: len(block.unmixed))
+
+
+def read_study(inputs, params, gain=1.0):
+    """The Study of input files and parameters (config/stages.py). Raises UserError."""
+    table, costs = read_table(*inputs["table"]), read_costs(*inputs["cost"])
+    intrinsic = [row for path in inputs["intrinsic"] for row in read_intrinsic(path)]
+    return Study(table, costs, intrinsic, read_abilities(params), params, gain)
+
+
+def read_intrinsic(path):
+    """Rows of a table of intrinsic metrics."""
+    return read_csv(path, INTRINSIC, ["value"])
 
 
 def read_csv(path, columns, numbers):
@@ -109,14 +110,7 @@ def read_csv(path, columns, numbers):
             raise UserError(f"{path} lacks the column {column!r}; it needs {', '.join(columns)}")
     for line, row in enumerate(rows, 2):
         for name in numbers:
-            try:
-                row[name] = float(row[name]) if row[name] else None
-            except ValueError:
-                raise UserError(
-                    f"{path}, line {line}: {name} is no number: {row[name]!r}"
-                ) from None
-            if row[name] is not None and not math.isfinite(row[name]):
-                raise UserError(f"{path}, line {line}: {name} is not finite")
+            row[name] = _read_number(row[name], name, f"{path}, line {line}")
         for name in ("size", "seed"):
             if not str(row[name]).isdecimal():
                 raise UserError(f"{path}, line {line}: {name} is no whole number: {row[name]!r}")
@@ -124,12 +118,113 @@ def read_csv(path, columns, numbers):
     return rows
 
 
-def blocks(views, intrinsic=(), abilities=(), mixtures=()):
+def _read_number(text, name, where):
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        raise UserError(f"{where}: {name} is no number: {text!r}") from None
+    if value is not None and not math.isfinite(value):
+        raise UserError(f"{where}: {name} is not finite")
+    return value
+
+
+def read_costs(path):
+    """Costs of tables/cost.csv."""
+    return Costs(read_csv(path, COSTS, ["usd", "usd_per_pair"]))
+
+
+class Costs:
+    """What sets took, from the rows of tables/cost.csv."""
+
+    def __init__(self, rows):
+        self.sets = defaultdict(list)
+        for row in rows:
+            names = ("generator", "method", "domain", "prompt", "size")
+            self.sets[tuple(row[name] for name in names)].append(row)
+
+    def sum_usd(self, generator, prompt, size, settings, column="usd"):
+        """USD of the generator's sets in these (method, domain) settings: the sum of the means over
+        seeds; None where a set has no cost. `column` "usd_per_pair" is that of one pair in each.
+        """
+        means = []
+        for method, domain in settings:
+            rows = self.sets.get((generator, method, domain, prompt, size), [])
+            known = [row[column] for row in rows if row[column] is not None]
+            if not known:
+                return None
+            means.append(math.fsum(known) / len(known))
+        return math.fsum(means)
+
+
+@dataclass(eq=False)
+class Block:
+    """The cells of one view, at one seed or at the mean of all.
+
+    Attributes:
+        cells: a row for each of generator, method and domain: pgr, low, high in percent, NaN where
+            there is none or it lies over a gap within noise, and a column for each metric.
+        generators: a row for each generator: the same, of its average, with problem-solving as its
+            only metric.
+        metrics: names of the metrics.
+        new: like `cells`, sets that have metrics but no PGR.
+        mixtures: names of its generators that are mixtures of others.
+        elsewhere: number of cells that have other seeds only.
+        unmixed: the cells without those of mixtures.
+    """
+
+    view: View
+    seed: int | str
+    cells: pandas.DataFrame
+    generators: pandas.DataFrame
+    metrics: list[str]
+    new: pandas.DataFrame
+    mixtures: list[str]
+    elsewhere: int
+    unmixed: pandas.DataFrame = field(init=False)
+
+    def __post_init__(self):
+        self.unmixed = without_generators(self.mixtures, self.cells)
+
+    @property
+    def place(self):
+        """Its coordinates as columns of a table."""
+        view = self.view
+        return dict(zip(PLACE, (view.student, view.prompt, view.size, self.seed), strict=True))
+
+    @property
+    def title(self):
+        """In words, what is compared."""
+        return self.view.title(self.seed)
+
+    @property
+    def settings(self):
+        """[(method, domain)] of the view."""
+        return [(method, domain) for method in self.view.methods for domain in self.view.domains]
+
+    @property
+    def intrinsic(self):
+        """Names of the metrics of the sets themselves."""
+        return [name for name in self.metrics if name != ABILITY]
+
+    @property
+    def unmixed_names(self):
+        """Names of its generators that are no mixtures."""
+        return [name for name in self.view.generators if name not in self.mixtures]
+
+    def fill(self, table, **values):
+        """A copy of a Table that is of this block."""
+        view = self.view
+        name = f"{table.name}-{view.student}-{view.prompt}-n{view.size}-seed{self.seed}"
+        return replace(table, name=name, title=f"{table.title}: {self.title}", **values)
+
+
+def build_blocks(views, intrinsic=(), domain_means=None, mixtures=()):
     """A Block of every view.
 
     Args:
-        views: of the PGR table, see pgr.views.
-        intrinsic, abilities: rows with the columns INTRINSIC and ABILITIES.
+        views: of the PGR table, see pgr_table.list_views.
+        intrinsic: rows with the columns INTRINSIC.
+        domain_means: see abilities.mean_abilities.
         mixtures: names of the generators that are mixtures of others.
     """
     measured = defaultdict(dict)  # (generator, method, domain, prompt, size, seed) -> metric: value
@@ -137,67 +232,34 @@ def blocks(views, intrinsic=(), abilities=(), mixtures=()):
         key = tuple(row[name] for name in INTRINSIC[:6])
         measured[key][row["metric"]] = row["value"]
     names = list(dict.fromkeys(row["metric"] for row in intrinsic))
-    solved = means(abilities)
+    solved = domain_means or {}
     metrics = [*names, *([ABILITY] if solved else [])]
     return [
-        _block(view, measured, solved, metrics, [n for n in view.generators if n in mixtures])
+        _build_block(view, measured, solved, metrics, [n for n in view.generators if n in mixtures])
         for view in views
     ]
 
 
-def without(generators, table):
-    """Rows of a table but for those of these generators."""
-    return table[~table["generator"].isin(generators)]
-
-
-def sound(row):
-    """Has a row of the PGR table a PGR that is not over a gap within noise?"""
-    return row["pgr"] is not None and not row["flag"]
-
-
-def number(value):
-    """None for NaN: what a table leaves empty."""
-    return None if value is None or math.isnan(value) else value
-
-
-def means(abilities):
-    """(generator, domain) -> mean score in percent over the domain's benchmarks."""
-    scores = defaultdict(list)
-    for row in abilities:
-        scores[row["generator"], row["domain"]].append(row["score"])
-    return {key: math.fsum(values) / len(values) for key, values in scores.items()}
-
-
-def _block(view, measured, solved, metrics, mixtures):
-    # The seed, or mean over seeds, that most sets have: a few with more seeds leave none out. No
-    # mixture has a say in what the others are compared at.
-    single = [key for key in view.cells if MEAN not in key[1:3]]
-    counts = Counter(key[3] for key in single if key[0] not in mixtures)
-    counts = counts or Counter(key[3] for key in single)
-    seed = max(counts, key=lambda one: (counts[one], one == MEAN))
+def _build_block(view, measured, solved, metrics, mixtures):
+    seed = _common_seed(view, mixtures)
     over = view.seeds if seed == MEAN else [seed]
-    places = {key[:3] for key in single}
-    known = {
-        (generator, method, domain, row["prompt"], view.size)
-        for (generator, method, domain, _), row in view.cells.items()
-    }
-    cells, generators = [], []
+
+    def metrics_of(place):
+        return average_metrics(place, over, measured, solved, metrics)
+
+    known, cells, generators = set(), [], []
     for (generator, method, domain, each), row in view.cells.items():
-        if each != seed:
-            continue
-        numbers = {
-            name: row[key] if sound(row) and row[key] is not None else math.nan
-            for name, key in (("pgr", "pgr"), ("low", "pgr_low"), ("high", "pgr_high"))
-        }
-        if MEAN not in (method, domain):
-            place = generator, method, domain, row["prompt"], view.size
-            found = metrics_of(place, over, measured, solved, metrics)
-            cells.append(dict(zip(SET, place[:3], strict=True)) | numbers | found)
-        elif (method, domain) == (MEAN, MEAN):
-            each = [solved.get((generator, one), math.nan) for one in view.domains]
-            generators.append({"generator": generator, **numbers, ABILITY: float(np.mean(each))})
+        place = generator, method, domain, row["prompt"], view.size
+        known.add(place)
+        if each == seed and MEAN not in (method, domain):
+            columns = dict(zip(SET, place[:3], strict=True))
+            cells.append(columns | sound_numbers(row) | metrics_of(place))
+        elif each == seed and (method, domain) == (MEAN, MEAN):
+            scores = [solved.get((generator, name), math.nan) for name in view.domains]
+            ability = {ABILITY: float(np.mean(scores))}
+            generators.append({"generator": generator} | sound_numbers(row) | ability)
     new = [
-        dict(zip(SET, place[:3], strict=True)) | metrics_of(place, over, measured, solved, metrics)
+        dict(zip(SET, place[:3], strict=True)) | metrics_of(place)
         for place in dict.fromkeys(key[:5] for key in measured)
         if place not in known
         and place[4] == view.size
@@ -206,12 +268,12 @@ def _block(view, measured, solved, metrics, mixtures):
         and place[2] in view.domains
     ]
     numbers = ["pgr", "low", "high"]
-    columns = [*SET, *numbers, *metrics]
     ability = [ABILITY] if solved else []
+    places = {key[:3] for key in view.cells if MEAN not in key[1:3]}
     return Block(
         view,
         seed,
-        pandas.DataFrame(cells, columns=columns),
+        pandas.DataFrame(cells, columns=[*SET, *numbers, *metrics]),
         pandas.DataFrame(generators, columns=["generator", *numbers, *ability]),
         metrics,
         pandas.DataFrame(new, columns=[*SET, *metrics]),
@@ -220,29 +282,56 @@ def _block(view, measured, solved, metrics, mixtures):
     )
 
 
-def metrics_of(place, seeds, measured, solved, metrics):
+def _common_seed(view, mixtures):
+    """The seed, or mean over seeds, that most sets have: a few with more seeds leave none out. No
+    mixture has a say in what the others are compared at."""
+    single = [key for key in view.cells if MEAN not in key[1:3]]
+    counts = Counter(key[3] for key in single if key[0] not in mixtures)
+    counts = counts or Counter(key[3] for key in single)
+    return max(counts, key=lambda seed: (counts[seed], seed == MEAN))
+
+
+def average_metrics(place, seeds, measured, solved, metrics):
     """Metric -> value of a set, the mean over seeds; NaN where one of them has none."""
-    found = {}
+    means = {}
     for name in metrics:
         if name == ABILITY:
-            found[name] = solved.get((place[0], place[2]), math.nan)
+            means[name] = solved.get((place[0], place[2]), math.nan)
             continue
         values = [measured.get((*place, seed), {}).get(name) for seed in seeds]
-        found[name] = math.nan if None in values else math.fsum(values) / len(values)
-    return found
+        means[name] = math.nan if None in values else math.fsum(values) / len(values)
+    return means
 
 
-def correlations(block, draws, seed):
-    """{metric: regression.Correlation or the reason why there is none}."""
-    cells = block.unmixed
-    y, groups = cells["pgr"].to_numpy(), cells["generator"].to_numpy()
+def has_sound_pgr(row):
+    """Has a row of the PGR table a PGR that is not over a gap within noise?"""
+    return row["pgr"] is not None and not row["flag"]
+
+
+def sound_numbers(row):
+    """pgr, low and high of a row of the PGR table; NaN where it has no sound PGR."""
     return {
-        name: attempt(regression.correlate, cells[name].to_numpy(), y, groups, draws, seed)
-        for name in block.metrics
+        name: row[key] if has_sound_pgr(row) and row[key] is not None else math.nan
+        for name, key in (("pgr", "pgr"), ("low", "pgr_low"), ("high", "pgr_high"))
     }
 
 
-def attempt(function, *arguments, **options):
+def without_generators(generators, table):
+    """Rows of a table but for those of these generators."""
+    return table[~table["generator"].isin(generators)]
+
+
+def usable_metrics(cells, metrics):
+    """Those of the metrics that have a value in any of the cells."""
+    return [name for name in metrics if cells[name].notna().any()]
+
+
+def value_or_none(value):
+    """None for NaN: what a table leaves empty."""
+    return None if value is None or math.isnan(value) else value
+
+
+def value_or_reason(function, *arguments, **options):
     """What the function gives, or the reason, as text, why it has no value."""
     try:
         return function(*arguments, **options)
@@ -250,282 +339,36 @@ def attempt(function, *arguments, **options):
         return str(error)
 
 
-def components(block):
-    """regression.Components of all metrics, or the reason why there are none."""
-    if len(block.metrics) < 2:
-        return "there are no intrinsic metrics"
-    return attempt(regression.decompose, block.unmixed[block.metrics])
+# ---- Notes of tables
 
 
-@dataclass(frozen=True)
-class Fit:
-    """One regression of a block. `analysis`: ability, components or intrinsic; `unit`: of its rows;
-    `result`: regression.Regression, or the reason why there is none; `rows`: the rows it is of.
-    """
-
-    analysis: str
-    unit: str
-    components: int | None
-    result: regression.Regression | str
-    rows: pandas.DataFrame
-
-    def with_predictions(self):
-        """Its rows with two more columns, percent: what is `predicted` of the PGR of generators
-        that were left out, and the mean of the `others`; NaN where there is none.
-        """
-        held_out = math.nan if self.result.held_out is None else self.result.held_out
-        alone = math.nan if self.unit == "generators" else others(self.rows, self.rows)
-        return self.rows.assign(predicted=held_out, others=alone)
-
-    def errors(self):
-        """(Error of what is predicted of generators that were left out, that of the others' mean,
-        which rows they are over, if not all): root mean squares, points of PGR; None without one.
-        """
-        rows, which = self.with_predictions(), ""
-        if self.unit == "cells":
-            rows, which = comparable(rows)
-        held_out, standard = (rmse(rows[name] - rows["pgr"]) for name in ("predicted", "others"))
-        return held_out, standard, which
+def left_out_notes(block):
+    """Sentences on cells that are not in the analyses."""
+    notes, unsound = [], int(block.unmixed["pgr"].isna().sum())
+    if unsound:
+        notes.append(
+            f"{unsound} of {len(block.unmixed)} cells are left out: they have no PGR, or one over "
+            "a gap within its own noise."
+        )
+    if block.elsewhere:
+        cells = (
+            "cell is left out: it has" if block.elsewhere == 1 else "cells are left out: they have"
+        )
+        notes.append(f"{block.elsewhere} {cells} other seeds.")
+    return notes
 
 
-def fits(block, draws, seed):
-    """All regressions of a block: on ability by generators and cells, and on components."""
-
-    def on(analysis, table, names, unit, components=None):
-        if not names or not set(names) <= set(table):
-            what = "the generators' ability is" if names == [ABILITY] else "intrinsic metrics are"
-            return Fit(analysis, unit, components, f"{what} not known", table[:0])
-        rows = table[table[[*names, "pgr"]].notna().all(axis=1)]
-        result = attempt(
-            regression.regress, rows[names].to_numpy(), rows["pgr"].to_numpy(),
-            rows["generator"].to_numpy(), components, draws, seed,
-        )  # fmt: skip
-        return Fit(analysis, unit, components, result, rows)
-
-    cells = block.unmixed
-    return [
-        on("ability", without(block.mixtures, block.generators), [ABILITY], "generators"),
-        on("ability", cells, [ABILITY], "cells"),
-        on(
-            "components",
-            cells,
-            usable(cells, block.metrics) if block.intrinsic else [],
-            "cells",
-            regression.COMPONENTS,
-        ),
-        on("intrinsic", cells, usable(cells, block.intrinsic), "cells", regression.COMPONENTS),
-    ]
+def mixture_notes(mixtures, what=""):
+    """A sentence on mixtures, in a list; an empty one without any."""
+    if not mixtures:
+        return []
+    names = ", ".join(mixtures)
+    return [f"Mixtures are left out{what}, as their pairs are of other sets: {names}."]
 
 
-def r2_intervals(fits):
-    """(Interval of R2, number of generators) of the fits that have a result."""
-    found = [fit.result for fit in fits if not isinstance(fit.result, str)]
-    return [(one.r2_interval, one.generators) for one in found]
-
-
-def usable(cells, metrics):
-    """Those of the metrics that have a value in any of the cells."""
-    return [name for name in metrics if cells[name].notna().any()]
-
-
-def others(sets, rows):
-    """[sets]: mean PGR, in `rows`, of other generators than the set's in its method and domain; NaN
-    without one.
-
-    What is said of a generator that is not known without any metric: the standard to beat.
-    """
-    return np.array(
-        [
-            rows.loc[
-                (rows["method"] == one.method)
-                & (rows["domain"] == one.domain)
-                & (rows["generator"] != one.generator),
-                "pgr",
-            ].mean()
-            for one in sets.itertuples(index=False)
-        ]
-    )
-
-
-def comparable(rows):
-    """(Those of the rows that have `others`, or all if none has; which they are, if not all)."""
-    shared = rows[rows["others"].notna()]
-    if shared.empty:
-        return rows, ALONE
-    if len(shared) == len(rows):
-        return rows, ""
-    return shared, f"over the {len(shared)} of {len(rows)} cells that another generator has too"
-
-
-def rmse(errors):
-    """Root mean square; None where errors are not known (NaN)."""
-    return number(float(np.sqrt(np.mean(np.asarray(errors, dtype=float) ** 2))))
-
-
-def predictions(block, fit):
-    """Rows of the table of predictions, from the fit on intrinsic metrics alone.
-
-    Every cell by a fit to the other generators, and averages of generators (named "mean") over `n`
-    cells. Then, by the fit to all of them, mixtures, and sets that have metrics but no PGR.
-    """
-    place = block.place
-    if isinstance(fit.result, str):
-        return [place | {"basis": "held out", "reason": fit.result}]
-    if fit.result.held_out is None:
-        return [place | {"basis": "held out", "reason": fit.result.held_out_reason}]
-    error, *_ = fit.errors()
-    mixed = block.cells.drop(block.unmixed.index)
-    found = _told(fit.with_predictions(), "held out", error)
-    found += _unfitted(block, fit, mixed, "mixture")
-    found += _unfitted(block, fit, block.new.assign(pgr=math.nan), "new", error)
-    return [place | row for row in found]
-
-
-def _unfitted(block, fit, sets, basis, error=None):
-    """Rows of the table for sets that the fit is not of."""
-    names = usable(block.unmixed, block.intrinsic)
-    known = sets[names].notna().all(axis=1)
-    found, told = [], sets[known]
-    if len(told):
-        x, y = (fit.rows[columns].to_numpy() for columns in (names, "pgr"))
-        predicted = regression.predict(x, y, told[names].to_numpy())
-        told = told.assign(predicted=predicted, others=others(told, fit.rows))
-        found = _told(told, basis, error)
-    for row in sets[~known].to_dict("records"):
-        place = {name: row[name] for name in SET}
-        found.append(place | {"basis": basis, "reason": "a metric is missing"})
-    return found
-
-
-def _told(rows, basis, error):
-    """Rows of the table for cells and, where they have a PGR, for the average of a generator."""
-    found = []
-    for row in rows.to_dict("records"):
-        reasons = [UNSOUND] if basis != "new" and math.isnan(row["pgr"]) else []
-        reasons += [ALONE] if math.isnan(row["others"]) else []
-        found.append(_prediction(row, 1, basis, error, "; ".join(reasons)))
-    for name, mine in rows.dropna(subset="pgr").groupby("generator", sort=False):
-        compared, which = comparable(mine)
-        row = {"generator": name, "method": MEAN, "domain": MEAN}
-        row |= compared[["pgr", "predicted", "others"]].mean()
-        found.append(_prediction(row, len(compared), basis, None, which))
-    return found
-
-
-def named(row):
-    """In words, what a row of the table of predictions is of: a set or a generator."""
-    return " ".join(row[name] for name in SET if row[name] != MEAN)
-
-
-def _prediction(row, n, basis, error, reason):
-    pgr = number(row["pgr"])
-    return {
-        **{name: row[name] for name in SET},
-        "n": n,
-        "pgr": pgr,
-        "predicted": row["predicted"],
-        "error": None if pgr is None else row["predicted"] - pgr,
-        "others": number(row["others"]),
-        "rmse": error,
-        "basis": basis,
-        "reason": reason,
-    }
-
-
-def correlation_rows(block, found):
-    """Rows of the table of correlations."""
-    rows = []
-    for name, one in found.items():
-        row = block.place | {"metric": name}
-        if isinstance(one, str):
-            row |= {"reason": one}
-        else:
-            row |= {
-                "n": one.n,
-                "generators": one.generators,
-                "r": one.r,
-                "p": one.p,
-                "rho": one.rho,
-            }
-            row |= {"r_low": one.interval.low, "r_high": one.interval.high}
-            row["reason"] = one.interval.reason
-        rows.append(row)
-    return rows or [block.place | {"reason": "there are no metrics"}]
-
-
-def component_rows(block, found):
-    """Rows of the table of components; component "mean": mean absolute loadings, with shares."""
-    if isinstance(found, str):
-        return [block.place | {"reason": found}]
-    rows, n = [], int(found.rows.sum())
-    for i, (share, loadings) in enumerate(zip(found.variance, found.loadings, strict=True), 1):
-        for name, loading in zip(found.names, loadings, strict=True):
-            row = {"component": i, "variance": 100 * share, "metric": name, "loading": loading}
-            rows.append(block.place | row | {"n": n})
-    means = found.mean_loadings()
-    for name, loading in zip(found.names, means, strict=True):
-        share = 100 * loading / means.sum()
-        row = {"component": MEAN, "metric": name, "loading": loading, "contribution": share}
-        rows.append(block.place | row | {"n": n})
-    for name, reason in found.left_out.items():
-        rows.append(block.place | {"metric": name, "reason": reason})
-    return rows
-
-
-def regression_rows(block, found):
-    """Rows of the table of regressions."""
-    rows = []
-    for one in found:
-        row = block.place | {"analysis": one.analysis, "unit": one.unit}
-        result = one.result
-        if isinstance(result, str):
-            rows.append(row | {"n": len(one.rows), "reason": result})
-            continue
-        row |= {
-            "n": result.n,
-            "generators": result.generators,
-            "components": one.components,
-            "r2": result.r2,
-            "r2_low": result.r2_interval.low,
-            "r2_high": result.r2_interval.high,
-            "p": result.p,
-            "r2_held_out": result.r2_held_out,
-            "intercept": result.intercept,
-            "slope": result.slope,
-            "slope_low": result.slope_interval.low,
-            "slope_high": result.slope_interval.high,
-        }
-        row["rmse_held_out"], row["rmse_others"], which = one.errors()
-        reasons = [result.r2_interval.reason, result.held_out_reason]
-        reasons += [f"errors: {which}"] if which else []
-        row["reason"] = "; ".join(dict.fromkeys(filter(None, reasons)))
-        rows.append(row)
-    return rows
-
-
-def read_abilities(folder, generators, benchmarks):
-    """Rows with the columns ABILITIES, from score summaries; score and its error in percent.
-
-    Args:
-        folder: of the scores; generators: names; benchmarks: name -> domain.
-
-    Raises:
-        UserError: a summary is missing or is none.
-    """
-    from agorabench.files import read_json
-
-    rows = []
-    for generator in generators:
-        for benchmark, domain in benchmarks.items():
-            path = Path(folder) / "generators" / generator / f"{benchmark}.json"
-            try:
-                summary = read_json(path)
-                row = [float(summary["score"]), summary["standard_error"], int(summary["n"])]
-            except FileNotFoundError:
-                raise UserError(
-                    f"{path} is missing: score generators/{generator} on {benchmark} first"
-                ) from None
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path} is not a score summary: {error!r}") from None
-            rows.append(dict(zip(ABILITIES, (generator, domain, benchmark, *row), strict=True)))
-    return rows
+def reason_notes(reasons):
+    """A sentence for each reason, after all that have it. `reasons`: (name, reason)."""
+    names = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(those)}: {reason}." for reason, those in names.items()]

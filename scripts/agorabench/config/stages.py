@@ -184,7 +184,7 @@ def predict(config, model, domain=None):
     if name.generator:
         inputs["model"] = generator_weights(config, name.generator)
         params = {"version": 1, "generator": deciding_keys(config["generators"][name.generator])}
-        params |= {"benchmarks": _entries(config, names, ANSWERING), "seed": config["seed"]}
+        params |= {"benchmarks": select_entries(config, names, ANSWERING), "seed": config["seed"]}
         return Stage(inputs, params)
     params = {"version": 2, "system": config["students"][name.student]["system"] or ""}
     keys = ANSWERING
@@ -198,10 +198,10 @@ def predict(config, model, domain=None):
             keys = (*ANSWERING, *SHOWN)
             benchmarks = (config["benchmarks"][name] for name in names)
             inputs["shots"] = [entry["shots_from"] for entry in benchmarks if entry["shots"]]
-    return Stage(inputs, params | {"benchmarks": _entries(config, names, keys)})
+    return Stage(inputs, params | {"benchmarks": select_entries(config, names, keys)})
 
 
-def _entries(config, names, keys):
+def select_entries(config, names, keys):
     """Benchmark -> those of its keys."""
     return {name: select(config["benchmarks"][name], keys) for name in names}
 
@@ -287,7 +287,8 @@ FRAME = ("agorabench/cli", "agorabench/config/", "agorabench/cluster/")
 def source_files(program, *more, root="scripts"):
     """Files of this project that decide what a program makes, found by its import statements.
 
-    `more` names modules that are imported by name at run time, as paths below `root`.
+    `more` names modules that are imported by name at run time and files that are read (templates),
+    as paths below `root`.
     """
     root = Path(root)
     waiting, found = [f"{program}.py", *more], set()
@@ -296,7 +297,8 @@ def source_files(program, *more, root="scripts"):
         if path in found or path.startswith(FRAME) or not (root / path).is_file():
             continue
         found.add(path)
-        waiting += _imported_modules(root / path)
+        if path.endswith(".py"):
+            waiting += _imported_modules(root / path)
     return sorted(str(root / path) for path in found)
 
 

@@ -153,7 +153,7 @@ class Budget:
                 books[self.name]["held"] += taken
 
     def _tightest_limit(self, books):
-        """(USD of the tightest limit that nobody has spent or holds, (its name, the limit, what is
+        """(USD of the tightest limit that are neither spent nor held, (its name, the limit, what is
         spent, what other jobs hold))."""
         limits = [(float("inf"), None)]
         for name, limit, generator in (

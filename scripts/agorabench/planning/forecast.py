@@ -226,7 +226,7 @@ def prompt_tokens(config, cell, remade):
         return estimates.count_tokens(text) + shown[cell.method], "prompt file, seeds assumed"
     composer, first = open_composer(stage, cell), first_wave(stage)
     requests = [
-        composer.request(slot, 0, composer.seeds if slot >= first else [])
+        composer.compose_request(slot, 0, composer.seeds if slot >= first else [])
         for slot in range(0, cell.size, max(cell.size // RENDERED, 1))
     ]
     lengths = [text_length(request["messages"]) for request in requests]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agorabench.stats.regression import Interval, NoValue, constant, interval
+from agorabench.stats.regression import Interval, NoValue, is_constant, summarise_draws
 
 # Parameters of the curve, and one point more, without which any three points lie on one.
 FEWEST = 4
@@ -43,10 +43,10 @@ class Curve:
 
     @property
     def enough(self):
-        return self.smallest * stop(self.lost, self.rate, self.gain)
+        return self.smallest * stopping_point(self.lost, self.rate, self.gain)
 
 
-def saturate(sizes, pgr, errors=None, gain=1.0, draws=100, seed=1):
+def fit_curve(sizes, pgr, errors=None, gain=1.0, draws=100, seed=1):
     """The Curve through points.
 
     Args:
@@ -60,7 +60,7 @@ def saturate(sizes, pgr, errors=None, gain=1.0, draws=100, seed=1):
     if len(sizes) < FEWEST:
         raise NoValue(f"a curve that levels off needs at least {FEWEST} sizes, not {len(sizes)}")
     errors = None if errors is None or not np.all(np.asarray(errors) > 0) else np.asarray(errors)
-    doubling = 0.0 if constant(pgr) else np.polyfit(np.log2(sizes), pgr, 1)[0]
+    doubling = 0.0 if is_constant(pgr) else np.polyfit(np.log2(sizes), pgr, 1)[0]
     if doubling <= 0:
         raise NoValue("PGR does not rise with the number of pairs")
     if doubling < gain:
@@ -68,20 +68,22 @@ def saturate(sizes, pgr, errors=None, gain=1.0, draws=100, seed=1):
             f"over these sizes a doubling adds {doubling:.1f} points on average, so more pairs do "
             "not pay"
         )
-    top, lost, rate = fit(sizes, pgr, errors)
+    top, lost, rate = least_squares(sizes, pgr, errors)
     if rate <= RATES[0] * 1.01:
         raise NoValue("PGR rises with every doubling by as much: these sizes show no levelling off")
     intervals = [Interval(reason="the points have no standard errors")] * 2
     if errors is not None:
         random = np.random.default_rng(seed)
-        drawn = np.array([again(sizes, random.normal(pgr, errors), errors) for _ in range(draws)])
-        ends = [drawn[:, 0], sizes[0] * np.array([stop(*row[1:], gain) for row in drawn])]
-        told = "of the redrawn points show no levelling off"
-        intervals = [interval(column, told) for column in ends]
+        drawn = np.array(
+            [refit_curve(sizes, random.normal(pgr, errors), errors) for _ in range(draws)]
+        )
+        ends = [drawn[:, 0], sizes[0] * np.array([stopping_point(*row[1:], gain) for row in drawn])]
+        reason = "of the redrawn points show no levelling off"
+        intervals = [summarise_draws(column, reason) for column in ends]
     return Curve(float(top), float(lost), float(rate), int(sizes[0]), gain, *intervals)
 
 
-def fit(sizes, pgr, errors):
+def least_squares(sizes, pgr, errors):
     """(top, lost, rate) by least squares. Raises NoValue where none is found."""
     from scipy.optimize import curve_fit
 
@@ -91,23 +93,23 @@ def fit(sizes, pgr, errors):
     start = pgr.max() + 1, max(np.ptp(pgr), 1.0), 0.5
     bounds = (-np.inf, 0, RATES[0]), (np.inf, np.inf, RATES[1])
     try:
-        found, _ = curve_fit(
+        fitted, _ = curve_fit(
             curve, sizes, pgr, start, sigma=errors, bounds=bounds, x_scale=(10, 10, 1)
         )
     except RuntimeError:
         raise NoValue("least squares found no curve that levels off") from None
-    return found
+    return fitted
 
 
-def again(sizes, pgr, errors):
-    """Like `fit`, NaN where there is none."""
+def refit_curve(sizes, pgr, errors):
+    """Like `least_squares`, NaN where there is none."""
     try:
-        found = fit(sizes, pgr, errors)
+        fitted = least_squares(sizes, pgr, errors)
     except NoValue:
         return np.full(3, np.nan)
-    return np.full(3, np.nan) if found[2] <= RATES[0] * 1.01 else found
+    return np.full(3, np.nan) if fitted[2] <= RATES[0] * 1.01 else fitted
 
 
-def stop(lost, rate, gain):
+def stopping_point(lost, rate, gain):
     """Multiple of the smallest size from which on a doubling adds less than `gain` points."""
     return np.maximum(1.0, (lost * (1 - 2.0**-rate) / gain) ** (1 / rate))

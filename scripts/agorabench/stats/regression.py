@@ -5,7 +5,7 @@ The cells of one generator are alike, so a p value that takes cells for independ
 Therefore every interval (95 %) is from a bootstrap that resamples generators with all their cells
 (the pairs cluster bootstrap of Cameron, Gelbach and Miller 2008, "Bootstrap-Based Improvements for
 Inference with Clustered Errors"), and every R2 has one beside it that is computed on generators
-left out of the fit. With few generators such intervals are rough: see `caution`.
+left out of the fit. With few generators such intervals are rough: see `few_generators_caution`.
 
 Whatever cannot be computed raises `NoValue`, which says why; a NaN never comes out.
 """
@@ -102,32 +102,32 @@ class Components:
         return np.abs(self.loadings).mean(axis=0)
 
 
-def correlate(x, y, groups, draws=2000, seed=1):
+def correlate_columns(x, y, groups, draws=2000, seed=1):
     """Correlation of two columns [rows]; rows in which one is missing (NaN) are left out.
 
     `groups`: [rows], the generator of each. Raises NoValue where there is no correlation.
     """
     from scipy.stats import pearsonr, spearmanr
 
-    x, y, groups = complete(x, y, groups)
+    x, y, groups = complete_rows(x, y, groups)
     if len(y) < FEWEST:
         raise NoValue(f"a correlation needs at least {FEWEST} rows with both values, not {len(y)}")
     for values, name in ((x, "the metric"), (y, "PGR")):
-        if constant(values):
+        if is_constant(values):
             raise NoValue(f"{name} is the same in all {len(y)} rows")
     r, p = pearsonr(x, y)
 
     def of(index):
-        if constant(x[index]) or constant(y[index]):
+        if is_constant(x[index]) or is_constant(y[index]):
             return [np.nan]
         return [np.corrcoef(x[index], y[index])[0, 1]]
 
-    (found,) = intervals(of, groups, draws, seed)
+    (found,) = resample_generators(of, groups, draws, seed)
     rho = spearmanr(x, y).statistic
     return Correlation(float(r), float(rho), float(p), found, len(y), len(set(groups)))
 
 
-def regress(x, y, groups, components=None, draws=2000, seed=1):
+def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
     """Regression of y [rows] on x [rows, columns]; rows with a missing (NaN) value are left out.
 
     Args:
@@ -143,30 +143,30 @@ def regress(x, y, groups, components=None, draws=2000, seed=1):
 
     x = np.asarray(x, dtype=float)
     x = x[:, None] if x.ndim == 1 else x
-    x, y, groups = complete(x, y, groups)
-    check(x, y)
-    rank = int(np.linalg.matrix_rank(standardised(x)))
+    x, y, groups = complete_rows(x, y, groups)
+    check_variation(x, y)
+    rank = int(np.linalg.matrix_rank(standardise(x)))
     k = rank if components is None else min(components, rank)
     if components is None and rank < x.shape[1]:
         raise NoValue("a column follows from the others, so the slopes are not determined")
     if len(y) < k + 2:
         raise NoValue(f"{k} predictors need at least {k + 2} rows, not {len(y)}")
-    chosen = model(None if components is None else k)
+    chosen = build_model(None if components is None else k)
     fitted = chosen.fit(x, y).predict(x)
     r2 = float(r2_score(y, fitted))
-    p = significance(r2, k, len(y))
+    p = f_test_p(r2, k, len(y))
 
     single = components is None and x.shape[1] == 1
 
     def of(index):
         drawn, target = x[index], y[index]
-        found = [explained(drawn if components is None else standardised(drawn), target, k)]
+        found = [explained_variance(drawn if components is None else standardise(drawn), target, k)]
         if single:
-            varies = not constant(drawn)
+            varies = not is_constant(drawn)
             found.append(np.polyfit(drawn[:, 0], target, 1)[0] if varies else np.nan)
         return found
 
-    r2_interval, *slope_interval = intervals(of, groups, draws, seed)
+    r2_interval, *slope_interval = resample_generators(of, groups, draws, seed)
     held_out, r2_held_out, why = None, None, ""
     largest = max(np.sum(groups == name) for name in set(groups))
     if len(set(groups)) < 2:
@@ -186,7 +186,7 @@ def regress(x, y, groups, components=None, draws=2000, seed=1):
     )
 
 
-def decompose(table):
+def fit_components(table):
     """Components of a table's columns (a DataFrame); rows with a missing value are left out.
 
     Columns that say nothing are left out first: without any value, or the same in all rows. Raises
@@ -199,12 +199,12 @@ def decompose(table):
     rows = kept.notna().all(axis=1).to_numpy()
     if rows.sum() < FEWEST:
         raise NoValue(f"components need at least {FEWEST} rows with all metrics, not {rows.sum()}")
-    same = [name for name in kept if constant(kept.loc[rows, name].to_numpy(dtype=float))]
+    same = [name for name in kept if is_constant(kept.loc[rows, name].to_numpy(dtype=float))]
     left_out |= dict.fromkeys(same, "it is the same in all rows")
     kept = kept.drop(columns=same)
     if kept.shape[1] < 2:
         raise NoValue(f"components need at least 2 metrics that differ, not {kept.shape[1]}")
-    values = standardised(kept[rows].to_numpy(dtype=float))
+    values = standardise(kept[rows].to_numpy(dtype=float))
     found = PCA().fit(values)
     rank = int(np.linalg.matrix_rank(values))
     variance, axes = found.explained_variance_ratio_[:rank], found.components_[:rank]
@@ -212,17 +212,17 @@ def decompose(table):
     return Components(list(kept), left_out, variance, loadings, rows)
 
 
-def predict(x, y, new, components=COMPONENTS):
+def predict_pgr(x, y, new, components=COMPONENTS):
     """PGR of rows `new` [rows, columns], by regression on components of the rows x, y."""
-    x, y = complete(x, y)
-    check(x, y)
-    k = min(components, int(np.linalg.matrix_rank(standardised(x))))
+    x, y = complete_rows(x, y)
+    check_variation(x, y)
+    k = min(components, int(np.linalg.matrix_rank(standardise(x))))
     if len(y) < k + 2:
         raise NoValue(f"{k} components need at least {k + 2} rows, not {len(y)}")
-    return model(k).fit(x, y).predict(np.asarray(new, dtype=float))
+    return build_model(k).fit(x, y).predict(np.asarray(new, dtype=float))
 
 
-def model(components=None):
+def build_model(components=None):
     """Least squares on columns, or on so many principal components of the standardised columns."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LinearRegression
@@ -234,7 +234,7 @@ def model(components=None):
     return make_pipeline(StandardScaler(), PCA(components), LinearRegression())
 
 
-def explained(x, y, k):
+def explained_variance(x, y, k):
     """R2 of y [rows] on the first k principal components of x [rows, columns]; NaN without one.
 
     The components' scores are orthogonal, so their shares of y's variance add up: with all of them
@@ -243,12 +243,12 @@ def explained(x, y, k):
     x, y = x - x.mean(axis=0), y - y.mean()
     scores, spread, _ = np.linalg.svd(x, full_matrices=False)
     scores = scores[:, :k][:, spread[:k] > 1e-10 * max(1, spread[0])]
-    if constant(y) or not scores.shape[1]:
+    if is_constant(y) or not scores.shape[1]:
         return np.nan
     return float(np.sum((scores.T @ y) ** 2) / (y @ y))
 
 
-def significance(r2, k, n):
+def f_test_p(r2, k, n):
     """p of the F test that none of k predictors says anything of n independent rows.
 
     F = (R2 / k) / ((1 - R2) / (n - k - 1)) (Draper and Smith 1998, "Applied Regression Analysis",
@@ -260,7 +260,7 @@ def significance(r2, k, n):
     return float(f.sf(r2 / k / max(1 - r2, 1e-300) * free, k, free))
 
 
-def intervals(statistic, groups, draws=2000, seed=1):
+def resample_generators(statistic, groups, draws=2000, seed=1):
     """Intervals of what `statistic` (indices of rows -> list of numbers, NaN for none) gives.
 
     Every draw takes as many generators as there are, with replacement, and all rows of each.
@@ -277,33 +277,33 @@ def intervals(statistic, groups, draws=2000, seed=1):
             for _ in range(draws)
         ]
     )
-    told = f"of the resamples of {len(names)} generators have no value"
-    return [interval(column, told) for column in drawn.T]
+    lack = f"of the resamples of {len(names)} generators have no value"
+    return [summarise_draws(column, lack) for column in drawn.T]
 
 
-def interval(draws, told):
-    """Interval of draws; `told` says of a share of them, after "so many %", what they lack."""
+def summarise_draws(draws, lack):
+    """Interval of draws; `lack` says of a share of them, after "so many %", what they lack."""
     low, high = percentile_interval(draws)
     if np.isfinite([low, high]).all():
         return Interval(low, high)
-    return Interval(reason=f"{100 * np.isnan(draws).mean():.0f} % {told}")
+    return Interval(reason=f"{100 * np.isnan(draws).mean():.0f} % {lack}")
 
 
-def caution(found):
-    """What to say of intervals that resample few generators, in a list; an empty one if there are
-    none. `found`: (Interval, number of generators).
+def few_generators_caution(intervals):
+    """A sentence on intervals that resample few generators, in a list; an empty one if none do.
 
-    Of n generators there are C(2n - 1, n) resamples that differ: the multisets of n out of n.
+    `intervals`: (Interval, number of generators). Of n generators there are C(2n - 1, n) resamples
+    that differ: the multisets of n out of n.
     """
-    few = min((n for one, n in found if not one.reason), default=ENOUGH)
+    few = min((n for interval, n in intervals if not interval.reason), default=ENOUGH)
     if few >= ENOUGH:
         return []
     resamples = math.comb(2 * few - 1, few)
-    told = "intervals from resampled generators say little"
-    return [f"{told}: of {few} there are {resamples} distinct resamples"]
+    reason = f"of {few} there are {resamples} distinct resamples"
+    return [f"Intervals from resampled generators say little: {reason}."]
 
 
-def complete(*columns):
+def complete_rows(*columns):
     """The columns without the rows in which a number is missing (NaN)."""
     known = np.ones(len(columns[0]), dtype=bool)
     for column in map(np.asarray, columns):
@@ -312,22 +312,22 @@ def complete(*columns):
     return [np.asarray(column)[known] for column in columns]
 
 
-def check(x, y):
+def check_variation(x, y):
     """Raises NoValue where y or all of x say nothing."""
     if len(y) < FEWEST:
         raise NoValue(f"a regression needs at least {FEWEST} rows with all values, not {len(y)}")
-    if constant(y):
+    if is_constant(y):
         raise NoValue(f"PGR is the same in all {len(y)} rows")
-    if all(constant(column) for column in x.T):
+    if all(is_constant(column) for column in x.T):
         raise NoValue(f"what PGR is compared with is the same in all {len(y)} rows")
 
 
-def constant(values):
+def is_constant(values):
     """Are they all the same, but for the rounding of sums?"""
     return bool(np.ptp(values) <= 1e-12 * max(1, np.abs(values).max()))
 
 
-def standardised(values):
+def standardise(values):
     """Columns [rows, columns] with mean 0 and variance 1; a constant column becomes 0."""
     centred = values - values.mean(axis=0)
     same = np.ptp(values, axis=0) <= 1e-12 * np.maximum(1, np.abs(values).max(axis=0))

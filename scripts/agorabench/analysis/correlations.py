@@ -1,0 +1,128 @@
+"""Which metrics go along with PGR: the correlation of each with it over cells."""
+
+from functools import cache
+
+from agorabench.analysis.study import (
+    PLACE,
+    left_out_notes,
+    mixture_notes,
+    reason_notes,
+    value_or_reason,
+)
+from agorabench.report import figures
+from agorabench.report.table import Column, Table, format_interval
+from agorabench.stats import regression
+
+COLUMNS = (*PLACE, "metric", "n", "generators", "r", "r_low", "r_high", "p", "rho", "reason")
+TABLE = Table(
+    "correlations",
+    "Correlation of each metric with PGR",
+    "Over cells: Pearson's r with its 95 % interval (generators resampled with all their cells), "
+    "Spearman's rho, and p of r for independent cells.",
+    (
+        Column("metric", "metric"),
+        Column("n", "n", 0),
+        Column("r", "r", 2),
+        Column("interval", "interval", 2),
+        Column("rho", "rho", 2),
+        Column("p", "p", "p"),
+    ),
+)
+
+
+@cache
+def correlate_block(study, block):
+    """{metric: regression.Correlation or the reason why there is none}."""
+    y, groups = block.unmixed["pgr"].to_numpy(), block.unmixed["generator"].to_numpy()
+    return {
+        name: value_or_reason(
+            regression.correlate_columns, block.unmixed[name].to_numpy(), y, groups, *study.draws
+        )
+        for name in block.metrics
+    }
+
+
+def rows(study):
+    """A row for each block and metric."""
+    return [row for block in study.blocks for row in block_rows(study, block)]
+
+
+def block_rows(study, block):
+    """Rows of one block; one that says why, where there are no metrics."""
+    correlations = correlate_block(study, block)
+    lines = [block.place | {"metric": name} | _numbers(one) for name, one in correlations.items()]
+    return lines or [block.place | {"reason": "there are no metrics"}]
+
+
+def _numbers(correlation):
+    if isinstance(correlation, str):
+        return {"reason": correlation}
+    numbers = {name: getattr(correlation, name) for name in ("n", "generators", "r", "p", "rho")}
+    interval = correlation.interval
+    return numbers | {"r_low": interval.low, "r_high": interval.high, "reason": interval.reason}
+
+
+def tables(study):
+    """Of each block that has enough cells."""
+    return [
+        _block_table(study, block)
+        for block in study.blocks
+        if len(block.unmixed) >= regression.FEWEST
+    ]
+
+
+def _block_table(study, block):
+    correlations, lines, reasons = correlate_block(study, block), [], []
+    for row in block_rows(study, block) if correlations else []:
+        interval = format_interval(row.get("r_low"), row.get("r_high"), 2) or "n/a"
+        lines.append(row | {"r": row.get("r", "n/a"), "interval": interval if "r" in row else ""})
+        if row["reason"]:
+            why = f"no interval, {row['reason']}" if "r" in row else row["reason"]
+            reasons.append((row["metric"], why))
+    none = "There are no metrics: neither intrinsic ones nor the generators' ability."
+    notes = reason_notes(reasons) + regression.few_generators_caution(
+        [
+            (one.interval, one.generators)
+            for one in correlations.values()
+            if not isinstance(one, str)
+        ]
+    )
+    notes += left_out_notes(block) + mixture_notes(block.mixtures)
+    return block.fill(TABLE, caption=TABLE.caption if lines else none, rows=lines, notes=notes)
+
+
+def figure(study):
+    """Dots and whiskers of the correlations."""
+    block = study.largest
+    numbers = {name: _numbers(one) for name, one in correlate_block(study, block).items()}
+    if not numbers:
+        return figures.empty_page(block.title, "No correlations: there are no metrics.")
+    return draw_correlations(
+        block.title,
+        [
+            (name, *(row.get(key) for key in ("r", "r_low", "r_high")))
+            for name, row in numbers.items()
+        ],
+    )
+
+
+def draw_correlations(title, correlations):
+    """Figure of correlations: (name, r, low, high), None where there is none."""
+    names = [name for name, *_ in correlations]
+    left = [0.15 + figures.text_width(names)]
+    page = figures.Page(title, [0.17 * len(names) + 0.1], left=left)
+    (axes,) = page.axes
+    axes.axvline(0, color=figures.INK, linewidth=0.8, zorder=1)
+    for i, (_, r, low, high) in enumerate(correlations):
+        if r is None:
+            axes.text(0, i, "n/a", ha="center", va="center_baseline", color=figures.MUTED)
+            continue
+        if low is not None:
+            axes.plot([low, high], [i, i], color=figures.COLOURS[0], linewidth=1.1, zorder=2)
+        axes.plot(r, i, "o", **figures.mark(figures.COLOURS[0]))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-1, 1)
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["\u22121", "\u22120.5", "0", "0.5", "1"])
+    page.label_panel(axes, "correlation with PGR", "Pearson's r", "")
+    return page.figure

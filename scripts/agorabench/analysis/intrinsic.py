@@ -1,0 +1,78 @@
+"""Intrinsic metrics of the generated sets, a row for each set and metric."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from agorabench import paths
+from agorabench.files import read_json, read_jsonl
+from agorabench.intrinsic import judged
+from agorabench.matrix import list_cells
+from agorabench.report.table import Column, Table
+
+PLACE = ("generator", "method", "domain", "prompt", "size", "seed")
+OPTIONAL = ("median", "diversity")  # where a metric has them
+COLUMNS = (*PLACE, "metric", "by", "value", "standard_error", "n", "without", *OPTIONAL)
+TABLE = Table(
+    "intrinsic",
+    "Intrinsic metrics",
+    "Of the generated sets, whoever measured them is in intrinsic.csv: judges from 1 to 5, reward "
+    "and perplexity in their own units, similarity as a mean cosine. Empty: not measured. After "
+    "Table 8 of the paper.",
+)
+
+
+def tabulate(params):
+    """Rows of COLUMNS; `params`: see config/stages.py.
+
+    `without` counts the examples of the sample that have no value; `median` is that of
+    perplexities, `diversity` is 1 - similarity.
+    """
+    rows = []
+    for cell in list_cells(params["matrix"]):
+        metrics = read_measured(params["metrics"], cell) | read_assessed(params["metrics"], cell)
+        for name, values in sorted(metrics.items()):
+            values = asdict(cell) | {"metric": name} | values | values["also"]
+            rows.append({column: values.get(column) for column in COLUMNS})
+    return rows
+
+
+def read_measured(judges, cell):
+    """{metric: its columns} of a set's metrics that models measured. `judges`: metric -> judge."""
+    names = [name for name, judge in judges.items() if not judge]
+    return {name: read_json(paths.metric(name, cell)) for name in names}
+
+
+def read_assessed(judges, cell):
+    """{metric: its columns} of a set's metrics that judges scored."""
+    metrics = {}
+    for judge in filter(None, dict.fromkeys(judges.values())):
+        path = Path(paths.assessments(judge, cell))
+        rows = read_jsonl(path)
+        for name in (name for name, other in judges.items() if other == judge):
+            metrics[name] = {"by": rows[0]["judge"]} | judged.measure_scores(path, rows, name).to_dict()
+    return metrics
+
+
+def tables(study):
+    """Of each block that has any, a column for each setting."""
+    return [
+        _block_table(block)
+        for block in study.blocks
+        if block.cells[block.intrinsic].notna().any(axis=None)
+    ]
+
+
+def _block_table(block):
+    keys = [f"{method}: {domain}" for method, domain in block.settings]
+    cells = block.cells.set_index(["generator", "method", "domain"])
+    lines = []
+    for metric in (name for name in block.intrinsic if block.cells[name].notna().any()):
+        for generator in block.view.generators:
+            values = [cells[metric].get((generator, *each), math.nan) for each in block.settings]
+            line = {"metric": metric, "generator": generator}
+            line |= dict(zip(keys, values, strict=True))
+            lines.append(line | {"average": math.fsum(values) / len(values)})
+    words = (Column("metric", "metric"), Column("generator", "generator"))
+    columns = (*words, *(Column(key, key, 2) for key in (*keys, "average")))
+    return block.fill(TABLE, columns=columns, rows=lines)

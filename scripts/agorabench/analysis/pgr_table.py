@@ -1,0 +1,262 @@
+"""The PGR table: a row for each run and benchmark, and rows called "mean" for averages.
+
+Its numbers and intervals are as stats/pgr.py says.
+"""
+
+import csv
+import io
+import itertools
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from agorabench import matrix
+from agorabench.analysis.scores import read_scores
+from agorabench.errors import UserError
+from agorabench.matrix import NO_PROMPT, Run
+from agorabench.report import table
+from agorabench.stats.pgr import MEAN, average_estimates, estimate_cells, needed_models
+
+COLUMNS = (
+    *("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student"),
+    *("student_score", "base_score", "reference_score", "n_items"),
+    *("pgr", "pgr_low", "pgr_high", "flag"),
+)
+PLACE = ("student", "prompt", "generator", "method", "domain")
+NUMBERS = ("student_score", "base_score", "reference_score", "pgr", "pgr_low", "pgr_high")
+
+
+def read_all_scores(params):
+    """(Runs, benchmark -> {model: Scores}) of what decides a PGR table (config/stages.py)."""
+    runs = matrix.expand_runs(params["matrix"])
+    return runs, {
+        benchmark: {
+            model: read_scores(scored_model(model, params.get("reference")), benchmark)
+            for model in models
+        }
+        for benchmark, models in needed_models(runs, params["benchmarks"]).items()
+    }
+
+
+def scored_model(model, reference):
+    """The model whose scores stand for `model`: of a reference, the further one of that name."""
+    student, _, anchor = model.rpartition("/")
+    if reference and anchor == matrix.ANCHORS[1]:
+        return f"{student}/{matrix.reference_anchor(reference)}"
+    return model
+
+
+def build_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
+    """Rows of the PGR table: dicts of COLUMNS, in the order in which `runs` name things.
+
+    One row per run and benchmark; benchmark "mean" for the domain. Runs of one (student, prompt,
+    size) are compared with one another, so averages over domains, methods and seeds ("mean" in
+    that column) are over all that any of them has, and a generator that lacks one of these cells
+    gets no such row; a ready-made data set, which has no prompt, is held to what all prompts have.
+    Scores and PGR are in percent, None where there is none; `n_items` counts each benchmark item
+    once. Arguments and errors are those of `estimate_cells`; runs may repeat.
+    """
+    runs = list(dict.fromkeys(runs))
+    estimates = estimate_cells(runs, benchmarks, scores, draws, seed, apart)
+    rows = []
+    for student, prompt, size in _distinct(runs, "student", "prompt", "size"):
+        peers = [run for run in runs if (run.student, run.size) == (student, size)]
+        own = [run for run in peers if run.prompt == prompt]
+        compared = peers if prompt == NO_PROMPT else own
+        domains, methods, seeds = (
+            [value for (value,) in _distinct(compared, axis)]
+            for axis in ("domain", "method", "seed")
+        )
+        for (generator,), each, method, domain in itertools.product(
+            _distinct(own, "generator"),
+            # A mean over one seed would only repeat its rows.
+            [*seeds, MEAN] if len(seeds) > 1 else seeds,
+            [*methods, MEAN],
+            [*domains, MEAN],
+        ):
+            group = [
+                Run(student, d, m, generator, prompt, size, s)
+                for d in (domains if domain == MEAN else [domain])
+                for m in (methods if method == MEAN else [method])
+                for s in (seeds if each == MEAN else [each])
+            ]
+            if not all(run in estimates for run in group):
+                continue
+            for name in [MEAN] if MEAN in (method, domain) else estimates[group[0]]:
+                result = average_estimates(estimates[run][name] for run in group)
+                coordinates = (generator, method, domain, name, prompt, size, each, student)
+                rows.append(_table_row(coordinates, result))
+    return rows
+
+
+def _distinct(things, *names):
+    """Tuples of these attributes, each once, in order of first appearance."""
+    return list(dict.fromkeys(tuple(getattr(thing, name) for name in names) for thing in things))
+
+
+def _table_row(coordinates, result):
+    low, high = result.interval() or (None, None)
+    recovered = None if math.isnan(result.pgr) else result.pgr
+    scores = (result.student, result.base, result.reference, sum(result.items.values()))
+    values = (*coordinates, *scores, recovered, low, high, result.flag())
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+# ---- As a file
+
+
+def to_csv(rows, columns=COLUMNS):
+    """A table as CSV text: four decimals, nothing for None."""
+    return table.to_csv(rows, columns, lambda number: table.format_number(number, 4))
+
+
+def from_csv(text, source="the PGR table"):
+    """Rows of `to_csv`'s text. Raises UserError, naming `source`, where it is not such a table."""
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+    if missing:
+        raise UserError(f"{source} lacks the column {missing[0]!r}: it is not a PGR table")
+    rows = []
+    for row in reader:
+        try:
+            numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
+            row = row | numbers | {name: int(row[name]) for name in ("size", "n_items")}
+            row["seed"] = MEAN if row["seed"] == MEAN else int(row["seed"])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{source}, line {reader.line_num}: {error}") from None
+        if not all(math.isfinite(number) for number in numbers.values() if number is not None):
+            raise UserError(f"{source}, line {reader.line_num}: a number is not finite")
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{source} has no rows")
+    return rows
+
+
+def read_table(path):
+    """Rows of the PGR table in a file. Raises UserError where there is none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"no PGR table {path}: snakemake {path} makes it") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text") from None
+    return from_csv(text, path)
+
+
+# ---- What is compared
+
+
+@dataclass(frozen=True)
+class View:
+    """What a reader compares: generators under one student, prompt and size.
+
+    `cells`: (generator, method, domain, seed) -> the row of benchmark "mean", where there is one;
+    method, domain and seed may be "mean". Lists are in the table's order, without "mean".
+    """
+
+    student: str
+    prompt: str
+    size: int
+    generators: list[str]
+    methods: list[str]
+    domains: list[str]
+    seeds: list[int]
+    cells: dict[tuple, dict]
+
+    def title(self, seed):
+        """In words, what is compared, at a seed or at the mean of all ("mean")."""
+        seeds = f"mean of seeds {join_words(self.seeds)}" if seed == MEAN else f"seed {seed}"
+        pairs = f"{self.size:,} pairs per cell"
+        return f"student {self.student}, prompt {self.prompt}, {pairs}, {seeds}"
+
+
+def list_views(rows):
+    """The table's rows as Views, in the table's order.
+
+    A ready-made data set has no prompt: it stands in every view of its student and size, and only
+    where it is alone in a view of its own. Its averages stand where they are over the view's cells.
+    """
+    rows = [row for row in rows if row["benchmark"] == MEAN]
+    views = []
+    for student, prompt, size in dict.fromkeys(
+        (r["student"], r["prompt"], r["size"]) for r in rows
+    ):
+        peers = [row for row in rows if (row["student"], row["size"]) == (student, size)]
+        if prompt == NO_PROMPT and any(row["prompt"] != NO_PROMPT for row in peers):
+            continue
+        own = [row for row in peers if row["prompt"] == prompt]
+        axes = {axis: _axis_values(own, axis) for axis in ("method", "domain", "seed")}
+        # What an average is over, for each axis: the same for the data sets as for this prompt?
+        same = {axis: set(axes[axis]) == set(_axis_values(peers, axis)) for axis in axes}
+        cells = {}
+        for row in peers:
+            stands = all(
+                same[axis] if row[axis] == MEAN else row[axis] in axes[axis] for axis in axes
+            )
+            if row["prompt"] == prompt or (row["prompt"] == NO_PROMPT and stands):
+                cells[tuple(row[axis] for axis in ("generator", "method", "domain", "seed"))] = row
+        generators = list(dict.fromkeys(key[0] for key in cells))
+        views.append(View(student, prompt, size, generators, *axes.values(), cells))
+    return views
+
+
+def join_words(words):
+    """Words with commas and an "and"."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _axis_values(rows, axis):
+    return list(dict.fromkeys(row[axis] for row in rows if row[axis] != MEAN))
+
+
+def average_seeds(table):
+    """{(student, prompt, generator, method, domain, size): row} of the PGR table, its rows for
+    domains and averages; each row has "over" besides, the (method, domain) that it is over.
+
+    A place has one row: the mean over all seeds, or, of a generator that has only some of them, the
+    mean of what it has (`mean_of_seeds`). An average over one method or one domain, which would
+    only repeat it, is left out.
+    """
+    table = [row for row in table if row["benchmark"] == MEAN]
+    axes = {axis: defaultdict(dict) for axis in ("method", "domain")}
+    for row in table:
+        for axis, values in axes.items():
+            if row[axis] != MEAN:
+                values[row["student"], row["prompt"], row["size"]][row[axis]] = None
+    groups = defaultdict(list)
+    for row in table:
+        place = row["student"], row["prompt"], row["size"]
+        over = [
+            list(values[place]) if row[axis] == MEAN else [row[axis]]
+            for axis, values in axes.items()
+        ]
+        repeats = any(
+            row[axis] == MEAN and len(values) == 1 for axis, values in zip(axes, over, strict=True)
+        )
+        if not repeats:
+            key = (*(row[name] for name in PLACE), row["size"])
+            groups[key].append(row | {"over": tuple(itertools.product(*over))})
+    return {key: mean_of_seeds(alike) for key, alike in groups.items()}
+
+
+def mean_of_seeds(alike):
+    """One row for those of several seeds: their row "mean", or, where they have none, the mean of
+    all their numbers.
+
+    Then the interval is from the mean of the lower ends to that of the upper ones. The draws behind
+    them are not in the table; students that share items, base and reference have draws that rise
+    and fall together, and if they did so wholly this would be the interval of the mean: so it is
+    rather too wide. A number that one of the rows lacks is lacking in the mean, as in stats.pgr.
+    """
+    for row in alike:
+        if row["seed"] == MEAN or len(alike) == 1:
+            return row
+    mean = alike[0] | {"seed": MEAN, "flag": next((r["flag"] for r in alike if r["flag"]), "")}
+    for name in NUMBERS:
+        values = [row[name] for row in alike]
+        mean[name] = None if None in values else math.fsum(values) / len(values)
+    return mean

@@ -1,0 +1,156 @@
+"""The PGR table for readers, shaped like Table 2 of arXiv 2412.03679.
+
+A table is a student, a prompt and a size, with a column for each method and domain.
+"""
+
+from agorabench.analysis.pgr_table import join_words, list_views
+from agorabench.report.table import Cell, Column, Table, format_interval, format_number
+from agorabench.stats.pgr import MEAN, METHODS, UNBOUNDED
+
+AVERAGE = "average"
+
+
+def build_tables(rows, scores, params):
+    """Tables of all views and seeds; the mean over seeds is the result, the seeds follow it.
+
+    `rows`: of the PGR table; `scores`: benchmark -> {model: Scores}, for protocols and judges;
+    `params`: what decides the table (config/stages.py).
+    """
+    rows = [row for row in rows if row["benchmark"] not in params["apart"]]
+    tables = []
+    for view in list_views(rows):
+        for seed in [MEAN, *view.seeds] if len(view.seeds) > 1 else view.seeds:
+            columns = list(_view_columns(view))
+            cells = {
+                generator: [view.cells.get((generator, *key, seed)) for key in columns]
+                for generator in view.generators
+            }
+            cells = {name: own for name, own in cells.items() if any(own)}
+            if cells:
+                caption = _caption(view, rows, scores, params)
+                tables.append(_build_table(view, seed, rows, cells, caption))
+    return tables
+
+
+def _view_columns(view):
+    """(method, domain) -> Column; an average over one thing would only repeat it."""
+    columns = {}
+    for method in view.methods:
+        for domain in [*view.domains, MEAN] if len(view.domains) > 1 else view.domains:
+            title = AVERAGE if domain == MEAN else domain
+            columns[method, domain] = Column(f"{method} {domain}", title, 1, method)
+    if len(view.methods) > 1:
+        key = MEAN, MEAN if len(view.domains) > 1 else view.domains[0]
+        title = AVERAGE if key[1] == MEAN else key[1]
+        columns[key] = Column(" ".join(key), title, 1, "" if title == AVERAGE else AVERAGE)
+    return columns
+
+
+def _build_table(view, seed, rows, cells, caption):
+    """`cells`: generator -> rows of the PGR table or None, in the order of the columns."""
+    columns = _view_columns(view).values()
+    best = [_best_pgr(column) for column in zip(*cells.values(), strict=True)]
+    title = view.title(seed)
+    return Table(
+        f"pgr-{view.student}-{view.prompt}-n{view.size}-seed{seed}",
+        title[:1].upper() + title[1:],
+        caption,
+        (Column("generator", "generator"), *columns),
+        [
+            {"generator": name}
+            | {c.key: _format_cell(*each) for c, *each in zip(columns, own, best, strict=True)}
+            for name, own in cells.items()
+        ],
+        _notes(view, seed, rows, cells),
+        METHODS.items(),
+    )
+
+
+def _best_pgr(column):
+    """The highest PGR of a column as shown; None where nothing competes."""
+    shown = [round(row["pgr"], 1) for row in column if row and row["pgr"] is not None]
+    return max(shown) if len(shown) > 1 else None
+
+
+def _format_cell(row, best):
+    if row is None:
+        return Cell()
+    if row["pgr"] is None:
+        return Cell("n/a", flagged=bool(row["flag"]))
+    text, interval = (
+        format_number(row["pgr"], 1),
+        format_interval(row["pgr_low"], row["pgr_high"], 1),
+    )
+    return Cell(text, interval, round(row["pgr"], 1) == best, bool(row["flag"]))
+
+
+def _caption(view, rows, scores, params):
+    domains = {row["benchmark"]: row["domain"] for row in rows if row["benchmark"] != MEAN}
+    facts = []
+    for domain in view.domains:
+        names = []
+        for name in (name for name in domains if domains[name] == domain):
+            first = next(iter(scores[name].values()))
+            judge = f"judge {first.judge}" if first.judge else "no judge"
+            names.append(f"{name} (n = {len(first.ids):,}, protocol {first.protocol}, {judge})")
+        facts.append(f"{domain}: {join_words(names)}")
+    return (
+        f"PGR in percent and its 95 % interval. Benchmarks: {'; '.join(facts)}. A domain is the "
+        "mean of its benchmarks, an average the mean of its cells. Intervals: bootstrap over "
+        f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), student, base "
+        "and reference resampled together. Bold: best of a column."
+    )
+
+
+def _notes(view, seed, rows, cells):
+    shown = [row for own in cells.values() for row in own]
+    notes = _noise_note(view, rows)
+    if any(row and row["flag"] == UNBOUNDED for row in shown):
+        notes.append(
+            "\u2020 Interval unbounded: too many draws of this average contain a cell without a "
+            "gap."
+        )
+    if None in shown:
+        notes.append("Empty: not run, or an average over cells that were not all run.")
+    spreads = sorted(_seed_spreads(view)) if seed == MEAN else []
+    if spreads:
+        median, largest = (format_number(x, 1) for x in (spreads[len(spreads) // 2], spreads[-1]))
+        notes.append(
+            "Intervals leave out the spread between seeds: the seeds of one cell lie "
+            f"{median} points apart (median), at most {largest}."
+        )
+    return notes
+
+
+def _noise_note(view, rows):
+    """A sentence on the benchmarks whose gap is within noise, in a list."""
+    noisy = {
+        row["benchmark"]: [
+            format_number(row[name], 1) for name in ("base_score", "reference_score")
+        ]
+        for row in rows
+        if (row["student"], row["size"]) == (view.student, view.size)
+        and row["domain"] in view.domains
+        and row["benchmark"] != MEAN
+        and row["flag"]
+    }
+    if not noisy:
+        return []
+    names = [
+        f"{name} (base {base} %, reference {reference} %)"
+        for name, (base, reference) in noisy.items()
+    ]
+    return [
+        f"\u2020 Gap within noise: {join_words(names)}. The reference is not measurably better "
+        "than the base there, so these cells and their averages have no finite interval; n/a: it "
+        "is not better at all, and there is no PGR."
+    ]
+
+
+def _seed_spreads(view):
+    """Largest difference between the seeds' PGRs of each cell, in points."""
+    cells = {}
+    for (*key, seed), row in view.cells.items():
+        if MEAN not in (*key, seed) and row["pgr"] is not None:
+            cells.setdefault(tuple(key), []).append(row["pgr"])
+    return [max(values) - min(values) for values in cells.values() if len(values) > 1]

@@ -1,0 +1,77 @@
+"""What the report shows besides the PGR table and the sets: one list, in the order of the page.
+
+The figure of a question is on the page by its module in agorabench/analysis; its caption is a file
+of that name in docs/captions. Light, as the rule `report` takes its inputs from this list.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from agorabench import paths
+
+CAPTIONS = Path(__file__).resolve().parents[3] / "docs" / "captions"
+
+
+class Exhibit(NamedTuple):
+    """A table, a figure, or both, under one title.
+
+    Attributes:
+        title: heading on the page.
+        caption: reStructuredText file, as captions of `snakemake --report` are.
+        table: CSV; with the coordinates of a cell as columns it is also shown set by set.
+        figure: SVG or PNG.
+        width: what the figure was drawn for, "page" or "column".
+        errors: table of regressions whose errors on left-out generators come first.
+    """
+
+    title: str
+    caption: str | Path | None = None
+    table: str | None = None
+    figure: str | None = None
+    width: str = "page"
+    errors: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """The results that it shows."""
+        return list(dict.fromkeys(filter(None, (self.errors, self.table, self.figure))))
+
+
+# Questions of agorabench/analysis in the order of the page; others follow, titled by their names.
+TITLES = {
+    "value": "PGR by dollars",
+    "regressions": "PGR and problem solving",
+    "correlations": "Metrics that go along with PGR",
+    "components": "Principal components of the metrics",
+    "prediction": "PGR predicted from the metrics",
+    "amount": "PGR by the number of pairs",
+}
+
+
+def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
+    """The exhibits of a config's report; `questions`: names of analyses that have a figure."""
+    tables = {
+        "data": "What the sets are like",
+        "cost": "What the sets cost",
+        "paid": "What was paid in all",
+        "intrinsic": "Intrinsic metrics of the sets",
+    }
+    if not config["intrinsic"]:
+        del tables["intrinsic"]
+    titles = {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name in questions}
+    order = sorted(questions, key=[*TITLES, *questions].index)
+    return [
+        Exhibit("PGR by method and domain", _caption("pgr_figure"), figure=paths.figure("pgr")),
+        *(Exhibit(tables[name], _caption(name), paths.table(name)) for name in tables),
+        *(_question_exhibit(name, titles[name]) for name in order),
+    ]
+
+
+def _caption(name):
+    return CAPTIONS / f"{name}.rst"
+
+
+def _question_exhibit(name, title):
+    """Table and figure of a question; how far predictions are off is said above all."""
+    errors = paths.table("regressions") if name == "prediction" else None
+    return Exhibit(title, _caption(name), paths.table(name), paths.figure(name), "column", errors)

@@ -1,0 +1,45 @@
+"""Write one page of all that was found: results/report.html, with no need of a network.
+
+    python scripts/report.py --config config/mini.yaml
+
+It holds the PGR table, tables and figures (agorabench/report/exhibits.py), and a section for every
+set: numbers, samples, what was rejected, and for every student trained on it scores, training curve
+and answers. Samples are spaced evenly over a file, and the same items of a benchmark are shown for
+every model.
+"""
+
+from agorabench import analysis, paths
+from agorabench.analysis.pgr_table import list_views, read_table
+from agorabench.cli import parse_arguments, run_program
+from agorabench.config import result_stages
+from agorabench.files import atomic_file
+from agorabench.report.exhibits import list_exhibits
+from agorabench.report.page import render_report
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, "", argv, add_options)
+    rows = read_table(paths.PGR_TABLE)
+    page = render_report(
+        args.config,
+        rows,
+        list_views(rows),
+        list_exhibits(args.config, analysis.module_names("figure")),
+        result_stages.report(args.config).params["prices"],
+        samples=args.samples,
+        answers=args.answers,
+        characters=args.characters,
+    )
+    with atomic_file(paths.REPORT) as file:
+        file.writelines(page)
+
+
+def add_options(parser):
+    """What changes the page's length only."""
+    parser.add_argument("--samples", type=int, default=6, help="pairs to show of a set")
+    parser.add_argument("--answers", type=int, default=4, help="of a model on a benchmark")
+    parser.add_argument("--characters", type=int, default=2000, help="of a text of a model")
+
+
+if __name__ == "__main__":
+    run_program(main)
