@@ -105,7 +105,8 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
+    inside = (f"agorabench/sandbox/{name}.py" for name in ("child", "child_walls"))
+    return code("score", protocol_file(protocol), *inside)
 
 
 def score_threads(wildcards):

@@ -2,17 +2,16 @@
 
 import contextlib
 import csv
-import json
 import math
 from functools import cache
 
-import collect
 import judge
 import measure
 import numpy as np
 import pandas
 import pytest
 import servers
+import tabulate
 import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
@@ -180,19 +179,22 @@ def call(program, folder, config, *arguments):
         program.main(["--config", "config.json", "--cell", str(CELL), *arguments])
 
 
+def judged_metrics(sample):
+    """Config entries of the metrics of a judge called judge."""
+    entry = {"measure": "judged", "judge": "judge", "sample": sample}
+    return {
+        f"{aspect}-judge": entry | {"rubrics": f"{RUBRICS}/{aspect}"}
+        for aspect in ("difficulty", "quality")
+    }
+
+
 def assessed(folder, server, sample=30, **more):
     """Rows of judge.py by a judge behind HTTP."""
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     entry = generator(server, "openai", model="judge-1", **more)
     entry["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
     config["generators"]["judge"] = entry
-    config["intrinsic"] = {
-        f"{aspect}-judge": {
-            "measure": "judged", "judge": "judge", "rubrics": f"{RUBRICS}/{aspect}",
-            "sample": sample,
-        }
-        for aspect in ("difficulty", "quality")
-    }  # fmt: skip
+    config["intrinsic"] = judged_metrics(sample)
     call(judge, folder, config, "--judge", "judge")
     return read_jsonl(folder / paths.assessments("judge", CELL))
 
@@ -532,16 +534,21 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
             assert table["value"].mean() == pytest.approx(told[name]["value"])
         assert f"measure {name} of {CELL}: {size} of {size} examples" in capsys.readouterr().err
 
-    axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
+    config = read_json(cell / "config.json")
+    config["students"]["other"] = config["students"]["mini"]
+    axes = {"students": ["mini", "other"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
-    matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
+    config["experiments"] = {"x": axes}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
-    flags = {"matrix": json.dumps(matrix), "metrics": json.dumps(who)}
-    flags |= {"measured": cell / "results/intrinsic"}
-    flags |= {"assessments": cell / "results/assessments"}
-    flags |= {"output": cell / "intrinsic.csv"}
-    collect.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    with open(cell / "intrinsic.csv") as file:
+    config["generators"]["judge"] = generator("http://localhost:1", "openai", model="judge-1")
+    config["intrinsic"] = {
+        name: {key: chosen[key] for key in chosen if key != "name"}
+        for name, chosen in metrics.items()
+    } | judged_metrics(20)
+    write_json(cell / "config.json", config)
+    with contextlib.chdir(cell):
+        tabulate.main(["--config", "config.json", "--table", "intrinsic"])
+    with open(cell / paths.table("intrinsic")) as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     assert list(rows) == sorted(who)  # a set counts once, whoever learns from it
     row = rows["perplexity"]

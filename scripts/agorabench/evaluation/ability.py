@@ -39,7 +39,9 @@ def query_benchmarks(
     return {name: [journal[one["fingerprint"]] for one in rows] for name, rows in asked.items()}
 
 
-def benchmark_requests(identity, entry, name, benchmark, items, seed):
+def benchmark_requests(
+    identity: str, entry: dict, name: str, benchmark: dict, items: list[dict], seed: int
+) -> list[dict]:
     """The requests to a generator for the items of a benchmark, in their order.
 
     Args:
@@ -58,13 +60,13 @@ def benchmark_requests(identity, entry, name, benchmark, items, seed):
     return requests
 
 
-def benchmark_sampling(own, benchmark):
+def benchmark_sampling(own: dict, benchmark: dict) -> dict:
     """The benchmark's sampling, without what the generator's config leaves out."""
     chosen = {key: benchmark[key] for key in SAMPLING if own.get(key, 0) is not None}
     return own | chosen | ({"stop": False} if "stop" in own else {})  # [END] is the data's own
 
 
-def prediction_rows(model, items, replies):
+def prediction_rows(model: str, items: list[dict], replies: list[dict]) -> list[dict]:
     """Rows as predict.py writes them, from the generator's replies to the items."""
     return [
         {

@@ -55,7 +55,7 @@ def verdict_reader(entry: dict) -> Callable:
     return partial(benchmarks.load_protocol(entry).parse_verdict, entry)
 
 
-def judge_request(identity, game, asked, seed, attempt=0):
+def judge_request(identity: str, game: dict, asked: dict, seed: int, attempt: int = 0) -> dict:
     """The request that puts a game to a judge.
 
     Args:
@@ -87,17 +87,17 @@ def judge_games(
     """
     ended = {}
     for attempt in range(ATTEMPTS):
-        open_games = [place for place in range(len(games)) if place not in ended]
+        open_games = [index for index in range(len(games)) if index not in ended]
         requests = {}
-        for place in open_games:
-            request = judge_request(backend.identity, games[place], asked, seed, attempt)
-            games[place]["fingerprint"] = request["fingerprint"]
+        for index in open_games:
+            request = judge_request(backend.identity, games[index], asked, seed, attempt)
+            games[index]["fingerprint"] = request["fingerprint"]
             requests[request["fingerprint"]] = request
         answer(backend, journal, requests)
-        for place in open_games:
-            row = journal[games[place]["fingerprint"]]
-            verdict = read_verdict(games[place], row)
+        for index in open_games:
+            row = journal[games[index]["fingerprint"]]
+            verdict = read_verdict(games[index], row)
             if verdict is not None or attempt + 1 == ATTEMPTS:
-                ended[place] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
+                ended[index] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
                 advance()
-    return [ended[place] for place in range(len(games))]
+    return [ended[index] for index in range(len(games))]
