@@ -152,7 +152,7 @@ class Study:
             name: entry | {"price": self.prices[name]} if name in self.prices else entry
             for name, entry in self.matrix["generators"].items()
         }
-        students = self.matrix["experiments"]["main"]["students"]
+        students = {run.student for run in matrix.expand_runs(self.matrix)}
         rest = {"students": {name: {"references": {}} for name in students}}
         rest |= {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

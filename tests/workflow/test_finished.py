@@ -24,7 +24,16 @@ pytestmark = pytest.mark.slow
 CONFIG = "config/mini.yaml"
 PROMPT = "config/prompts/mini/response/math.md"
 SEEDLESS = "generation:\n  train_on_seeds: false\n"
-REPORT = {"tally", "plot", "collect", "cost", "paid", "describe", "analyse", "report"}
+REPORT = {
+    "tabulate_pgr",
+    "plot",
+    "tabulate_intrinsic",
+    "tabulate_cost",
+    "tabulate_paid",
+    "tabulate_data",
+    "analyse",
+    "report",
+}
 COSTLY = {"fetch_seeds", "fetch_benchmark", "build_tokenizer", "build_base", "build_model"}
 COSTLY |= {"generate", "curate", "train", "predict_anchor"}
 COSTLY |= {"solve_math", "solve_code", "solve_instruction"}
@@ -54,8 +63,8 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     jobs = copy.stale()
     assert count(jobs) == {
         "generate": 3, "curate": 3, "audit": 3, "train": 3, "predict_math": 3, "score": 6,
-        "assess": 6, "measure": 12, "collect": 1,
-        "tally": 1, "plot": 1, "cost": 1, "paid": 1, "describe": 1, "analyse": 1, "report": 1,
+        "assess": 6, "measure": 12, "tabulate_intrinsic": 1,
+        "tabulate_pgr": 1, "plot": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("math/response/" in output for output in cells)
@@ -87,8 +96,8 @@ def test_an_added_generator_makes_only_its_cells(copy):
         "generate": 9, "curate": 9, "audit": 9, "train": 9, "predict_math": 3,
         "predict_code": 3, "predict_instruction": 3, "score": 16,
         "solve_math": 1, "solve_code": 1, "solve_instruction": 1,
-        "assess": 18, "measure": 36, "collect": 1,
-        "tally": 1, "plot": 1, "cost": 1, "paid": 1, "describe": 1, "analyse": 1, "report": 1,
+        "assess": 18, "measure": 36, "tabulate_intrinsic": 1,
+        "tabulate_pgr": 1, "plot": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("/newcomer/" in output for output in cells)
@@ -111,18 +120,23 @@ def test_a_changed_metric_measures_itself_only(copy):
         CONFIG, lambda text: text.replace("reward, sample: 200", "reward, sample: 9")
     )
     jobs = copy.stale()
-    assert count(jobs) == {"measure": 27, "collect": 1, "analyse": 1, "report": 1}
+    assert count(jobs) == {"measure": 27, "tabulate_intrinsic": 1, "analyse": 1, "report": 1}
     measured = [output for rule, output in jobs if rule == "measure"]
     assert all(output.startswith("results/intrinsic/reward/") for output in measured)
     judged = before.replace("difficulty, sample: 200", "difficulty, sample: 9")
     copy.edit(CONFIG, lambda _: judged)
     jobs = count(copy.stale())
-    assert jobs["assess"] == 2 * 27 and jobs["collect"] == 1 and "measure" not in jobs
+    assert jobs["assess"] == 2 * 27 and jobs["tabulate_intrinsic"] == 1 and "measure" not in jobs
 
 
 def test_a_price_changes_the_costs_and_the_report_only(copy):
     copy.edit(CONFIG, lambda text: text.replace("input: 0.35", "input: 0.70"))
-    assert count(copy.stale()) == {"cost": 1, "paid": 1, "analyse": 1, "report": 1}
+    assert count(copy.stale()) == {
+        "tabulate_cost": 1,
+        "tabulate_paid": 1,
+        "analyse": 1,
+        "report": 1,
+    }
 
 
 def test_a_larger_size_asks_for_what_is_missing(copy):
@@ -170,7 +184,7 @@ CUT = {
 INSTANTS = [
     ("generate", 0.5), ("generate", 1.0), ("generate", 1.5), ("generate", 0.2),
     ("train", 0.5), ("train", 2.0), ("predict", 0.5), ("score", 0.1), ("score", 0.3),
-    ("tally", 0.2),
+    ("tabulate_pgr", 0.2),
 ]  # fmt: skip
 
 

@@ -25,8 +25,10 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
     assert jobs["solve_math"] == jobs["solve_code"] == jobs["solve_instruction"] == 3
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
-    assert (jobs["assess"], jobs["measure"], jobs["collect"]) == (2 * 27, 4 * 27, 1)
-    assert jobs["tally"] == jobs["plot"] == jobs["cost"] == jobs["paid"] == 1
+    assert (jobs["assess"], jobs["measure"], jobs["tabulate_intrinsic"]) == (2 * 27, 4 * 27, 1)
+    assert (
+        jobs["tabulate_pgr"] == jobs["plot"] == jobs["tabulate_cost"] == jobs["tabulate_paid"] == 1
+    )
     assert jobs["analyse"] == jobs["report"] == 1
 
 
@@ -45,7 +47,7 @@ def test_the_workflow_is_lint_clean(clone):
 def test_stages_are_targets(clone):
     assert "train" not in count(clone.stale("data"))
     assert "score" not in count(clone.stale("models"))
-    assert "tally" not in count(clone.stale("scores"))
+    assert "tabulate_pgr" not in count(clone.stale("scores"))
 
 
 def test_a_run_is_what_the_axes_say():

@@ -72,7 +72,9 @@ class Sections:
         """A run's row of the PGR table."""
         key = (run.student, *(getattr(run, name) for name in COORDINATES), benchmark)
         if key not in self.rows:
-            raise UserError(f"the PGR table has no row of {run.model} on {benchmark}: tally again")
+            raise UserError(
+                f"the PGR table has no row of {run.model} on {benchmark}: tabulate again"
+            )
         return self.rows[key]
 
     def read_model(self, model, domains, run=None) -> dict:
