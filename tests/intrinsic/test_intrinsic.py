@@ -1,12 +1,13 @@
 """Intrinsic metrics: equal to plain computations at any batch size; verdicts read or counted."""
 
+import contextlib
 import csv
 import json
 import math
+import shutil
 from functools import cache
 
 import assess
-import collect
 import measure
 import numpy as np
 import pandas
@@ -15,11 +16,13 @@ import servers
 import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
+from agorabench.analysis import intrinsic as intrinsic_table
 from agorabench.config.references import check
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
 from agorabench.planning import forecast
+from agorabench.report.table import to_csv
 from helpers import ROOT
 from helpers.asking import KEY, generator
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
@@ -530,12 +533,11 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
     matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
-    flags = {"matrix": json.dumps(matrix), "metrics": json.dumps(who)}
-    flags |= {"measured": cell / "measured", "assessments": cell / "assessments"}
-    flags |= {"output": cell / "intrinsic.csv"}
-    collect.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    with open(cell / "intrinsic.csv") as file:
-        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    for name, folder in (("measured", "intrinsic"), ("assessments", "assessments")):
+        shutil.copytree(cell / name, cell / "results" / folder)
+    with contextlib.chdir(cell):
+        rows = intrinsic_table.tabulate({"matrix": matrix, "metrics": who})
+    rows = {row["metric"]: row for row in csv.DictReader(to_csv(rows, rows[0]).splitlines())}
     assert list(rows) == sorted(who)  # a set counts once, whoever learns from it
     row = rows["perplexity"]
     place = [row[key] for key in ("generator", "method", "size", "n")]

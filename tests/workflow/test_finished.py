@@ -64,7 +64,8 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     assert count(jobs) == {
         "generate": 3, "curate": 3, "audit": 3, "train": 3, "predict_math": 3, "score": 6,
         "assess": 6, "measure": 12, "tabulate_intrinsic": 1,
-        "tabulate_pgr": 1, "plot": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1, "analyse": 1, "report": 1,
+        "tabulate_pgr": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1,
+        "analyse": 1, "plot": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("math/response/" in output for output in cells)
@@ -97,7 +98,8 @@ def test_an_added_generator_makes_only_its_cells(copy):
         "predict_code": 3, "predict_instruction": 3, "score": 16,
         "solve_math": 1, "solve_code": 1, "solve_instruction": 1,
         "assess": 18, "measure": 36, "tabulate_intrinsic": 1,
-        "tabulate_pgr": 1, "plot": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1, "analyse": 1, "report": 1,
+        "tabulate_pgr": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1,
+        "analyse": 1, "plot": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("/newcomer/" in output for output in cells)
