@@ -21,7 +21,8 @@ lint: $(VENV)/ready  ## style of Python and rules, which package may import whic
 	PYTHONPATH=scripts lint-imports --no-cache
 	snakemake --lint
 
-test-slow: $(VENV)/ready  ## the slow tests: they use the finished miniature, or make it
+test-slow: export AGORABENCH_MINIATURE ?= $(if $(wildcard results/report.html),$(CURDIR))
+test-slow: $(VENV)/ready  ## the slow tests: they copy the finished miniature, or make one
 	pytest -m slow
 
 bench-generate: $(VENV)/ready  ## how fast generation goes, beside others' tools; installs them; ten minutes

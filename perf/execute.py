@@ -125,18 +125,20 @@ def programs(name):
 
 def ours(name, samples):
     """Grade the samples and tell the same as EvalPlus."""
-    import score
     from agorabench import sandbox
+    from agorabench.evaluation import grading
     from agorabench.evaluation.benchmarks import humaneval_plus, mbpp_plus
     from agorabench.files import read_jsonl
 
-    def execute(programs, limits=score.LIMITS, workers=2):
-        return list(sandbox.run_many(programs, workers, limits, sandbox.accept("isolated")))
+    def execute(programs, limits=grading.LIMITS, workers=2):
+        return list(
+            sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated"))
+        )
 
     module = {"humaneval": humaneval_plus, "mbpp": mbpp_plus}[name]
-    items = module.read(rows(name))
+    items = module.read_items(rows(name))
     codes = {row["task_id"]: row["solution"] for row in read_jsonl(samples)}
-    graded = module.grade(items, [codes[item["id"]] for item in items], execute)
+    graded = module.grade_items(items, [codes[item["id"]] for item in items], execute)
     for which in ("base", "score"):
         print(f"pass@1: {sum(row[which] for row in graded) / len(graded):.3f}")
 

@@ -81,13 +81,17 @@ def run(way):
         name = protocol.__name__.rpartition(".")[2]
         start = time.monotonic()
         if way.startswith("ours"):
-            found = protocol.grade(items, completions, Workers(int(way.split()[1])))
+            found = protocol.grade_items(items, completions, Workers(int(way.split()[1])))
             verdicts[name] = [bool(one["score"]) for one in found]
         elif way == "loop, completions" or protocol is gsm8k:
-            verdicts[name] = loop([str(item["answer"]) for item in items], completions, math.box)
+            verdicts[name] = loop(
+                [str(item["answer"]) for item in items], completions, math.as_boxed
+            )
         else:
-            right = [math.expression(item["answer"]) for item in items]
-            verdicts[name] = loop(right, [math.extract(text)[2] for text in completions], str)
+            right = [math.answer_expression(item["answer"]) for item in items]
+            verdicts[name] = loop(
+                right, [math.extract_answer(text)[2] for text in completions], str
+            )
         seconds[name] = time.monotonic() - start
     return {"seconds": seconds, "verdicts": verdicts}
 
@@ -115,7 +119,7 @@ def math_answers():
     from agorabench.evaluation.benchmarks import math
 
     published = rows("math/test.jsonl")
-    items, chosen, completions = math.read(published), random.Random(1), []
+    items, chosen, completions = math.read_items(published), random.Random(1), []
     subjects = {}
     for row in published:
         subjects.setdefault(row["type"], []).append(row["solution"])
@@ -149,7 +153,7 @@ def gsm8k_answers():
     from agorabench.evaluation.benchmarks import gsm8k
 
     solutions = rows("math_outputs/gsm8k_openai_example_solutions.jsonl")
-    items = gsm8k.read(rows("gsm8k/test.jsonl"))
+    items = gsm8k.read_items(rows("gsm8k/test.jsonl"))
     return items, [row["175b_verification"]["solution"] for row in solutions]
 
 

@@ -34,11 +34,11 @@ def main():
         size = (min(CHUNK, args.rows - start), args.dimensions)
         rows = random.normal(0.2, 1.0, size).astype(np.float32)
         begun = time.perf_counter()
-        cosines.add(rows)
+        cosines.add_rows(rows)
         seconds += time.perf_counter() - begun
         if args.check:
             kept.append(rows)
-    value, error = cosines.mean()
+    value, error = cosines.mean_similarity()
     print(f"{args.rows:,} x {args.dimensions:,}: {value:.6f} +- {error:.2g} in {seconds:.1f} s")
     print(f"peak memory {peak():,.0f} MB, {before:,.0f} of it before the first row")
     if args.check:

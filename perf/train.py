@@ -9,7 +9,7 @@ perf/results/train.json:
 
     useful    tokens of examples, padding not counted, per second
     padding   share of the computed places that hold no token
-    mfu       share of the device's peak that useful tokens take (agorabench.training.speed.speed)
+    mfu       share of the device's peak that useful tokens take (agorabench.training.speed)
 
 Data are real, from $AGORABENCH_DATA. With --gpu the recipe keeps weights and optimiser in bfloat16,
 as one GPU has no room for 8 billion float32 weights and their moments; that has not been run yet,
@@ -155,19 +155,20 @@ def run(args):
 def ours(args, rows):
     """This project's training."""
     import torch
-    import train
-    from agorabench.training import sft
+    from agorabench.config import load_config
+    from agorabench.training import masking, sft
 
     recipe = {
         "epochs": 1, "learning_rate": 1e-5, "batch_size": args.batch, "batches": args.run,
         "max_length": args.max_length, "warmup": 0.0, "schedule": "linear", "weight_decay": 0.0,
         "precision": "bfloat16" if args.gpu else "float32",
     }  # fmt: skip
-    hardware = train.defaults()["hardware"] | {"gpus": int(args.gpu), "attention": args.attention}
+    hardware = load_config(ROOT / "config/mini.yaml")["students"]["mini"]["hardware"]
+    hardware |= {"gpus": int(args.gpu), "attention": args.attention}
     hardware |= {"per_device": args.per_device}
-    asked = train.conversations([{"messages": row} for row in rows])
+    asked = masking.build_conversations([{"messages": row} for row in rows])
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        return sft.train(
+        return sft.train_model(
             str(args.folder / "base"), asked, recipe, hardware, 1, Path(folder),
             threads=torch.get_num_threads(), max_truncated=1.0,
         )["speed"]  # fmt: skip
@@ -175,7 +176,7 @@ def ours(args, rows):
 
 def trl(args, rows):
     """SFTTrainer as it comes, but for batch size, length and where it runs."""
-    from agorabench.training.sft import Counter
+    from agorabench.training.speed import Counter
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -200,7 +201,7 @@ def trl(args, rows):
         )  # fmt: skip
         counter = trainer.data_collator = Counter(trainer.data_collator)
         trainer.train()
-    return told(counter.places, counter.padding, time.monotonic() - clock.start)
+    return told(counter.positions, counter.padding, time.monotonic() - clock.start)
 
 
 def loop(args, rows):
@@ -208,8 +209,7 @@ def loop(args, rows):
     import random
 
     import torch
-    from agorabench.models import chat
-    from train import conversations as asked
+    from agorabench.training import masking
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = "cuda" if args.gpu else "cpu"
@@ -220,8 +220,8 @@ def loop(args, rows):
         network.gradient_checkpointing_enable()
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-5)
-    made = asked([{"messages": row} for row in rows])
-    made = chat.examples(tokenizer, made, args.max_length).rows
+    made = masking.build_conversations([{"messages": row} for row in rows])
+    made = masking.build_examples(tokenizer, made, args.max_length).rows
     random.Random(1).shuffle(made)
     size = args.per_device or args.batch
     places = tokens = 0

@@ -15,9 +15,15 @@ PGR_MODULES = [f"agorabench/analysis/{name}.py" for name in ("pgr_table", "pgr_v
 QUESTIONS = [f"agorabench/analysis/{name}.py" for name in analysis.module_names("tables")]
 
 
-def pgr_table(wildcards):
-    """The PGR table with a further reference."""
-    return result_stages.tabulate(config, "pgr", wildcards.reference)
+localrules:
+    tabulate_pgr,
+    tabulate_reference,
+    tabulate_cost,
+    tabulate_paid,
+    tabulate_data,
+    tabulate_intrinsic,
+    analyse,
+    plot,
 
 
 rule tabulate_pgr:
@@ -41,7 +47,7 @@ rule tabulate_pgr:
 
 rule tabulate_reference:
     input:
-        inputs(pgr_table),
+        inputs(reference_table),
         code=code("tabulate", *PGR_MODULES),
     output:
         paths.reference_table("{reference}"),
@@ -50,7 +56,7 @@ rule tabulate_reference:
     conda:
         "../envs/local.yaml"
     params:
-        decides=decides(pgr_table),
+        decides=decides(reference_table),
     shell:
         program("tabulate", "--table pgr --reference {wildcards.reference}")
 
@@ -76,8 +82,9 @@ for table, category in {
             "../envs/local.yaml"
         params:
             decides=result_stages.tabulate(config, table).text,
+            table=table,  # a shell line is made when the loop has ended
         shell:
-            program("tabulate", f"--table {table}")
+            program("tabulate", "--table {params.table}")
 
 
 rule analyse:

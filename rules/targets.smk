@@ -1,4 +1,16 @@
-"""Aggregates to ask for by name; nothing here makes a file."""
+"""Aggregates to ask for by name, nouns all; nothing here makes a file.
+
+providers    replies of generators behind APIs
+data         training sets, and what they are like
+dataset      all sets as one data set
+models       students
+predictions  answers to the benchmarks
+judgements   verdicts of judges behind APIs
+scores       of students, bases and references
+references   PGR tables with further references
+abilities    scores of the generators themselves
+intrinsic    metrics of the training sets
+"""
 
 ASKED_JUDGES = list(filter(is_asked, matrix.judge_generators(config)))
 

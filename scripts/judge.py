@@ -86,7 +86,7 @@ def judge_completions(args, config, benchmark, model):
     ]
     write_jsonl(paths.judgements(model, benchmark), rows)
     by_item = [[row for row in rows if row["id"] == item["id"]] for item in items]
-    official = benchmarks.protocol(entry).official(
+    official = benchmarks.load_protocol(entry).official_rows(
         items, predictions, by_item, model, asked, entry=entry, files=files
     )
     folder = Path(paths.official_judgements(model, benchmark))

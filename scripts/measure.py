@@ -21,15 +21,17 @@ def main(argv=None):
     args = parse_arguments(__doc__, "metric cell", argv)
     inputs, params = stages.measure(args.config, args.metric, args.cell)
     entry = {**args.config["intrinsic"][args.metric], "name": args.metric}
-    pairs = intrinsic.sample(
-        intrinsic.generated(*inputs["data"]), params["metric"]["sample"], params["seed"]
+    pairs = intrinsic.sample_pairs(
+        intrinsic.read_generated_pairs(*inputs["data"]), params["metric"]["sample"], params["seed"]
     )
-    module = intrinsic.module(entry)
+    module = intrinsic.load_metric_module(entry)
     with Progress(f"measure {args.metric} of {args.cell}", len(pairs), "examples") as bar:
-        measured = module.measure(module.load(entry, args.threads), entry, pairs, bar.advance)
+        measured = module.measure_pairs(
+            module.load_model(entry, args.threads), entry, pairs, bar.advance
+        )
     about = {"cell": str(args.cell), "metric": args.metric}
     about |= {"by": entry["model"], "measure": entry["measure"]}
-    write_json(paths.metric(args.metric, args.cell), about | measured.summary())
+    write_json(paths.metric(args.metric, args.cell), about | measured.to_dict())
     ids = [pair["id"] for pair in pairs]
     write_examples(paths.metric_examples(args.metric, args.cell), ids, measured.values)
 

@@ -64,7 +64,7 @@ def answer_benchmarks(config, model, name, threads):
 
 def read_items(benchmark, entry):
     """The items of a benchmark, as its protocol has them."""
-    return benchmarks.load(entry, Path(paths.benchmark_items(benchmark)))
+    return benchmarks.load_items(entry, Path(paths.benchmark_items(benchmark)))
 
 
 def load_engine(model, student, threads):
@@ -79,7 +79,7 @@ def load_engine(model, student, threads):
         )
     hardware = student["hardware"]
     if hardware["predict_gpus"] and hardware["python"]:
-        llm.run_elsewhere(hardware["python"])
+        llm.switch_interpreter(hardware["python"])
         from agorabench.llm.vllm import Answers
 
         return Answers(model, hardware["predict_gpus"])

@@ -19,29 +19,31 @@ def main(argv=None):
     args = parse_arguments(__doc__, "benchmark model", argv)
     inputs, params = stages.score(args.config, args.benchmark, args.model)
     entry = params["benchmark"]
-    items = benchmarks.load(entry, *map(Path, inputs["questions"]))
+    items = benchmarks.load_items(entry, *map(Path, inputs["questions"]))
     (source,) = inputs["predictions"]
     predictions = read_jsonl(source)
     grading.check_predictions(predictions, args.model, source)
     predictions = grading.match_items(items, predictions, source)
-    protocol = benchmarks.protocol(entry)
+    protocol = benchmarks.load_protocol(entry)
     more = {}
     for path in inputs.get("judgements", ()):
         more["judgements"] = grading.order_judgements(
             predictions, read_jsonl(path), args.model, params["judge"], protocol.GAMES, path
         )
-        more["files"] = benchmarks.files(entry, Path(paths.benchmark_file(args.benchmark, "")))
+        more["files"] = benchmarks.protocol_files(
+            entry, Path(paths.benchmark_file(args.benchmark, ""))
+        )
         more["entry"] = entry
     execute = grading.Execute(params["sandbox"], args.threads)
     completions = [row["completion"] for row in predictions]
-    verdicts = protocol.grade(items, completions, execute, **more)
+    verdicts = protocol.grade_items(items, completions, execute, **more)
     if sum(verdict["score"] is not None for verdict in verdicts) < 2:
         raise UserError(f"{args.model} on {args.benchmark}: fewer than two items have a verdict")
     verdicts, means = grading.select_score(protocol, verdicts, entry.get("score"))
     write_verdicts(paths.verdicts(args.model, args.benchmark), items, verdicts)
     summary = {"model": args.model, "benchmark": args.benchmark, "protocol": entry["protocol"]}
     summary |= {"judge": params.get("judge"), "counts": entry.get("score")}
-    summary |= grading.summarise(predictions, verdicts, means)
+    summary |= grading.summarise_score(predictions, verdicts, means)
     write_json(paths.score(args.model, args.benchmark), summary)
 
 

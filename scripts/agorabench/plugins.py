@@ -2,8 +2,9 @@
 
 A plug-in is a module that can be imported, or a Python file. What it offers is found by name:
 
-    protocol_NAME                      read(rows) and grade(items, completions, sandbox), as in
-                                       agorabench/evaluation/benchmarks, in a module or a class
+    protocol_NAME                      read_items(rows) and grade_items(items, completions,
+                                       sandbox), as in agorabench/evaluation/benchmarks, in a
+                                       module or a class
     validator_NAME(pair, limits)       None, or the reason against a pair
     seed_source_NAME(domain, method)   rows of a set whose source is {source: NAME}
     benchmark_source_NAME(benchmark)   rows of a benchmark whose source is {source: NAME}

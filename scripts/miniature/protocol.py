@@ -8,12 +8,12 @@ instruction  a constraint that a program verifies
 from miniature import world
 
 
-def read(rows):
+def read_items(rows):
     """The rows are items already."""
     return rows
 
 
-def grade(items, completions, sandbox):
+def grade_items(items, completions, sandbox):
     """Numbers and constraints by the grammar, code by its assertions in the sandbox."""
     programs = {}
     for number, (item, completion) in enumerate(zip(items, completions, strict=True)):
@@ -21,12 +21,14 @@ def grade(items, completions, sandbox):
             programs[number] = (code, "\n".join(item["tests"]))
     outcomes = dict(zip(programs, sandbox(list(programs.values())), strict=True))
 
-    def ran(number):
+    def run_tests(number):
         status = outcomes[number].status
         return status == "ok", "" if status == "ok" else status
 
     verdicts = [
-        world.grade_completion(item, completion, lambda code, tests, number=number: ran(number))
+        world.grade_completion(
+            item, completion, lambda code, tests, number=number: run_tests(number)
+        )
         for number, (item, completion) in enumerate(zip(items, completions, strict=True))
     ]
     return [

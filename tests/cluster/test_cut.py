@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT
+from helpers import MINIATURE
 from helpers.lab import GPU_MODEL, wait
 from helpers.runs import processes, rows, started, text_of
 from helpers.workflow import Folder
@@ -32,7 +32,7 @@ HOPELESS = "results/raw/code/response/big/mini/n600-seed1.jsonl"
 @pytest.fixture(scope="module")
 def ran(disturbed, tmp_path_factory):
     """The folder of a run on the cluster, its exit status and text, and the table without SLURM."""
-    folder = Folder(tmp_path_factory.mktemp("cut") / "folder", made_from=ROOT)
+    folder = Folder(tmp_path_factory.mktemp("cut") / "folder", made_from=MINIATURE)
     (folder.path / "no-vllm").write_text(NO_VLLM)
     (folder.path / "no-vllm").chmod(0o755)
     (folder.path / "cut.yaml").write_text(

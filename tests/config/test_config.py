@@ -8,10 +8,8 @@ import sys
 import jsonschema
 import pytest
 import yaml
-from agorabench import matrix
-from agorabench.config import check_config as check
-from agorabench.config import references as module
-from agorabench.config import schema as schemas
+from agorabench import matrix, plugins
+from agorabench.config import check_config, json_schema, load_config, publish
 from agorabench.errors import UserError
 from helpers import ROOT
 from snakemake.utils import update_config
@@ -78,6 +76,8 @@ FILES = {
     "models/tiny/config.json": "{}\n",
 }
 
+PUBLISHED = json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8"))
+CASES = ROOT / "tests/cases/config"
 ALIKE = {"measure": "similarity", "of": "response", "model": "./models/tiny"}
 
 
@@ -108,14 +108,14 @@ def edited(edits):
 
 def fault(project, config, files=(FILE,), **kwargs):
     with pytest.raises(UserError) as caught:
-        check(config, files, project, **kwargs)
+        check_config(config, files, project, **kwargs)
     return str(caught.value)
 
 
 def test_a_complete_config_passes_and_gets_its_defaults(project):
     given = yaml.safe_load(COMPLETE)
     before = copy.deepcopy(given)
-    filled = check(given, [FILE], project)
+    filled = check_config(given, [FILE], project)
     assert given == before
     assert (filled["seed"], filled["sandbox"], filled["warm"]) == (1, "isolated", False)
     assert filled["generators"]["strong"]["sampling"] == {
@@ -136,22 +136,31 @@ def test_a_complete_config_passes_and_gets_its_defaults(project):
 def test_a_number_is_the_same_however_it_is_written(project):
     for written in (1, 1.0):
         config = edited({"generators/strong/sampling": {"temperature": written}})
-        temperature = check(config, (), project)["generators"]["strong"]["sampling"]["temperature"]
+        temperature = check_config(config, (), project)["generators"]["strong"]["sampling"][
+            "temperature"
+        ]
         assert repr(temperature) == "1.0"
 
 
+def test_defaults_are_those_that_results_were_made_with():
+    """Another default, or 1 in place of 1.0, makes finished results stale."""
+    filled = load_config(CASES / "least.yaml")
+    kept = (CASES / "least-filled.json").read_text(encoding="utf-8")
+    assert json.dumps(filled, sort_keys=True) == json.dumps(json.loads(kept), sort_keys=True)
+
+
 def test_defaults_are_not_shared_between_configs(project):
-    check(yaml.safe_load(COMPLETE), (), project)["generation"]["validators"]["math"].clear()
-    again = check(yaml.safe_load(COMPLETE), (), project)
+    check_config(yaml.safe_load(COMPLETE), (), project)["generation"]["validators"]["math"].clear()
+    again = check_config(yaml.safe_load(COMPLETE), (), project)
     assert again["generation"]["validators"]["math"] == ["length", "one_result", "no_markers"]
 
 
 def test_a_checked_config_passes_again(project):
-    filled = check(yaml.safe_load(COMPLETE), (), project)
-    assert check(filled, (), project) == filled
+    filled = check_config(yaml.safe_load(COMPLETE), (), project)
+    assert check_config(filled, (), project) == filled
 
 
-# Faults that the schema finds: what was changed, and the sentence.
+# Faults that the models find: what was changed, and the sentence.
 SCHEMA_FAULTS = {
     "misspelt key": (
         {"generation/atempts": 3},
@@ -292,10 +301,6 @@ SCHEMA_FAULTS = {
         "generators.mixed.of: must have at least one entry",
     ),
     "no backend": ({"generators/strong/backend": None}, "generators.strong: missing key 'backend'"),
-    "unknown source": (
-        {"seeds/math/instance": {"source": "maxi"}},
-        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
-    ),
     "empty source": (
         {"seeds/math/instance": {}},
         "seeds.math.instance: missing key 'source' or 'path' or 'url' or 'hub' or 'parts'",
@@ -326,14 +331,14 @@ def test_fault_of_form(project, edits, sentence):
 
 @pytest.mark.parametrize("edits", [edits for edits, _ in SCHEMA_FAULTS.values()], ids=SCHEMA_FAULTS)
 def test_jsonschema_refuses_it_too(edits):
-    validator = jsonschema.Draft202012Validator(schemas.schema())
+    validator = jsonschema.Draft202012Validator(PUBLISHED)
     assert not validator.is_valid(edited(edits))
 
 
 def test_jsonschema_accepts_what_passes(project):
-    validator = jsonschema.Draft202012Validator(schemas.schema())
+    validator = jsonschema.Draft202012Validator(PUBLISHED)
     validator.validate(yaml.safe_load(COMPLETE))
-    validator.validate(check(yaml.safe_load(COMPLETE), (), project))
+    validator.validate(check_config(yaml.safe_load(COMPLETE), (), project))
 
 
 def test_whole_numbers_written_with_a_point_are_refused(project):
@@ -370,6 +375,10 @@ def test_a_name_that_yaml_takes_for_a_number(project):
 
 # Names that refer to each other.
 REFERENCE_FAULTS = {
+    "unknown source": (
+        {"seeds/math/instance": {"source": "maxi"}},
+        "seeds.math.instance.source: unknown source 'maxi'; known: mini",
+    ),
     "unknown score": (
         {"benchmarks/mini-sums/protocol": "math", "benchmarks/mini-sums/score": "lenient"},
         "benchmarks.mini-sums.score: unknown score 'lenient'; known: strict",
@@ -515,9 +524,19 @@ def test_fault_of_reference(project, edits, sentence, files_too):
     assert fault(project, config, files_too=files_too) == f"{FILE}: {sentence}"
 
 
+def test_a_source_is_one_that_a_plugin_offers(project, monkeypatch):
+    monkeypatch.setattr(plugins, "_loaded", dict(plugins._loaded))
+    (project / "mine.py").write_text("def seed_source_mine(domain, method):\n    return []\n")
+    config = edited({"seeds/math/instance": {"source": "mine"}})
+    told = "seeds.math.instance.source: unknown source 'mine'; known: mini"
+    assert fault(project, config, ()) == told
+    config["plugins"].append("mine.py")
+    assert check_config(config, (), project)["seeds"]["math"]["instance"] == {"source": "mine"}
+
+
 def test_a_data_set_needs_neither_seeds_nor_prompts(project):
     config = edited({"experiments/main": None, "experiments/human/methods": ["enhancement"]})
-    assert check(config, (), project)["experiments"]["human"]["methods"] == ["enhancement"]
+    assert check_config(config, (), project)["experiments"]["human"]["methods"] == ["enhancement"]
 
 
 def test_a_further_reference_is_a_model_that_is_there(project):
@@ -527,8 +546,8 @@ def test_a_further_reference_is_a_model_that_is_there(project):
     assert fault(project, config, ()).startswith(told)
     (project / "models/weak").mkdir()
     (project / "models/weak/config.json").write_text("{}")
-    assert matrix.student_references(check(config, (), project)) == {"weak": ["tiny"]}
-    assert matrix.student_references(check(edited({}), (), project)) == {}
+    assert matrix.student_references(check_config(config, (), project)) == {"weak": ["tiny"]}
+    assert matrix.student_references(check_config(edited({}), (), project)) == {}
 
 
 # Files that the config names: the file, its new text (None: absent), and the sentence.
@@ -633,13 +652,15 @@ def test_fault_of_a_file(project, change, sentence):
         (project / name).write_bytes(text.encode() if isinstance(text, str) else text)
     config = yaml.safe_load(COMPLETE)
     assert fault(project, config) == sentence
-    check(config, [FILE], project, files_too=False)  # a job on a cluster does not look
+    check_config(config, [FILE], project, files_too=False)  # a job on a cluster does not look
 
 
 def test_data_sets_alone_need_no_prompt(project):
     experiment = {"experiments/main/generators": ["people"], "experiments/main/prompts": ["none"]}
     experiment |= {"experiments/main/domains": ["math"], "experiments/main/methods": ["response"]}
-    assert check(edited(experiment), (), project)["experiments"]["main"]["prompts"] == ["none"]
+    assert check_config(edited(experiment), (), project)["experiments"]["main"]["prompts"] == [
+        "none"
+    ]
     experiment["experiments/main/generators"] = ["people", "strong"]
     (project / FILE).write_text(yaml.safe_dump(edited(experiment)))
     told = f"{FILE}: experiments.main.prompts: prompt 'none' is for experiments of data sets alone"
@@ -648,7 +669,7 @@ def test_data_sets_alone_need_no_prompt(project):
 
 def test_a_metric_may_have_the_name_of_a_column_that_is_in_no_table_with_it(project):
     config = edited({"intrinsic/id": {**ALIKE, "pooling": "mean"}})
-    assert list(check(config, (), project)["intrinsic"]) == ["id"]
+    assert list(check_config(config, (), project)["intrinsic"]) == ["id"]
 
 
 def test_how_to_pool_is_asked_of_models_that_say_it(project):
@@ -656,7 +677,7 @@ def test_how_to_pool_is_asked_of_models_that_say_it(project):
     told = "intrinsic.alike.pooling: ./models/tiny is no model of sentence-transformers"
     assert fault(project, config, ()) == f"{told} (no modules.json): say pooling: mean"
     (project / "models/tiny/modules.json").write_text("[]")
-    check(config, (), project)
+    check_config(config, (), project)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "0_New/config.json"])
@@ -665,13 +686,13 @@ def test_code_of_another_repository_is_not_executed(project, file):
     place = project / "models/tiny" / file
     place.parent.mkdir(exist_ok=True)
     place.write_text('{"auto_map": {"AutoModel": "modeling.Model"}, "a": "b--c"}')
-    check(config, (), project)
+    check_config(config, (), project)
     place.write_text('{"auto_map": {"AutoModel": ["acme/code--modeling.Model", null]}}')
     assert fault(project, config, ()).startswith(
         "intrinsic.alike.trust_remote_code: the classes of ./models/tiny come from acme/code, where"
     )
     config["intrinsic"]["alike"]["trust_remote_code"] = False
-    check(config, (), project)
+    check_config(config, (), project)
 
 
 def test_too_few_seeds_to_show(project):
@@ -694,7 +715,7 @@ def test_a_miniature_model_that_is_not_built(project):
 def test_shots_from_what_the_pipeline_builds_need_not_be_there_yet(project):
     source = "resources/seeds/math/instance.jsonl"
     config = edited({"benchmarks/mini-sums/shots": 2, "benchmarks/mini-sums/shots_from": source})
-    assert check(config, (), project)["benchmarks"]["mini-sums"]["shots_from"] == source
+    assert check_config(config, (), project)["benchmarks"]["mini-sums"]["shots_from"] == source
 
 
 # Which file holds it.
@@ -766,7 +787,7 @@ def test_a_generator_given_twice(project):
         f"{FILE}: generators: 'strong' is given twice, on lines 18 and 19"
     )
     given = edited({"generators/noisy": None, "experiments/main/generators": ["strong"]})
-    check(given, [FILE], project, files_too=False)  # a job on a cluster does not look
+    check_config(given, [FILE], project, files_too=False)  # a job on a cluster does not look
 
 
 def test_a_section_given_twice(project):
@@ -782,12 +803,12 @@ def test_yaml_anchors_and_merge_keys_are_no_repetition(project):
     text = COMPLETE.replace("  human:\n", "  again: &again\n", 1)
     text += "  human:\n    <<: *again\n    seeds: [3]\n"
     (project / FILE).write_text(text)
-    filled = check(yaml.safe_load(text), [FILE], project)
+    filled = check_config(yaml.safe_load(text), [FILE], project)
     assert filled["experiments"]["human"]["seeds"] == [3]
     assert filled["experiments"]["human"]["generators"] == ["people"]
 
 
-# The schema itself, and its documentation.
+# What is published: schemas for editors, and the table of keys.
 
 
 def properties(rule, path=()):
@@ -801,48 +822,47 @@ def properties(rule, path=()):
             yield from properties(inner, (*path, key))
 
 
-def test_the_schema_is_a_schema():
-    jsonschema.Draft202012Validator.check_schema(schemas.schema())
+RENEW = "run: PYTHONPATH=scripts python -m agorabench.config.publish"
+SHIPPED = sorted({path.name for path in (ROOT / "config").glob("*.yaml")} - {"resources.yaml"})
+WHOLE = ["mini.yaml", "agorabench.yaml", "rehearsal.yaml"]
 
 
-def test_the_schema_uses_only_keywords_that_config_reads():
-    known = {"$ref", "oneOf", "const", "type", "enum", "pattern", "minLength", "minimum"}
-    known |= {
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "maximum",
-        "minItems",
-        "uniqueItems",
-        "items",
-        "default",
-    }
-    known |= {"properties", "additionalProperties", "propertyNames", "required", "minProperties"}
-    known |= {"title", "description"}
+@pytest.mark.parametrize("name", ["schema.json", "schema-overlay.json"])
+def test_the_published_schema_is_that_of_the_models(name):
+    text = (ROOT / "config" / name).read_text(encoding="utf-8")
+    assert text == publish.render_schema(publish.list_schemas()[name]), RENEW
+    assert json.loads(text) == publish.list_schemas()[name]
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
 
-    def keywords(rule):
-        for key, inner in rule.items():
-            yield key
-            if key in ("items", "additionalProperties", "propertyNames") and inner is not False:
-                yield from keywords(inner)
-            for each in inner.values() if key == "properties" else inner if key == "oneOf" else ():
-                yield from keywords(each)
 
-    schema = {
-        key: inner for key, inner in schemas.schema().items() if key not in ("$schema", "$defs")
-    }
-    used = set(keywords(schema))
-    for rule in schemas.schema()["$defs"].values():
-        used |= set(keywords(rule))
-    assert used - known == set()
+@pytest.mark.parametrize("file", SHIPPED)
+def test_an_editor_finds_the_schema_of_a_shipped_config_and_nothing_wrong(file):
+    text = (ROOT / "config" / file).read_text(encoding="utf-8")
+    name = "schema.json" if file in WHOLE else "schema-overlay.json"
+    assert text.startswith(f"# yaml-language-server: $schema={name}\n")
+    schema = json.loads((ROOT / "config" / name).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_a_shipped_config_that_is_whole_passes(file):
+    assert load_config(ROOT / "config" / file)["experiments"]
+
+
+@pytest.mark.parametrize("name", ["misspelt key", "text for a number", "key unlike any"])
+def test_the_schema_of_a_config_behind_another_refuses_what_is_wrong_in_any(name):
+    schema = json.loads((ROOT / "config/schema-overlay.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate({"generators": {"strong": {"model": "m"}}})
+    assert not validator.is_valid(edited(SCHEMA_FAULTS[name][0]))
 
 
 def test_every_key_is_described_and_in_the_readme():
     readme = (ROOT / "config/README.md").read_text()
-    found = list(properties(schemas.schema()))
+    found = list(properties(PUBLISHED))
     assert len(found) > 60
     for path, rule in found:
-        while "description" not in rule and "$ref" in rule:
-            rule = schemas.schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+        rule = json_schema.resolve_rule(rule)
         assert rule.get("description", "").endswith("."), path
         rows = [row for row in readme.splitlines() if row.startswith("| `")]
         assert any(
@@ -851,21 +871,26 @@ def test_every_key_is_described_and_in_the_readme():
         ), path
 
 
-def test_the_readme_holds_the_table_as_the_schema_makes_it():
+def test_the_readme_holds_the_table_as_the_models_make_it():
     readme = (ROOT / "config/README.md").read_text()
-    renew = "run: PYTHONPATH=scripts python -m agorabench.config.schema"
-    assert readme.endswith(f"{schemas.TABLE}\n{schemas.table()}"), renew
+    assert readme.endswith(f"{publish.MARK}\n{publish.render_table()}"), RENEW
 
 
 # The Snakefile imports it at every call, on a cluster in every job.
 
 
 def test_importing_it_imports_nothing_heavy():
-    program = (
-        "import json, sys, agorabench.config.references; print(json.dumps(sorted(sys.modules)))"
-    )
+    program = """if True:
+        import json, sys
+        import pydantic
+        class Model(pydantic.BaseModel):  # Snakemake has models of its own
+            key: int = 1
+        before = set(sys.modules)
+        import agorabench.config
+        print(json.dumps(sorted(set(sys.modules) - before)))
+    """
     run = subprocess.run(
-        [sys.executable, "-S", "-c", program],
+        [sys.executable, "-c", program],
         env={"PYTHONPATH": str(ROOT / "scripts")},
         capture_output=True,
         text=True,
@@ -885,4 +910,4 @@ def test_a_small_number_survives_the_way_through_json(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
     assert "1e-05" in file.read_text()
-    assert module.load_config(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5
+    assert load_config(file)["students"]["mini"]["recipe"]["learning_rate"] == 1.0e-5

@@ -9,7 +9,7 @@ from agorabench import plugins
 from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks
-from agorabench.generation.validators import validate
+from agorabench.generation.validators import validate_pair
 from helpers import ROOT
 
 MINE = """
@@ -25,7 +25,7 @@ class protocol_yes:
     ALSO = ("strict",)
 
     @staticmethod
-    def read(rows):
+    def read_items(rows):
         return rows
 
 
@@ -57,9 +57,9 @@ def test_what_a_file_offers_is_found(mini, project):
     mini["seeds"]["math"]["response"] = {"source": "mini"}
     mini["benchmarks"]["mini-sums"] |= {"protocol": "yes", "score": "strict"}
     check(mini, project)
-    assert validate(("a", "long enough for it"), ["length", "short"]) == "too long"
+    assert validate_pair(("a", "long enough for it"), ["length", "short"]) == "too long"
     assert plugins.find_plugin("seed_source", "mine")("math", "response")[0]["id"] == "math"
-    assert benchmarks.protocol({"protocol": "yes"}).read([1]) == [1]
+    assert benchmarks.load_protocol({"protocol": "yes"}).read_items([1]) == [1]
     assert benchmarks.protocol_file("yes") == str((project / "mine.py").resolve())
     assert plugins.find_plugin("validator", "unknown") is None
 

@@ -85,7 +85,7 @@ def test_nobody_at_the_address(clone, server):
         }
     )
     told = clone.refused("one", "two", "three")
-    assert told.startswith(f"error: generators one, two: nobody answers at {NOBODY}: ")
+    assert told.startswith(f"error: generators one, two: no response from {NOBODY}: ")
 
 
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
@@ -124,7 +124,7 @@ def test_only_generators_that_will_be_asked_are_looked_at(clone, server, monkeyp
         assert server.books()["received"] == before
     clone.configure(entries | {"two": generator(NOBODY, "anthropic", model="two")})
     texts.append(clone.make("one", "two", size=25, check=False)[1])
-    assert f"generator two: nobody answers at {NOBODY}" in texts[-1]
+    assert f"generator two: no response from {NOBODY}" in texts[-1]
     texts.append(clone.make("one", size=25))
     server.set(faults=[{"fault": "401", "at": "complete"}])
     status, text = clone.make("one", size=30, check=False)

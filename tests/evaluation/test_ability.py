@@ -1,15 +1,15 @@
 """The generators' own ability: asked like for data, sampled like students."""
 
-import json
+import contextlib
 from importlib import import_module
 
-import ability
+import predict
 import pytest
-import score
 import servers
 import yaml
-from agorabench.config.references import check
-from agorabench.evaluation import solving
+from agorabench import paths
+from agorabench.config import check_config
+from agorabench.evaluation import ability, grading
 from agorabench.files import read_jsonl, write_json, write_jsonl
 from agorabench.llm import budget
 from helpers import ROOT
@@ -21,38 +21,40 @@ ITEMS = [{"question": f"{n}+1?", "answer": f"So it is.\n#### {n + 1}"} for n in 
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 def test_a_generator_solves_a_benchmark_once(tmp_path, monkeypatch, protocol):
     monkeypatch.setenv(KEY, "test-key")
-    for name in ("sums", "more"):
-        write_jsonl(tmp_path / f"items/{name}.jsonl", ITEMS)
-    benchmark = {"protocol": "gsm8k", "limit": None, "temperature": 0.2, "top_p": 0.95}
     lengths = {"sums": 77, "more": 88}
+    for name in lengths:
+        write_jsonl(tmp_path / paths.benchmark_items(name), ITEMS)
     with servers.start(write="response") as server:
         config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
         config["generators"]["g"] = generator(server, protocol)
         config["generators"]["g"]["sampling"] = {"max_tokens": 500, "top_p": None}
+        benchmark = config["benchmarks"]["mini-sums"] | {"protocol": "gsm8k"}
+        benchmark["source"] = {"path": "items.jsonl", "licence": "mine"}
+        others = {"mini-sums", "mini-steps"}  # of the same domain
+        config["benchmarks"] = {
+            name: benchmark | {"max_tokens": most} for name, most in lengths.items()
+        } | {name: row for name, row in config["benchmarks"].items() if name not in others}
         write_json(tmp_path / "config.json", config)
-        flags = {"generator": "g", "entry": "{}", "config": tmp_path / "config.json", "seed": 1}
-        asked = {name: benchmark | {"max_tokens": most} for name, most in lengths.items()}
-        flags |= {"benchmarks": json.dumps(asked), "items": tmp_path / "items"}
-        flags |= {"journal": tmp_path / "journal/ability/math/g/benchmarks/seed1.jsonl"}
-        flags |= {"output": tmp_path / "out"}
-        command = [str(text) for key, value in flags.items() for text in (f"--{key}", value)]
-        ability.main(command)
-        made = read_jsonl(tmp_path / "out/sums.jsonl")
-        assert [row["prompt"] for row in made] == [row["question"] for row in ITEMS]
-        assert {row["model"] for row in made} == {"generators/g"}
-        assert server.books()["answered"] == 40
-        (tmp_path / "out/sums.jsonl").unlink()
-        ability.main(command)
-        assert read_jsonl(tmp_path / "out/sums.jsonl") == made
+        command = ["--config", "config.json", "--model", "generators/g", "--domain", "math"]
+        output = tmp_path / paths.predictions("generators/g", "sums")
+        with contextlib.chdir(tmp_path):
+            predict.main(command)
+            made = read_jsonl(output)
+            assert [row["prompt"] for row in made] == [row["question"] for row in ITEMS]
+            assert {row["model"] for row in made} == {"generators/g"}
+            assert server.books()["answered"] == 40
+            output.unlink()
+            predict.main(command)
+        assert read_jsonl(output) == made
         assert server.books()["answered"] == 40  # nothing is paid twice
-    score.check(made, "generators/g", "sums.jsonl")
+    grading.check_predictions(made, "generators/g", "sums.jsonl")
 
 
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 def test_a_request_may_bring_its_own_sampling(protocol):
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     config["generators"]["g"] = generator("http://localhost:1", protocol)
-    entry = check(config, root=ROOT)["generators"]["g"]
+    entry = check_config(config, root=ROOT)["generators"]["g"]
     provider = import_module(f"agorabench.llm.{protocol}").make_provider(entry)
     request = {"fingerprint": "0" * 32, "messages": []}
     assert provider.request_body(request)["max_tokens"] == 500
@@ -65,6 +67,6 @@ def test_a_request_may_bring_its_own_sampling(protocol):
 def test_the_sampling_is_the_benchmarks_without_what_the_generator_refuses():
     benchmark = {"max_tokens": 1024, "temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03}
     own = {"max_tokens": 4096, "temperature": 1.0, "top_p": None, "stop": True, "seeded": False}
-    assert solving.sampling(own, benchmark) == {
+    assert ability.benchmark_sampling(own, benchmark) == {
         "max_tokens": 1024, "temperature": 0.2, "top_p": None, "stop": False, "seeded": False,
     }  # fmt: skip

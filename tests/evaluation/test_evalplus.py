@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-import score
 from agorabench import sandbox
+from agorabench.evaluation import grading
 from agorabench.evaluation.benchmarks import humaneval_plus, mbpp, mbpp_plus
 from agorabench.files import read_json
 
@@ -22,13 +22,13 @@ TASK = {
 }
 
 
-def execute(programs, limits=score.LIMITS, workers=2):
-    return list(sandbox.run_many(programs, workers, limits, sandbox.accept("isolated")))
+def execute(programs, limits=grading.LIMITS, workers=2):
+    return list(sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated")))
 
 
 def verdict(text, **changes):
-    items = humaneval_plus.read([TASK | changes])
-    (found,) = humaneval_plus.grade(items, [text], execute)
+    items = humaneval_plus.read_items([TASK | changes])
+    (found,) = humaneval_plus.grade_items(items, [text], execute)
     return found["base"], found["score"], found["reason"]
 
 
@@ -66,8 +66,8 @@ def test_a_program_that_was_slow_beside_others_is_run_again_alone():
             return [sandbox.Outcome("error", humaneval_plus.SLOW, "", "", 1.0) for _ in programs]
         return execute(programs, limits, workers)
 
-    items = humaneval_plus.read([TASK])
-    reasons = humaneval_plus.passed(
+    items = humaneval_plus.read_items([TASK])
+    reasons = humaneval_plus.failure_reasons(
         "humaneval", items, [items[0]["reference"]], "base", slow_at_first
     )
     assert reasons == [""] and asked == [(1, 2), (1, 1)]
@@ -81,16 +81,16 @@ def rows(path):
 
 @pytest.mark.slow
 def test_verdicts_on_a_real_models_samples_are_evalplus_own(data):
-    items = humaneval_plus.read(rows(data / "humaneval/HumanEvalPlus-v0.1.9.jsonl.gz"))
+    items = humaneval_plus.read_items(rows(data / "humaneval/HumanEvalPlus-v0.1.9.jsonl.gz"))
     path = data / "code_outputs/7b-base_humaneval_eval_results.json"
     stored = read_json(path)["eval"]
     codes = [stored[item["id"]][0]["solution"] for item in items]
     for which, passed in (("base", 101), ("plus", 89)):
-        reasons = humaneval_plus.passed("humaneval", items, codes, which, execute)
+        reasons = humaneval_plus.failure_reasons("humaneval", items, codes, which, execute)
         found = {item["id"]: not why for item, why in zip(items, reasons, strict=True)}
         wanted = {name: runs[0][f"{which}_status"] == "pass" for name, runs in stored.items()}
         assert found == wanted and sum(found.values()) == passed
-    graded = humaneval_plus.grade(items, codes, execute)
+    graded = humaneval_plus.grade_items(items, codes, execute)
     assert sum(row["base"] for row in graded) == 101  # 61.6 %
     assert sum(row["score"] for row in graded) == 87  # 53.0 %
 
@@ -106,7 +106,7 @@ def test_verdicts_on_a_real_models_samples_are_evalplus_own(data):
 )
 def test_canonical_solutions_pass(data, module, file, count, cut):
     items = module.read(rows(data / file))
-    graded = module.grade(items, [item["reference"] for item in items], execute)
+    graded = module.grade_items(items, [item["reference"] for item in items], execute)
     assert len(graded) == count
     assert [(item["id"], row["reason"]) for item, row in zip(items, graded, strict=True)
             if not row["score"]] == cut  # fmt: skip
@@ -114,7 +114,7 @@ def test_canonical_solutions_pass(data, module, file, count, cut):
 
 def test_the_solutions_of_mbpp_pass(data):
     found = rows(data / "mbpp/mbpp.jsonl")
-    graded = mbpp.grade(mbpp.read(found), [row["code"] for row in found], execute)
+    graded = mbpp.grade_items(mbpp.read_items(found), [row["code"] for row in found], execute)
     failed = [(row["task_id"], one["reason"]) for row, one in zip(found, graded, strict=True)
               if not one["score"]]  # fmt: skip
     assert failed == [] and len(found) == 974
@@ -123,7 +123,7 @@ def test_the_solutions_of_mbpp_pass(data):
 @pytest.mark.slow
 def test_a_busy_machine_and_more_workers_change_no_verdict(data):
     """Three times with one worker and with two, while other processes keep both cores busy."""
-    items = humaneval_plus.read(rows(data / "humaneval/HumanEvalPlus-v0.1.9.jsonl.gz"))[:60]
+    items = humaneval_plus.read_items(rows(data / "humaneval/HumanEvalPlus-v0.1.9.jsonl.gz"))[:60]
     path = data / "code_outputs/7b-base_humaneval_eval_results.json"
     stored = read_json(path)["eval"]
     codes = [stored[item["id"]][0]["solution"] for item in items]
@@ -132,10 +132,10 @@ def test_a_busy_machine_and_more_workers_change_no_verdict(data):
         seen = []
         for workers in (1, 2) * 3:
 
-            def run(programs, limits=score.LIMITS, workers=workers):
+            def run(programs, limits=grading.LIMITS, workers=workers):
                 return execute(programs, limits, workers)
 
-            seen.append(humaneval_plus.passed("humaneval", items, codes, "plus", run))
+            seen.append(humaneval_plus.failure_reasons("humaneval", items, codes, "plus", run))
     finally:
         for process in busy:
             process.kill()

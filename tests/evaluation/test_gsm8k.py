@@ -15,10 +15,10 @@ from agorabench.files import read_jsonl
     ],
 )
 def test_published_verdicts_come_out(data, model, correct):
-    items = gsm8k.read(read_jsonl(data / "gsm8k" / "test.jsonl"))
+    items = gsm8k.read_items(read_jsonl(data / "gsm8k" / "test.jsonl"))
     solutions = read_jsonl(data / "math_outputs" / "gsm8k_openai_example_solutions.jsonl")
     assert [item["prompt"] for item in items] == [row["question"] for row in solutions]
-    verdicts = gsm8k.grade(items, [row[model]["solution"] for row in solutions])
+    verdicts = gsm8k.grade_items(items, [row[model]["solution"] for row in solutions])
     assert [verdict["score"] for verdict in verdicts] == [
         row[model]["is_correct"] for row in solutions
     ]
@@ -26,7 +26,7 @@ def test_published_verdicts_come_out(data, model, correct):
 
 
 def test_every_answer_is_a_whole_number(data):
-    items = gsm8k.read(read_jsonl(data / "gsm8k" / "test.jsonl"))
+    items = gsm8k.read_items(read_jsonl(data / "gsm8k" / "test.jsonl"))
     assert len(items) == 1319
     assert all(item["answer"] == int(item["answer"]) for item in items)
 
@@ -57,8 +57,8 @@ def test_every_answer_is_a_whole_number(data):
     ],
 )
 def test_the_stated_answer_goes_before_the_last_number(completion, found):
-    text, _ = gsm8k.extract(completion)
-    assert (text and gsm8k.value(text)) == found
+    text, _ = gsm8k.extract_number(completion)
+    assert (text and gsm8k.parse_number(text)) == found
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_the_stated_answer_goes_before_the_last_number(completion, found):
     ],
 )
 def test_strict_counts_an_answer_only_in_its_mark(completion, score, strict):
-    (verdict,) = gsm8k.grade([{"answer": 72.0}], [completion])
+    (verdict,) = gsm8k.grade_items([{"answer": 72.0}], [completion])
     assert (verdict["score"], verdict["strict"]) == (score, strict)

@@ -1,11 +1,10 @@
 """IFEval's verifiers, one by one and against the verdicts of Google's own program."""
 
 import pytest
-import score
 import yaml
-from agorabench.config.references import check
+from agorabench.config import check_config
 from agorabench.errors import UserError
-from agorabench.evaluation import benchmarks
+from agorabench.evaluation import benchmarks, grading
 from agorabench.evaluation.benchmarks import ifeval
 from agorabench.files import read_jsonl, write_jsonl
 from helpers import ROOT
@@ -16,9 +15,9 @@ CASES = read_jsonl(ROOT / "tests" / "cases" / "ifeval.jsonl")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["instruction"])
 def test_an_instruction_is_told_from_its_opposite(case):
     name, arguments = case["instruction"], case["arguments"]
-    assert ifeval.follows(case["followed"], name, arguments)
-    assert not ifeval.follows(case["broken"], name, arguments)
-    assert not ifeval.follows(" \n", name, arguments)  # an empty answer follows nothing
+    assert ifeval.follows_instruction(case["followed"], name, arguments)
+    assert not ifeval.follows_instruction(case["broken"], name, arguments)
+    assert not ifeval.follows_instruction(" \n", name, arguments)  # an empty answer follows nothing
 
 
 def test_all_25_are_there():
@@ -50,35 +49,35 @@ ASKED = row(no_comma={}, number_words={"num_words": 3, "relation": "at least"})
     ],
 )
 def test_prompts_and_instructions_strict_and_loose(completion, scores, reason):
-    (verdict,) = ifeval.grade(ifeval.read([ASKED]), [completion])
+    (verdict,) = ifeval.grade_items(ifeval.read_items([ASKED]), [completion])
     names = ("score", "loose", "instruction", "instruction_loose")
     assert tuple(verdict[name] for name in names) == scores
     assert verdict["reason"] == reason and verdict["instructions"] == 2
 
 
 def test_an_answer_is_loosened_in_eight_ways():
-    assert set(ifeval.loosened("*a*\nb\n*c*")) == {
+    assert set(ifeval.loose_versions("*a*\nb\n*c*")) == {
         "*a*\nb\n*c*", "a\nb\nc", "b\n*c*", "b\nc", "*a*\nb", "a\nb", "b",
     }  # fmt: skip
 
 
 def test_an_instruction_counts_once_in_the_accuracy_of_instructions():
-    items = ifeval.read([ASKED, row(no_comma={})])
-    verdicts = ifeval.grade(items, ["Red", "Red, blue"])
-    _, found = score.counted(ifeval, verdicts)
+    items = ifeval.read_items([ASKED, row(no_comma={})])
+    verdicts = ifeval.grade_items(items, ["Red", "Red, blue"])
+    _, found = grading.select_score(ifeval, verdicts)
     assert found["instruction"]["score"] == pytest.approx(100 / 3)
     assert found["loose"]["score"] == 0
     # And with its weights where it is what counts.
-    turned, other = score.counted(ifeval, verdicts, "instruction")
+    turned, other = grading.select_score(ifeval, verdicts, "instruction")
     assert other["score"] == found["instruction"] and other["main"] == found["score"]
-    assert score.mean(turned, "score", "weight") == found["instruction"]
+    assert grading.weighted_mean(turned, "score", "weight") == found["instruction"]
 
 
 def test_an_unknown_instruction_is_refused(tmp_path):
     broken = ASKED | {"instruction_id_list": ["keywords:rhyme", "punctuation:no_comma"]}
     write_jsonl(tmp_path / "items.jsonl", [broken])
     with pytest.raises(UserError, match="unknown instruction 'keywords:rhyme'"):
-        benchmarks.load({"protocol": "ifeval"}, tmp_path / "items.jsonl")
+        benchmarks.load_items({"protocol": "ifeval"}, tmp_path / "items.jsonl")
 
 
 @pytest.mark.parametrize("kind", ["strict", "loose"])
@@ -89,12 +88,17 @@ def test_googles_verdicts_on_gpt4s_answers_come_out(data, kind):
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     published = read_jsonl(folder / "input_data.jsonl")
-    items = dict(zip((one["prompt"] for one in published), ifeval.read(published), strict=True))
+    items = dict(
+        zip((one["prompt"] for one in published), ifeval.read_items(published), strict=True)
+    )
     other = []
     for theirs in read_jsonl(folder / f"eval_results_{kind}.jsonl"):
         item, answer = items[theirs["prompt"]], theirs["response"]
-        versions = [answer] if kind == "strict" else ifeval.loosened(answer)
-        ours = [any(ifeval.follows(v, *asked) for v in versions) for asked in item["instructions"]]
+        versions = [answer] if kind == "strict" else ifeval.loose_versions(answer)
+        ours = [
+            any(ifeval.follows_instruction(v, *asked) for v in versions)
+            for asked in item["instructions"]
+        ]
         pairs = zip(item["instructions"], ours, theirs["follow_instruction_list"], strict=True)
         other += [(*asked, mine) for asked, mine, google in pairs if mine != google]
     # Google's program replaces the letter "#" by a random one.
@@ -116,9 +120,9 @@ def test_ifeval_is_one_stanza_beside_the_papers_benchmarks():
         yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in ("agorabench", "ifeval")
     )
-    config = check(merged(paper, added), root=ROOT)
+    config = check_config(merged(paper, added), root=ROOT)
     assert config["benchmarks"]["ifeval"]["in_mean"] is False
     paper["benchmarks"]["alpaca-eval"] |= {"protocol": "unscored"}
     paper["benchmarks"]["arena-hard"]["protocol"] = "unscored"
     with pytest.raises(UserError, match="'instruction' counts in its mean"):
-        check(merged(paper, added), root=ROOT)
+        check_config(merged(paper, added), root=ROOT)

@@ -1,21 +1,22 @@
 """Judged benchmarks: real items, a judge behind HTTP, a score; the real tools' known answers."""
 
 import ast
+import contextlib
 import csv
 import json
 import statistics
-from pathlib import Path
 
 import judge
 import pytest
 import score
 import servers
 import yaml
-from agorabench.config.references import read
+from agorabench import paths
+from agorabench.config import load_config
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import alpaca_eval, arena_hard
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
-from agorabench.planning import replay
+from agorabench.planning import dry_run
 from helpers import ROOT
 from helpers.asking import KEY, generator
 
@@ -93,7 +94,9 @@ def test_preferences_are_read_from_the_judges_own_probabilities(data):
         top = told["logprobs"]["content"][0]["top_logprobs"]
         reply = {"reply": "", "logprobs": {one["token"]: one["logprob"] for one in top}}
         # m is the baseline's answer unless the order was turned, which the tool does not store.
-        found = [alpaca_eval.verdict({}, {"swapped": turned}, reply) for turned in (False, True)]
+        found = [
+            alpaca_eval.parse_verdict({}, {"swapped": turned}, reply) for turned in (False, True)
+        ]
         assert min(abs(one - (row["preference"] - 1)) for one in found) < 1e-6
 
 
@@ -104,12 +107,12 @@ def test_verdicts_of_stored_judgements(data):
         games = []
         for number, game in enumerate(row["games"]):
             said = game["judgment"]
-            label = arena_hard.label(said if isinstance(said, str) else said["answer"])
+            label = arena_hard.parse_label(said if isinstance(said, str) else said["answer"])
             assert label == game["score"]
             labels += 1
             games.append({"verdict": label, "swapped": bool(number)})
         judgements.append(games)
-    graded = [arena_hard.share(games) for games in judgements]
+    graded = [arena_hard.question_verdict(games) for games in judgements]
     battles = sum(row["weight"] for row in graded)
     assert (len(graded), labels, battles) == (9, 18, 24)
     assert 100 * sum(row["weight"] * row["score"] for row in graded) / battles == 25.0
@@ -127,7 +130,7 @@ def test_the_share_of_battles_is_the_bradley_terry_estimate():
             [{"verdict": names[draw.integers(5)], "swapped": turned} for turned in (False, True)]
             for _ in range(30)
         ]
-        graded = [arena_hard.share(games) for games in judgements]
+        graded = [arena_hard.question_verdict(games) for games in judgements]
         share = np.average([r["score"] for r in graded], weights=[r["weight"] for r in graded])
         wins, weights = [], []
         for row in (game for games in judgements for game in games):
@@ -157,8 +160,8 @@ def test_the_share_of_battles_is_the_bradley_terry_estimate():
     ],
 )
 def test_labels_are_read_as_each_version_does(text, first, second):
-    assert arena_hard.label(text, "v0.1") == first
-    assert arena_hard.label(text, "v2.0") == second
+    assert arena_hard.parse_label(text, "v0.1") == first
+    assert arena_hard.parse_label(text, "v2.0") == second
 
 
 @pytest.mark.parametrize(
@@ -174,8 +177,8 @@ def test_labels_are_read_as_each_version_does(text, first, second):
     ],
 )
 def test_preferences(reply, share):
-    straight = alpaca_eval.verdict({}, {"swapped": False}, reply)
-    turned = alpaca_eval.verdict({}, {"swapped": True}, reply)
+    straight = alpaca_eval.parse_verdict({}, {"swapped": False}, reply)
+    turned = alpaca_eval.parse_verdict({}, {"swapped": True}, reply)
     if share is None:
         assert straight is turned is None
     else:
@@ -192,16 +195,19 @@ JUDGE_YAML = {
 }
 
 
+MODEL = "mini/base"
+
+
 class Judged:
-    """A benchmark of real items, completions of a model, and what judges and scores them."""
+    """A folder with a benchmark of real items, b, and a model's completions, which programs judge
+    and score."""
 
     def __init__(self, data, folder, server, protocol, count=12, **entry):
         self.folder, self.protocol = folder, protocol
-        self.entry = {"protocol": protocol, "limit": count}
         self.judge = generator(server, "openai", model="judge-1", **entry)
         self.judge["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
-        self.files = folder / "files"
-        self.files.mkdir()
+        self.files = folder / paths.benchmark_file("b", "")
+        self.files.mkdir(parents=True)
         if protocol == "alpaca_eval":
             items = "alpaca_eval/reference_outputs/gpt4_1106_preview.json"
             copy(data / "alpaca_eval/judge/alpaca_eval_clf.txt", self.files / "judge")
@@ -211,48 +217,48 @@ class Judged:
             items = "arena_hard/question.jsonl"
             (self.files / "judge").write_text(yaml.safe_dump(JUDGE_YAML))
             copy(data / "arena_hard/model_answer/gpt-4-0314.jsonl", self.files / "baseline")
-        self.items = data / items
+        copy(data / items, folder / paths.benchmark_items("b"))
         module = {"alpaca_eval": alpaca_eval, "arena_hard": arena_hard}[protocol]
         rows = [
             {
                 "id": item["id"],
-                "model": "m",
+                "model": MODEL,
                 "prompt": item["prompt"],
                 "completion": f"answer {n} " * (n + 1),
                 "finish_reason": "stop",
             }
-            for n, item in enumerate(module.read(read_jsonl(self.items))[:count])
+            for n, item in enumerate(module.read_items(read_jsonl(data / items))[:count])
         ]
-        write_jsonl(folder / "predictions.jsonl", rows)
+        write_jsonl(folder / paths.predictions(MODEL, "b"), rows)
+        self.entry = {"domain": "instruction", "protocol": protocol, "limit": count}
+        self.entry |= {"judge": "judge", "source": {"path": "b", "licence": "mine"}}
+        self.entry |= {"files": {name: {"path": "b"} for name in module.FILES}, "max_tokens": 99}
+        self.output = folder / paths.judgements(MODEL, "b")
+        self.official = folder / paths.official_judgements(MODEL, "b")
+        self.journal = folder / paths.judge_journal("b", "judge", MODEL, 1)
+
+    def call(self, program):
+        """Run judge.py or score.py in the folder."""
         config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
         config["generators"]["judge"] = self.judge
-        write_json(folder / "config.json", config)
-        self.output = folder / "judgements.jsonl"
-        self.journal = folder / "journal/judge/b/judge/m/replies.jsonl"
-
-    def common(self):
-        flags = {"name": "bench", "entry": json.dumps(self.entry), "items": self.items}
-        flags |= {"files": self.files, "predictions": self.folder / "predictions.jsonl"}
-        return [str(text) for key, value in flags.items() for text in (f"--{key}", value)]
+        config["benchmarks"]["b"] = self.entry
+        write_json(self.folder / "config.json", config)
+        with contextlib.chdir(self.folder):
+            program.main(["--config", "config.json", "--benchmark", "b", "--model", MODEL])
 
     def run(self):
-        flags = {"model": "m", "judge": json.dumps({"model": "judge-1"}), "generator": "judge"}
-        flags |= {"config": self.folder / "config.json", "journal": self.journal}
-        flags |= {"output": self.output, "official": self.folder / "official"}
-        more = [str(text) for key, value in flags.items() for text in (f"--{key}", value)]
-        judge.main([*self.common(), *more])
+        self.call(judge)
         return read_jsonl(self.output)
 
     def score(self, asked="judge-1", **entry):
         self.entry |= entry
-        flags = {"model": "m", "judge": asked, "judgements": self.output}
-        flags |= {"output": self.folder / "score.json", "verdicts": self.folder / "s.parquet"}
-        more = [str(text) for key, value in flags.items() for text in (f"--{key}", value)]
-        score.main([*self.common(), *more])
-        return read_json(self.folder / "score.json")
+        self.judge["model"] = asked
+        self.call(score)
+        return read_json(self.folder / paths.score(MODEL, "b"))
 
 
 def copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes())
 
 
@@ -274,7 +280,7 @@ def test_from_real_items_and_a_judge_to_a_score(data, tmp_path, protocol):
         assert told["judge"] == "judge-1" and told["without_verdict"] == 0
         asked = server.books()["answered"]
         assert asked == 12 * games
-        official(tmp_path / "official", protocol, rows, told)
+        official(bench.official, protocol, rows, told)
         bench.output.unlink()
         assert bench.run() == rows and server.books()["answered"] == asked  # nothing paid twice
 
@@ -284,18 +290,19 @@ def test_the_plan_looks_up_what_the_judge_was_asked(data, tmp_path, monkeypatch,
     with servers.start(write={"alpaca_eval": "name", "arena_hard": "label"}[protocol]) as server:
         bench = Judged(data, tmp_path, server, protocol)
         rows = bench.run()
-    items, answers = Path("resources/benchmarks"), Path("results/predictions/m")
-    for folder in (items, answers):
-        (tmp_path / folder).mkdir(parents=True)
-    copy(bench.items, tmp_path / items / "b.jsonl")
-    copy(tmp_path / "predictions.jsonl", tmp_path / answers / "b.jsonl")
-    bench.files.rename(tmp_path / items / "b")
     monkeypatch.chdir(tmp_path)
-    config = read("config.json") | {"benchmarks": {"b": bench.entry | {"judge": "judge"}}}
-    asked = replay.judging(config, "b", "m", frozenset())
+    config = load_config("config.json")
+    job = {"rule": "judge", "wildcards": {"benchmark": "b", "model": MODEL}}
+    query = dry_run.open_query(config, job)
+    assert query.journal == paths.judge_journal("b", "judge", MODEL, 1)
     keys = {row["fingerprint"] for row in read_jsonl(bench.journal)}
-    assert len(asked) == len(rows) and {one["fingerprint"] for one in asked} == keys
-    assert replay.judging(config, "b", "m", {str(answers / "b.jsonl")}) is None
+    assert dry_run.run_dry(config, job).lengths == {}  # the journal has them all
+    bench.journal.unlink()
+    asked = dry_run.run_dry(config, job).lengths
+    assert len(asked) == len(rows) and asked.keys() == keys
+    assert dry_run.unknown_inputs(config, query, frozenset()) == []
+    remade = {paths.predictions(MODEL, "b")}
+    assert dry_run.unknown_inputs(config, query, remade) == ["predictions"]
 
 
 def official(folder, protocol, rows, told):
@@ -308,7 +315,7 @@ def official(folder, protocol, rows, told):
         assert [row["output"] for row in outputs] == [row["output_2"] for row in made]
         assert {row["generator_1"] for row in made} == {"gpt4_1106_preview"}
         return
-    assert len(arena_hard.answers(folder / "model_answer.jsonl")) == 12
+    assert len(arena_hard.read_answers(folder / "model_answer.jsonl")) == 12
     made = read_jsonl(folder / "model_judgment.jsonl")
     # As its show_result counts them.
     weights = {"A>>B": [1] * 3, "A>B": [1], "A=B": [0.5], "B>A": [0], "B>>A": [0] * 3}
@@ -377,7 +384,7 @@ def test_judgements_that_do_not_fit_are_refused(data, tmp_path):
         ([*rows, rows[0]], r"game 0 of item \w+ is there twice"),
         ([*rows, rows[0] | {"id": "x"}], "the item x is not in the benchmark"),
         ([row for row in rows if row["game"] == 0], r"the item \w+ has 1 of 2 games"),
-        ([row | {"model": "other"} for row in rows], "judgements of other, not of m"),
+        ([row | {"model": "other"} for row in rows], f"judgements of other, not of {MODEL}"),
         ([row | {"answer": "0"} for row in rows], r"another completion of \w+ was judged"),
     ):
         write_jsonl(bench.output, spoilt)

@@ -10,7 +10,7 @@ import pytest
 from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks, math_equality
 from agorabench.evaluation.benchmarks import math
-from agorabench.evaluation.math_equality import equal
+from agorabench.evaluation.math_equality import compare_answers
 from agorabench.files import read_jsonl, write_jsonl
 
 
@@ -44,7 +44,7 @@ from agorabench.files import read_jsonl, write_jsonl
     ],
 )
 def test_an_answer_is_found_where_it_is_stated(completion, found, marked):
-    assert math.extract(completion)[:2] == (found, marked)
+    assert math.extract_answer(completion)[:2] == (found, marked)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_an_answer_is_found_where_it_is_stated(completion, found, marked):
     ],
 )
 def test_the_score_finds_what_strict_does_not(answer, completion, score, strict):
-    (verdict,) = math.grade([{"answer": answer}], [completion])
+    (verdict,) = math.grade_items([{"answer": answer}], [completion])
     assert (verdict["score"], verdict["strict"]) == (score, strict), verdict
 
 
 def test_a_solution_without_an_answer_is_not_a_math_file(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", [{"problem": "1?", "solution": "One."}])
     with pytest.raises(UserError, match=r"row 0 has no \\boxed answer; is it a math file"):
-        benchmarks.load({"protocol": "math"}, tmp_path / "items.jsonl")
+        benchmarks.load_items({"protocol": "math"}, tmp_path / "items.jsonl")
 
 
 # The real problems
@@ -86,21 +86,21 @@ def test_a_solution_without_an_answer_is_not_a_math_file(tmp_path):
 
 @pytest.fixture
 def items(data):
-    return math.read(read_jsonl(data / "math" / "test.jsonl"))
+    return math.read_items(read_jsonl(data / "math" / "test.jsonl"))
 
 
 def test_the_answer_of_every_solution_is_found(items, data):
     assert len(items) == 5000 and all(item["answer"] for item in items)
     rows = read_jsonl(data / "math" / "math500.jsonl")
-    found = math.read([{key: row[key] for key in ("problem", "solution")} for row in rows])
+    found = math.read_items([{key: row[key] for key in ("problem", "solution")} for row in rows])
     assert [item["answer"] for item in found] == [row["answer"] for row in rows]
     assert len(rows) == 500
-    assert math.read(rows)[0]["id"] == rows[0]["unique_id"]
+    assert math.read_items(rows)[0]["id"] == rows[0]["unique_id"]
 
 
 def test_every_solution_is_right_and_strictly_so(items, data):
     solutions = [row["solution"] for row in read_jsonl(data / "math" / "test.jsonl")]
-    verdicts = math.grade(items, solutions)
+    verdicts = math.grade_items(items, solutions)
     assert all(verdict["score"] == verdict["strict"] == 1 for verdict in verdicts)
 
 
@@ -112,15 +112,17 @@ def plain(right, answer):
 
 
 def test_what_is_decided_at_once_is_what_math_verify_says(items):
-    right = list(dict.fromkeys(math.expression(item["answer"]) for item in items))
+    right = list(dict.fromkeys(math.answer_expression(item["answer"]) for item in items))
     plain_ones = [
-        text for text in right if math_equality._number(math_equality._normal(text) or "")
+        text
+        for text in right
+        if math_equality._parse_number(math_equality._normalise_text(text) or "")
     ]
     chosen = random.Random(1)
     pairs = [(text, text) for text in chosen.sample(right, 200)]
     pairs += [(text, written_otherwise(text)) for text in chosen.sample(right, 400)]
     pairs += [(text, chosen.choice(plain_ones)) for text in chosen.sample(plain_ones, 400)]
-    decided = [(pair, math_equality._at_once(*pair)) for pair in pairs]
+    decided = [(pair, math_equality._compare_directly(*pair)) for pair in pairs]
     decided = [(pair, verdict) for pair, verdict in decided if verdict is not None]
     verdicts = [verdict for _, verdict in decided]
     assert verdicts.count(True) > 300 and verdicts.count(False) > 300
@@ -145,8 +147,8 @@ def test_what_is_decided_at_once_is_what_math_verify_says(items):
     ],
 )
 def test_only_what_is_plain_is_decided_at_once(right, answer, verdict):
-    pair = math.box(right), math.box(answer)
-    assert math_equality._at_once(*pair) is verdict
+    pair = math.as_boxed(right), math.as_boxed(answer)
+    assert math_equality._compare_directly(*pair) is verdict
     assert verdict in (None, plain(*pair))
 
 
@@ -160,10 +162,10 @@ def written_otherwise(text):
 @pytest.mark.slow
 def test_every_verdict_is_that_of_math_verify_by_itself(items):
     pairs = variants(items)
-    ours = equal(pairs, workers=2)
+    ours = compare_answers(pairs, workers=2)
     assert ours == [plain(*pair) for pair in pairs]
     assert 0.3 < ours.count(True) / len(ours) < 0.8
-    assert equal(pairs, workers=1) == ours
+    assert compare_answers(pairs, workers=1) == ours
 
 
 def variants(items, seed=1):
@@ -178,7 +180,7 @@ def variants(items, seed=1):
             answer = answer.replace(r"\left", "").replace(r"\right", "")
         elif kind == "wrong":
             answer = chosen.choice(items)["answer"]
-        pairs.append((math.box(right), math.box(answer)))
+        pairs.append((math.as_boxed(right), math.as_boxed(answer)))
     return pairs
 
 
@@ -234,12 +236,12 @@ OTHERWISE = [
 
 def test_the_graders_cases_under_our_settings(data):
     found = []
-    for source, form in (("math-verify", str), ("hendrycks", math.box)):
+    for source, form in (("math-verify", str), ("hendrycks", math.as_boxed)):
         rows = cases(data, source)
         pairs = [(form(row["gold"]), form(row["pred"])) for row in rows]
         found += [
             (source, row["test"], row["gold"], row["pred"], verdict)
-            for row, verdict in zip(rows, equal(pairs, 2), strict=True)
+            for row, verdict in zip(rows, compare_answers(pairs, 2), strict=True)
             if verdict != bool(row["expected"])
         ]
     assert found == OTHERWISE
@@ -257,25 +259,27 @@ NASTY = (
 
 def test_no_answer_can_hang_the_grader():
     pairs = [(r"\boxed{3}", NASTY[0]), (r"\boxed{3}", r"\boxed{6/2}")]
-    assert equal(pairs, seconds=1) == ["timeout", True]
+    assert compare_answers(pairs, seconds=1) == ["timeout", True]
 
 
 @pytest.mark.slow
 def test_nothing_nasty_can_hang_the_grader():
     pairs = [(r"\boxed{3}", text) for text in (*NASTY, r"\boxed{6/2}")]
-    assert equal(pairs, workers=2, seconds=2) == ["timeout"] * len(NASTY) + [True]
+    assert compare_answers(pairs, workers=2, seconds=2) == ["timeout"] * len(NASTY) + [True]
 
 
 def test_a_timeout_is_a_wrong_answer_with_that_reason(monkeypatch):
-    monkeypatch.setattr(math_equality, "_ask", lambda pairs, *_: dict.fromkeys(pairs, "timeout"))
-    (verdict,) = math.grade([{"answer": r"\pi"}], [r"\boxed{9^{9^{9^{9}}}}"])
+    monkeypatch.setattr(
+        math_equality, "_query_workers", lambda pairs, *_: dict.fromkeys(pairs, "timeout")
+    )
+    (verdict,) = math.grade_items([{"answer": r"\pi"}], [r"\boxed{9^{9^{9^{9}}}}"])
     assert (verdict["score"], verdict["strict"], verdict["reason"]) == (0, 0, "timeout")
 
 
 def test_grading_works_off_the_main_thread():
     found = []
     thread = threading.Thread(
-        target=lambda: found.extend(equal([(r"\boxed{\frac12}", r"\boxed{0.5}")]))
+        target=lambda: found.extend(compare_answers([(r"\boxed{\frac12}", r"\boxed{0.5}")]))
     )
     thread.start()
     thread.join()
@@ -285,7 +289,7 @@ def test_grading_works_off_the_main_thread():
 def test_a_worker_that_dies_costs_one_answer():
     found = []
     pairs = [(r"\boxed{3}", NASTY[0]), (r"\boxed{3}", r"\boxed{6/2}")]
-    thread = threading.Thread(target=lambda: found.extend(equal(pairs, seconds=60)))
+    thread = threading.Thread(target=lambda: found.extend(compare_answers(pairs, seconds=60)))
     thread.start()
     while not (children := multiprocessing.active_children()):
         time.sleep(0.05)

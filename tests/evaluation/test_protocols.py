@@ -4,10 +4,9 @@ import re
 import sys
 
 import pytest
-import score
 import yaml
-from agorabench.config import references
-from agorabench.evaluation import benchmarks
+from agorabench.config import check_config, references
+from agorabench.evaluation import benchmarks, grading
 from agorabench.files import write_jsonl
 from helpers import ROOT
 
@@ -36,14 +35,14 @@ def example(tmp_path, monkeypatch):
 
 def test_the_documented_module_grades(example, tmp_path):
     write_jsonl(tmp_path / "items.jsonl", ROWS)
-    items = benchmarks.load(example, tmp_path / "items.jsonl")
+    items = benchmarks.load_items(example, tmp_path / "items.jsonl")
     assert items[0]["prompt"] == "2 + 2?\nA. 3\nB. 4\nAnswer with one letter."
-    protocol = benchmarks.protocol(example)
-    verdicts = protocol.grade(items, ["It is B.", "A", "I cannot say."])
+    protocol = benchmarks.load_protocol(example)
+    verdicts = protocol.grade_items(items, ["It is B.", "A", "I cannot say."])
     assert [verdict["score"] for verdict in verdicts] == [1, 1, 0]
     assert [verdict["strict"] for verdict in verdicts] == [0, 1, 0]
     assert [verdict["reason"] for verdict in verdicts] == ["", "", "no answer"]
-    _, means = score.counted(protocol, verdicts)
+    _, means = grading.select_score(protocol, verdicts)
     assert means["strict"]["score"] == pytest.approx(100 / 3)
 
 
@@ -54,5 +53,5 @@ def test_the_documented_stanza_is_a_config(example):
         for name, entry in paper["benchmarks"].items()
     }
     paper["benchmarks"]["arc-challenge"] = example
-    found = references.check(paper, root=ROOT)["benchmarks"]["arc-challenge"]
+    found = check_config(paper, root=ROOT)["benchmarks"]["arc-challenge"]
     assert found["protocol"] == "arc" and not found["in_mean"] and found["temperature"] == 0

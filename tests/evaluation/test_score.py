@@ -1,15 +1,19 @@
 """Completions become verdicts: matched to their items, graded by protocol, code in the sandbox."""
 
+import contextlib
 import json
+from pathlib import Path
 
 import pandas
 import pytest
 import score
-from agorabench import sandbox
+import yaml
+from agorabench import paths, sandbox
 from agorabench.errors import UserError
-from agorabench.evaluation import benchmarks
+from agorabench.evaluation import benchmarks, grading
 from agorabench.evaluation.benchmarks import gsm8k, humaneval
 from agorabench.files import file_digest, read_json, read_jsonl, write_json, write_jsonl
+from helpers import ROOT
 from miniature import world
 
 ITEMS = [{"id": "a"}, {"id": "b"}]
@@ -21,7 +25,7 @@ def execute(programs):
 
 def test_predictions_are_put_in_the_order_of_the_items():
     rows = [{"id": "b", "completion": "2"}, {"id": "a", "completion": "1"}]
-    assert [row["completion"] for row in score.match(ITEMS, rows, "p")] == ["1", "2"]
+    assert [row["completion"] for row in grading.match_items(ITEMS, rows, "p")] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -34,14 +38,14 @@ def test_predictions_are_put_in_the_order_of_the_items():
 )
 def test_predictions_of_other_items_are_refused(ids, sentence):
     with pytest.raises(UserError) as error:
-        score.match(ITEMS, [{"id": name} for name in ids], "p")
+        grading.match_items(ITEMS, [{"id": name} for name in ids], "p")
     assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize("name", ["mini-sums", "mini-steps", "mini-code", "mini-constraints"])
 def test_the_miniatures_own_answers_are_right_and_nonsense_is_wrong(name):
     items = world.make_benchmark(name)[:12]
-    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    grade = benchmarks.load_protocol({"protocol": "mini"}).grade_items
     right = grade(items, [item["reference"] for item in items], execute)
     assert [verdict["score"] for verdict in right] == [1.0] * len(items)
     wrong = grade(items, ["```python\ndef f(x):\n    return None\n```"] * len(items), execute)
@@ -58,27 +62,39 @@ def answered(items, replies, model="mini/base"):
     ]  # fmt: skip
 
 
+ITEMS_FILE = Path(paths.benchmark_items("b"))
+ANSWERS_FILE = Path(paths.predictions("mini/base", "b"))
+SCORE_FILE = Path(paths.score("mini/base", "b"))
+VERDICTS_FILE = Path(paths.verdicts("mini/base", "b"))
+
+
 def scored(folder, protocol):
-    """Run score.py on items.jsonl and predictions.jsonl of a folder."""
-    score.main(
-        ["--name", "b", "--entry", json.dumps({"protocol": protocol}), "--model", "mini/base",
-         "--items", str(folder / "items.jsonl"), "--threads", "2",
-         "--predictions", str(folder / "predictions.jsonl"),
-         "--output", str(folder / "score.json"), "--verdicts", str(folder / "v.parquet")]
-    )  # fmt: skip
-    return read_json(folder / "score.json")
+    """Run score.py on the benchmark b of a folder and the answers of mini/base."""
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
+    source = {"path": "items.jsonl", "licence": "mine"}
+    config["benchmarks"]["b"] = config["benchmarks"]["mini-sums"] | {
+        "protocol": protocol,
+        "source": source,
+    }
+    write_json(folder / "config.json", config)
+    with contextlib.chdir(folder):
+        score.main(
+            ["--config", "config.json", "--benchmark", "b", "--model", "mini/base",
+             "--threads", "2"]
+        )  # fmt: skip
+    return read_json(folder / SCORE_FILE)
 
 
 def test_the_score_file_says_what_was_graded(tmp_path):
     items = world.make_benchmark("mini-sums")[:4]
-    write_jsonl(tmp_path / "items.jsonl", items)
+    write_jsonl(tmp_path / ITEMS_FILE, items)
     replies = [items[0]["reference"], items[1]["reference"], "no idea", ""]
-    write_jsonl(tmp_path / "predictions.jsonl", answered(items, replies))
+    write_jsonl(tmp_path / ANSWERS_FILE, answered(items, replies))
     made = scored(tmp_path, "mini")
     assert made["score"] == 50 and made["n"] == 4 and made["unfinished"] == 0.25
     assert made["empty"] == 0.25 and made["also"] == {}
     assert made["standard_error"] == pytest.approx(100 * (1 / 3) ** 0.5 / 2)
-    verdicts = pandas.read_parquet(tmp_path / "v.parquet")
+    verdicts = pandas.read_parquet(tmp_path / VERDICTS_FILE)
     assert list(verdicts["id"]) == [item["id"] for item in items]
     assert list(verdicts["score"]) == [1, 1, 0, 0]
 
@@ -88,13 +104,13 @@ WORDS = ["#### 0", "The answer is 2.", "[RESULT] 5 [/RESULT]", "I cannot say."]
 
 
 def test_further_scores_stand_beside_the_one_that_counts(tmp_path):
-    write_jsonl(tmp_path / "items.jsonl", SUMS)
-    items = benchmarks.load({"protocol": "gsm8k"}, tmp_path / "items.jsonl")
-    write_jsonl(tmp_path / "predictions.jsonl", answered(items, WORDS))
+    write_jsonl(tmp_path / ITEMS_FILE, SUMS)
+    items = benchmarks.load_items({"protocol": "gsm8k"}, tmp_path / ITEMS_FILE)
+    write_jsonl(tmp_path / ANSWERS_FILE, answered(items, WORDS))
     made = scored(tmp_path, "gsm8k")
     assert made["score"] == 50
     assert made["also"] == {"strict": {"score": 25, "standard_error": 25}}
-    assert list(pandas.read_parquet(tmp_path / "v.parquet")["strict"]) == [1, 0, 0, 0]
+    assert list(pandas.read_parquet(tmp_path / VERDICTS_FILE)["strict"]) == [1, 0, 0, 0]
 
 
 def spoilt(rows, **changes):
@@ -120,36 +136,36 @@ def spoilt(rows, **changes):
     ],
 )  # fmt: skip
 def test_predictions_that_cannot_be_scored_are_refused_in_one_sentence(tmp_path, spoil, sentence):
-    write_jsonl(tmp_path / "items.jsonl", SUMS)
-    write_jsonl(tmp_path / "predictions.jsonl", spoil(answered(ROWS, WORDS)))
+    write_jsonl(tmp_path / ITEMS_FILE, SUMS)
+    write_jsonl(tmp_path / ANSWERS_FILE, spoil(answered(ROWS, WORDS)))
     with pytest.raises(UserError) as error:
         scored(tmp_path, "gsm8k")
     text = str(error.value)
-    assert text.startswith(str(tmp_path / "predictions.jsonl")) and sentence in text
-    assert "\n" not in text and not (tmp_path / "score.json").exists()
+    assert text.startswith(str(ANSWERS_FILE)) and sentence in text
+    assert "\n" not in text and not (tmp_path / SCORE_FILE).exists()
 
 
-ROWS = gsm8k.read(SUMS)
+ROWS = gsm8k.read_items(SUMS)
 
 
 def test_a_benchmark_file_of_another_version_is_refused(tmp_path):
     path = tmp_path / "items.jsonl"
     write_jsonl(path, SUMS)
     write_json(tmp_path / "items.manifest.json", {"sha256": file_digest(path)})
-    assert len(benchmarks.load({"protocol": "gsm8k"}, path)) == 4
+    assert len(benchmarks.load_items({"protocol": "gsm8k"}, path)) == 4
     write_jsonl(path, SUMS[:3])
     with pytest.raises(UserError, match=r"another version than .*items\.manifest\.json desc"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
 
 
 def test_a_benchmark_file_without_items_or_fields_is_refused(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text("")
     with pytest.raises(UserError, match="has no items"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
     path.write_text('{"prompt": "p"}\n')
     with pytest.raises(UserError, match="no field 'question'; is it a gsm8k file"):
-        benchmarks.load({"protocol": "gsm8k"}, path)
+        benchmarks.load_items({"protocol": "gsm8k"}, path)
 
 
 PROBLEM = {
@@ -182,19 +198,19 @@ PROBLEM = {
     ],
 )
 def test_humaneval_completions_in_all_forms(completion, right):
-    (verdict,) = humaneval.grade(humaneval.read([PROBLEM]), [completion], execute)
+    (verdict,) = humaneval.grade_items(humaneval.read_items([PROBLEM]), [completion], execute)
     assert verdict["score"] == right
 
 
 def test_humaneval_canonical_solutions_pass(data):
     rows = read_jsonl(data / "humaneval" / "HumanEval.jsonl")
     solutions = [row["canonical_solution"] for row in rows]
-    verdicts = humaneval.grade(humaneval.read(rows), solutions, execute)
+    verdicts = humaneval.grade_items(humaneval.read_items(rows), solutions, execute)
     assert sum(verdict["score"] for verdict in verdicts) == len(rows) == 164
 
 
 def test_verdicts_survive_any_text(tmp_path):
     items = world.make_benchmark("mini-constraints")[:3]
-    grade = benchmarks.protocol({"protocol": "mini"}).grade
+    grade = benchmarks.load_protocol({"protocol": "mini"}).grade_items
     for text in ("", "\0", "🙂" * 1000, "[RESULT]", "```python", json.dumps(items[0])):
         assert all(0 <= verdict["score"] <= 1 for verdict in grade(items, [text] * 3, execute))

@@ -26,7 +26,7 @@ lines**
 
 
 def test_markdown_is_counted_outside_of_code():
-    told = style_control.metadata(ANSWER)
+    told = style_control.style_metadata(ANSWER)
     assert told["header_count"] == {"h1": 1, "h2": 1, "h3": 0, "h4": 0, "h5": 0, "h6": 0}
     assert told["list_count"] == {"ordered": 1, "unordered": 2}
     assert told["bold_count"] == {"**": 1, "__": 1}
@@ -45,7 +45,7 @@ def test_markdown_is_counted_outside_of_code():
     ],
 )
 def test_tokens(text, pieces):
-    assert style_control.metadata(text)["token_len"] == pieces
+    assert style_control.style_metadata(text)["token_len"] == pieces
 
 
 def test_counts_are_those_of_the_tool_on_real_answers(data):
@@ -56,7 +56,7 @@ def test_counts_are_those_of_the_tool_on_real_answers(data):
     texts = [row["messages"][-1]["content"]["answer"] for row in rows]
     theirs, ours = (
         [row["metadata"] for row in rows],
-        [style_control.metadata(text) for text in texts],
+        [style_control.style_metadata(text) for text in texts],
     )
     for own, other in zip(ours, theirs, strict=True):
         assert own | {"token_len": 0} == other | {"token_len": 0}
@@ -118,7 +118,7 @@ def by_answer(battles, chosen):
 def differences(counts, chosen, version):
     return np.concatenate(
         [
-            style_control.differences(
+            style_control.style_differences(
                 [told(one) for one in counts[model]], [told(one) for one in counts[-1]], version
             )
             for model in chosen
@@ -145,15 +145,15 @@ def test_several_models_are_rated_as_the_tools_first_version_does(arena):
     wins, fought = by_answer(battles, slice(None))
     features = differences(counts, range(RIVALS), "v0.1")
     mean = np.average(features, axis=0, weights=fought)
-    own = style_control.columns(features, fought)[:, 2:]
+    own = style_control.design_matrix(features, fought)[:, 2:]
     own -= mean / np.sqrt(np.average((features - mean) ** 2, axis=0, weights=fought))
     strengths = np.zeros((len(own), RIVALS + 1))
     strengths[:, RIVALS] = -math.log(10)
     strengths[np.arange(len(own)), np.repeat(np.arange(RIVALS), QUESTIONS)] = math.log(10)
-    ours = style_control.fit(np.hstack([strengths, own]), wins, fought)
+    ours = style_control.fit_battles(np.hstack([strengths, own]), wins, fought)
     assert ours == pytest.approx(theirs, abs=1e-5)
     for model in range(RIVALS):
-        assert style_control.chance(ours[[model, RIVALS]]) == pytest.approx(
+        assert style_control.win_probability(ours[[model, RIVALS]]) == pytest.approx(
             theirs_won[model], abs=1e-5
         )
     assert theirs_won[0] < 0.4 < 0.6 < theirs_won[3] and theirs[-4] > 0.3
@@ -192,15 +192,17 @@ def test_several_models_are_rated_as_the_tools_second_version_does(arena, monkey
     theirs = likeliest(np.hstack([models, normal]), outcomes)
 
     wins, fought = by_answer(battles, slice(None))
-    own = style_control.columns(differences(counts, range(RIVALS), "v2.0"), fought)[:, 2:]
+    own = style_control.design_matrix(differences(counts, range(RIVALS), "v2.0"), fought)[:, 2:]
     own -= np.average(own, axis=0, weights=fought)
     one_hot = np.repeat(np.eye(RIVALS), QUESTIONS, axis=0)
     strengths = math.log(10) * np.hstack([one_hot, -np.ones((len(own), 1))])
-    ours = style_control.fit(np.hstack([strengths, own]), wins, fought)
+    ours = style_control.fit_battles(np.hstack([strengths, own]), wins, fought)
     assert ours[-4:] == pytest.approx(theirs[-4:], abs=1e-4)
     for model in range(RIVALS):
         wanted = 1 / (1 + math.exp(theirs[RIVALS] - theirs[model]))
-        assert style_control.chance(ours[[model, RIVALS]]) == pytest.approx(wanted, abs=1e-4)
+        assert style_control.win_probability(ours[[model, RIVALS]]) == pytest.approx(
+            wanted, abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("model", range(RIVALS))
@@ -214,7 +216,7 @@ def test_one_models_score_is_the_tools_moved_to_equal_style(arena, monkeypatch, 
     strength, *coefficients = likeliest(alone, outcomes)
     wanted = 1 / (1 + math.exp(-(strength - coefficients @ (mean / deviation))))
     wins, fought = by_answer(battles, [model])
-    parts = style_control.controlled(differences(counts, [model], "v2.0"), wins, fought)
+    parts = style_control.controlled_scores(differences(counts, [model], "v2.0"), wins, fought)
     assert parts.mean() == pytest.approx(wanted, abs=1e-4)
 
 
@@ -234,7 +236,7 @@ def test_a_judges_liking_for_length_is_taken_out():
     draw = np.random.default_rng(1)
     features, wins, battles = judged(draw, 4000, 0.0, 0.9)
     assert wins.sum() / battles.sum() > 0.7
-    parts = style_control.controlled(features, wins, battles)
+    parts = style_control.controlled_scores(features, wins, battles)
     error = np.std(parts, ddof=1) / math.sqrt(len(parts))
     assert abs(parts.mean() - 0.5) < 3 * error < 0.06
 
@@ -242,12 +244,16 @@ def test_a_judges_liking_for_length_is_taken_out():
 def test_the_standard_error_is_that_of_resampled_questions():
     draw = np.random.default_rng(2)
     features, wins, battles = judged(draw, 300, 0.4, 0.8)
-    parts = style_control.controlled(features, wins, battles)
+    parts = style_control.controlled_scores(features, wins, battles)
     again = []
     for _ in range(300):
         picked = draw.integers(300, size=300)
-        design = style_control.columns(features[picked], battles[picked])
-        again.append(style_control.chance(style_control.fit(design, wins[picked], battles[picked])))
+        design = style_control.design_matrix(features[picked], battles[picked])
+        again.append(
+            style_control.win_probability(
+                style_control.fit_battles(design, wins[picked], battles[picked])
+            )
+        )
     error = np.std(parts, ddof=1) / math.sqrt(len(parts))
     assert error == pytest.approx(np.std(again, ddof=1), rel=0.15)
     # Not that of the plain share, which knows its style.
@@ -257,25 +263,25 @@ def test_the_standard_error_is_that_of_resampled_questions():
 
 @pytest.mark.parametrize("version", style_control.VERSIONS)
 def test_the_same_style_everywhere_leaves_the_plain_share(version):
-    features = style_control.differences(
+    features = style_control.style_differences(
         [told((9, 1, 1, 1))] * 40, [told((9, 1, 1, 1))] * 40, version
     )
     wins = np.arange(40) % 3 / 1.0
-    parts = style_control.controlled(features, wins, np.full(40, 2.0))
+    parts = style_control.controlled_scores(features, wins, np.full(40, 2.0))
     assert parts.mean() == pytest.approx(wins.sum() / 80, abs=0.002)
 
 
 def test_a_model_that_loses_every_battle_has_a_finite_score():
     features, _, battles = judged(np.random.default_rng(4), 60, 0, 0)
-    parts = style_control.controlled(features, np.zeros(60), battles)
+    parts = style_control.controlled_scores(features, np.zeros(60), battles)
     assert np.isfinite(parts).all() and 0 <= parts.mean() < 0.05
 
 
 def test_empty_answers_have_a_style():
-    empty = [style_control.metadata("")] * 2
+    empty = [style_control.style_metadata("")] * 2
     for version in style_control.VERSIONS:
-        found = style_control.differences(
-            empty, [style_control.metadata(""), style_control.metadata(ANSWER)], version
+        found = style_control.style_differences(
+            empty, [style_control.style_metadata(""), style_control.style_metadata(ANSWER)], version
         )
         assert np.isfinite(found).all() and (found[0] == 0).all() and (found[1] < 0).all()
 
@@ -283,15 +289,15 @@ def test_empty_answers_have_a_style():
 def test_the_bootstrap_is_over_battles():
     draw = np.random.default_rng(5)
     outcomes = [[float(draw.random() < 0.3)] * 3 + [0.5] for _ in range(250)]
-    score, low, high = style_control.bootstrap(outcomes, rounds=2000)
+    score, low, high = style_control.bootstrap_interval(outcomes, rounds=2000)
     every = np.concatenate(outcomes)
     assert score == pytest.approx(100 * every.mean())
     half = 196 * every.std() / math.sqrt(len(every))  # 1.96 standard errors, in percent
     assert (score - low, high - score) == pytest.approx((half, half), rel=0.1)
     features = draw.normal(size=(250, 4))
-    controlled, low, high = style_control.bootstrap(outcomes, features)
+    controlled, low, high = style_control.bootstrap_interval(outcomes, features)
     wins, battles = [sum(one) for one in outcomes], [4.0] * 250
     assert controlled == pytest.approx(
-        100 * style_control.controlled(features, wins, battles).mean()
+        100 * style_control.controlled_scores(features, wins, battles).mean()
     )
     assert low < controlled < high

@@ -21,7 +21,7 @@ def plain(kind, number):
 
 
 class Study:
-    """The files of a study below `folder`/results, and the arguments that scripts want of it."""
+    """The files of a study below `folder`/results, and its config."""
 
     def __init__(
         self, folder, text=plain, generators=("strong", "weak"), domains=("math",),
@@ -152,7 +152,8 @@ class Study:
             name: entry | {"price": self.prices[name]} if name in self.prices else entry
             for name, entry in self.matrix["generators"].items()
         }
-        students = {run.student for run in matrix.expand_runs(self.matrix)}
-        rest = {"students": {name: {"references": {}} for name in students}}
-        rest |= {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        experiments = self.matrix["experiments"].values()
+        students = [name for axes in experiments for name in axes["students"]]
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        rest |= {"students": {name: {"references": {}} for name in students}}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

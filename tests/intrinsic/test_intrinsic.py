@@ -2,12 +2,10 @@
 
 import contextlib
 import csv
-import json
 import math
-import shutil
 from functools import cache
 
-import assess
+import judge
 import measure
 import numpy as np
 import pandas
@@ -17,7 +15,7 @@ import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
 from agorabench.analysis import intrinsic as intrinsic_table
-from agorabench.config.references import check
+from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
@@ -59,16 +57,18 @@ def entry(kind, model, **more):
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     of = {"of": "instruction", "pooling": "mean"} if kind == "similarity" else {}
     config["intrinsic"] = {"m": {"measure": kind, "model": str(model)} | of | more}
-    return check(config, root=ROOT)["intrinsic"]["m"] | {"name": "m"}
+    return check_config(config, root=ROOT)["intrinsic"]["m"] | {"name": "m"}
 
 
 def loaded(chosen):
-    return intrinsic.module(chosen).load(chosen, 1)
+    return intrinsic.load_metric_module(chosen).load_model(chosen, 1)
 
 
 def measured(kind, model, given, **more):
     chosen, done = entry(kind, model, **more), []
-    told = intrinsic.module(chosen).measure(loaded(chosen), chosen, given, done.append)
+    told = intrinsic.load_metric_module(chosen).measure_pairs(
+        loaded(chosen), chosen, given, done.append
+    )
     assert sum(done) == told.n
     return told
 
@@ -118,8 +118,8 @@ def measured(kind, model, given, **more):
     ],
 )
 def test_a_score_is_read_from_the_end_of_a_verdict_or_not_at_all(text, score):
-    assert judged.score({"reply": text, "finish_reason": "stop"}) == score
-    assert judged.score({"reply": text, "finish_reason": "length"}) is None
+    assert judged.parse_score({"reply": text, "finish_reason": "stop"}) == score
+    assert judged.parse_score({"reply": text, "finish_reason": "length"}) is None
 
 
 def test_scores_of_real_judges(data):
@@ -130,7 +130,7 @@ def test_scores_of_real_judges(data):
     rows = read_jsonl(path)
     assert len(rows) >= 7
     for row in rows:
-        found = judged.score({"reply": row["text"], "finish_reason": "stop"})
+        found = judged.parse_score({"reply": row["text"], "finish_reason": "stop"})
         assert found == row["score"], row["text"]
 
 
@@ -140,7 +140,7 @@ def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
     monkeypatch.chdir(ROOT)
     pair = {"id": 0, "instruction": "Is {rubric} a name?", "response": "No: {instruction}."}
     metrics = {aspect: {"rubrics": f"{RUBRICS}/{aspect}", "sample": None}}
-    (game,) = judged.games([pair], metrics, domain, 1)
+    (game,) = judged.rubric_games([pair], metrics, domain, 1)
     (message,) = game["messages"]
     assert message["role"] == "user" and "Is {rubric} a name?" in message["content"]
     assert ("No: {instruction}." in message["content"]) == (aspect == "quality")
@@ -148,14 +148,17 @@ def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
     assert message["content"].endswith("###Feedback:")
 
 
+CELL = matrix.Cell("math", "response", "strong", "mini", 40, seed=1)
+
+
 @pytest.fixture
 def cell(tmp_path, monkeypatch):
-    """A set of 40 generated pairs and two seeds."""
-    monkeypatch.chdir(ROOT)
+    """A folder with a set of 40 generated pairs and two seeds, and the rubrics."""
     monkeypatch.setenv(KEY, "test-key")
+    (tmp_path / "config").symlink_to(ROOT / "config")
     origins = ["seed", *["generated"] * 40, "seed"]
     write_jsonl(
-        tmp_path / "data.jsonl",
+        tmp_path / paths.training_set(CELL),
         (
             {
                 "messages": [
@@ -170,23 +173,28 @@ def cell(tmp_path, monkeypatch):
     return tmp_path
 
 
-def assessed(folder, server, sample=30, **more):
-    """Rows of assess.py by a judge behind HTTP."""
-    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
-    judge = generator(server, "openai", model="judge-1", **more)
-    judge["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
-    config["generators"]["judge"] = judge
+def call(program, folder, config, *arguments):
+    """Run a program on the set of `cell`, in its folder."""
     write_json(folder / "config.json", config)
-    metrics = {
-        f"{aspect}-judge": {"rubrics": f"{RUBRICS}/{aspect}", "sample": sample}
+    with contextlib.chdir(folder):
+        program.main(["--config", "config.json", "--cell", str(CELL), *arguments])
+
+
+def assessed(folder, server, sample=30, **more):
+    """Rows of judge.py by a judge behind HTTP."""
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
+    entry = generator(server, "openai", model="judge-1", **more)
+    entry["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
+    config["generators"]["judge"] = entry
+    config["intrinsic"] = {
+        f"{aspect}-judge": {
+            "measure": "judged", "judge": "judge", "rubrics": f"{RUBRICS}/{aspect}",
+            "sample": sample,
+        }
         for aspect in ("difficulty", "quality")
-    }
-    flags = {"data": folder / "data.jsonl", "domain": "math", "metrics": json.dumps(metrics)}
-    flags |= {"judge": json.dumps({"model": "judge-1"}), "generator": "judge", "seed": 1}
-    flags |= {"config": folder / "config.json", "output": folder / "assessments.jsonl"}
-    flags["journal"] = folder / "journal/assess/math/judge/response--g--p/seed1.jsonl"
-    assess.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    return read_jsonl(folder / "assessments.jsonl")
+    }  # fmt: skip
+    call(judge, folder, config, "--judge", "judge")
+    return read_jsonl(folder / paths.assessments("judge", CELL))
 
 
 def test_a_judge_is_asked_once_about_each_example_of_a_sample(cell):
@@ -215,7 +223,7 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
         assert silent and {row["attempts"] for row in silent} == {3}
         assert {row["attempts"] for row in rows if row["score"] is not None} == {1, 2, 3}
         assert server.books()["answered"] == sum(row["attempts"] for row in rows)
-    told = judged.measure("assessments.jsonl", rows, "quality-judge")
+    told = judged.measure_scores("assessments.jsonl", rows, "quality-judge")
     scores = [row["score"] for row in rows if row["metric"] == "quality-judge"]
     known = [score for score in scores if score is not None]
     assert told.n == len(known) < len(scores) and told.value == pytest.approx(np.mean(known))
@@ -224,7 +232,7 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
     with pytest.raises(
         UserError, match=r"^assessments\.jsonl: charm: 0 of 0 examples have a value"
     ):
-        judged.measure("assessments.jsonl", rows, "charm")
+        judged.measure_scores("assessments.jsonl", rows, "charm")
 
 
 # Samples and means
@@ -232,16 +240,16 @@ def test_verdicts_that_cannot_be_read_are_asked_again_then_counted(cell):
 
 def test_a_smaller_sample_is_part_of_a_larger_one():
     rows = list(range(100))
-    small, large = (intrinsic.sample(rows, size, 1) for size in (10, 50))
+    small, large = (intrinsic.sample_pairs(rows, size, 1) for size in (10, 50))
     assert len(small) == 10 and set(small) < set(large) and large == sorted(large)
-    assert intrinsic.sample(rows, 10, 2) != small
-    assert intrinsic.sample(rows, None, 1) == intrinsic.sample(rows, 1000, 1) == rows
+    assert intrinsic.sample_pairs(rows, 10, 2) != small
+    assert intrinsic.sample_pairs(rows, None, 1) == intrinsic.sample_pairs(rows, 1000, 1) == rows
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [None, 2.0], [1.0, math.inf], [1.0, math.nan]])
 def test_there_is_no_mean_of_too_few_or_of_what_is_no_number(values):
     with pytest.raises(UserError, match=r"m: "):
-        intrinsic.mean("m", values)
+        intrinsic.measure_mean("m", values)
 
 
 # Perplexity
@@ -290,7 +298,7 @@ def test_the_template_of_llama_is_cut_before_its_end_of_turn(model):
     with open(ROOT / "config/templates/llama-3.jinja") as file:
         tokenizer.chat_template = file.read()
     pair = {"instruction": " Say hi. ", "response": "\nhi, hi\n"}
-    prompt, response = perplexity.tokens(tokenizer, [], pair)
+    prompt, response = perplexity.pair_tokens(tokenizer, [], pair)
     assert tokenizer.decode(prompt).endswith("Say hi.<|eot_id|><|start_header_id|>assistant"
                                              "<|end_header_id|>\n\n")  # fmt: skip
     assert tokenizer.decode(response) == "hi, hi"
@@ -300,7 +308,7 @@ def test_a_template_that_changes_responses_is_refused(model):
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
     with pytest.raises(UserError, match="shows the response 'hi' as 'HI'"):
-        perplexity.tokens(tokenizer, [], {"instruction": "Say hi.", "response": "hi"})
+        perplexity.pair_tokens(tokenizer, [], {"instruction": "Say hi.", "response": "hi"})
 
 
 def test_examples_without_a_perplexity_are_counted(model):
@@ -342,7 +350,7 @@ def test_classes_of_another_repository_are_not_executed(model, tmp_path, monkeyp
         with pytest.raises(UserError, match=r"^the classes of acme/own come from acme/code,"):
             loaded(chosen | {"pooling": pooling})
     config.write_text('{"auto_map": {"AutoModel": "acme/own--modeling.Model"}}')
-    with loading.opening(chosen, 1):
+    with loading.guard_loading(chosen, 1):
         pass
 
 
@@ -389,7 +397,7 @@ def test_only_a_classifier_with_one_output_gives_rewards(model, tmp_path):
 def test_batches_hold_every_row_once_and_pad_with_what_is_in_none():
     rows = [[0, 1, 2], [3], [1, 1, 1, 1], [2, 0]]
     seen = {}
-    for places, batch in loading.batches(rows, 3, "cpu"):
+    for places, batch in loading.token_batches(rows, 3, "cpu"):
         for place, ids, mask in zip(
             places, batch["input_ids"], batch["attention_mask"], strict=True
         ):
@@ -420,9 +428,12 @@ def test_similarity_is_that_of_all_pairs(shift, chunk):
     rows = np.random.default_rng(1).normal(shift, 1.0, size=(2000, 48)).astype(np.float32)
     cosines = similarity.Cosines()
     for start in range(0, len(rows), chunk):
-        cosines.add(rows[start : start + chunk])
+        cosines.add_rows(rows[start : start + chunk])
     value, error = all_pairs(rows.astype(np.float64))
-    assert cosines.mean() == (pytest.approx(value, abs=1e-6), pytest.approx(error, rel=1e-6))
+    assert cosines.mean_similarity() == (
+        pytest.approx(value, abs=1e-6),
+        pytest.approx(error, rel=1e-6),
+    )
 
 
 def test_the_standard_error_of_similarity_is_that_of_repeated_samples():
@@ -430,22 +441,22 @@ def test_the_standard_error_of_similarity_is_that_of_repeated_samples():
     found = []
     for _ in range(400):
         cosines = similarity.Cosines()
-        cosines.add(random.normal(0.3, 1.0, size=(100, 8)))
-        found.append(cosines.mean())
+        cosines.add_rows(random.normal(0.3, 1.0, size=(100, 8)))
+        found.append(cosines.mean_similarity())
     values, errors = np.array(found).T
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.15)
 
 
 def test_equal_vectors_are_wholly_alike_and_opposite_ones_are_not():
     cosines = similarity.Cosines()
-    cosines.add(np.full((5, 3), 2.0))
-    assert cosines.mean() == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
+    cosines.add_rows(np.full((5, 3), 2.0))
+    assert cosines.mean_similarity() == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
     cosines = similarity.Cosines()
-    cosines.add(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
-    assert cosines.mean()[0] == pytest.approx(-1 / 3)
+    cosines.add_rows(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    assert cosines.mean_similarity()[0] == pytest.approx(-1 / 3)
     for bad in (np.zeros((3, 2)), np.array([[1.0, math.nan]])):
         with pytest.raises(UserError, match="zero or no vector"):
-            similarity.Cosines().add(bad)
+            similarity.Cosines().add_rows(bad)
 
 
 @pytest.fixture(scope="module")
@@ -490,26 +501,18 @@ def test_a_model_that_does_not_say_how_to_pool_is_refused(model):
 # The whole
 
 
-PLACE = "math/response/strong/mini/n40-seed1"
-
-
 def measure_set(folder, name, chosen):
     """(What measure.py tells, its examples) of the set of `cell` by one metric."""
-    config = read_json(folder / "config.json")
+    config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     config["intrinsic"] = {name: {key: chosen[key] for key in chosen if key != "name"}}
-    write_json(folder / "config.json", config)
-    output = folder / f"measured/{name}/{PLACE}.json"
-    flags = {"data": folder / "data.jsonl", "cell": PLACE, "metric": name, "seed": 1}
-    flags |= {"entry": json.dumps(config["intrinsic"][name]), "config": folder / "config.json"}
-    flags |= {"output": output, "examples": output.with_suffix(".parquet")}
-    measure.main([str(text) for key, value in flags.items() for text in (f"--{key}", value)])
-    return read_json(output), pandas.read_parquet(output.with_suffix(".parquet"))
+    call(measure, folder, config, "--metric", name)
+    examples = pandas.read_parquet(folder / paths.metric_examples(name, CELL))
+    return read_json(folder / paths.metric(name, CELL)), examples
 
 
 def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     with servers.start(write="score") as server:
         verdicts = assessed(cell, server, sample=20)
-    write_jsonl(cell / f"assessments/judge/{PLACE}.jsonl", verdicts)
     metrics = {
         "reward": entry("reward", classifier, sample=30),
         "perplexity": entry("perplexity", model, sample=None),
@@ -521,20 +524,18 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
         told[name], table = measure_set(cell, name, chosen)
         size = 40 if name == "perplexity" else 30
         assert (told[name]["n"], told[name]["without"]) == (size, 0)
-        assert told[name]["standard_error"] > 0 and told[name]["cell"] == PLACE
+        assert told[name]["standard_error"] > 0 and told[name]["cell"] == str(CELL)
         assert told[name]["by"] == chosen["model"] and told[name]["metric"] == name
         assert len(table) == size and set(table["id"]) <= set(range(1, 41))  # not the seeds
         assert ("value" in table) == (name in ("reward", "perplexity"))
         if "value" in table:
             assert table["value"].mean() == pytest.approx(told[name]["value"])
-        assert f"measure {name} of {PLACE}: {size} of {size} examples" in capsys.readouterr().err
+        assert f"measure {name} of {CELL}: {size} of {size} examples" in capsys.readouterr().err
 
     axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
     matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
-    for name, folder in (("measured", "intrinsic"), ("assessments", "assessments")):
-        shutil.copytree(cell / name, cell / "results" / folder)
     with contextlib.chdir(cell):
         rows = intrinsic_table.tabulate({"matrix": matrix, "metrics": who})
     rows = {row["metric"]: row for row in csv.DictReader(to_csv(rows, rows[0]).splitlines())}
@@ -566,7 +567,7 @@ def test_a_model_goes_to_as_many_gpus_as_it_asks_for(model, two_gpus, gpus, devi
             assert device_map == device
             return torch.nn.Identity()
 
-    loading.load(Kind, entry("perplexity", model) | {"gpus": gpus}, 1)
+    loading.load_pretrained(Kind, entry("perplexity", model) | {"gpus": gpus}, 1)
 
 
 def test_an_embedder_leaves_gpus_alone_that_it_did_not_ask_for(embedder, two_gpus):
@@ -584,7 +585,7 @@ def test_a_machine_with_too_few_gpus_is_said(embedder, kind, more, two_gpus):
 def test_a_set_of_seeds_only_has_nothing_to_measure(tmp_path):
     write_jsonl(tmp_path / "data.jsonl", [{"messages": [], "origin": "seed"}])
     with pytest.raises(UserError, match="no row was generated"):
-        intrinsic.generated(tmp_path / "data.jsonl")
+        intrinsic.read_generated_pairs(tmp_path / "data.jsonl")
 
 
 # The config, the plan and the bill
@@ -618,7 +619,7 @@ def test_a_fault_in_a_metric_is_one_sentence(name, spoil, told):
     config = mini()
     config["intrinsic"][name] = config["intrinsic"].get(name, config["intrinsic"]["reward"]) | spoil
     with pytest.raises(UserError, match=told):
-        check(config, root=ROOT)
+        check_config(config, root=ROOT)
 
 
 @pytest.mark.parametrize(
@@ -627,14 +628,14 @@ def test_a_fault_in_a_metric_is_one_sentence(name, spoil, told):
 def test_code_that_cannot_change_may_be_executed(more):
     config = mini()
     config["intrinsic"]["response-similarity"] |= {"trust_remote_code": True} | more
-    check(config, root=ROOT)
+    check_config(config, root=ROOT)
 
 
 def test_a_mini_model_starts_from_one_that_there_is():
     config = mini()
     config["mini"]["reward"]["start"] = "nobody"
     with pytest.raises(UserError, match=r"mini\.reward\.start: unknown model 'nobody'; known: tok"):
-        check(config, root=ROOT)
+        check_config(config, root=ROOT)
 
 
 def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
@@ -649,11 +650,12 @@ def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
     ):
         (tmp_path / "prompt.md").write_text(text)
         with pytest.raises(UserError, match=told):
-            check(config, root=ROOT)
+            check_config(config, root=ROOT)
 
 
-def test_the_plan_counts_what_a_judge_has_yet_to_say():
-    config = check(mini(), root=ROOT)
+def test_the_plan_counts_what_a_judge_has_yet_to_say(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = check_config(mini(), root=ROOT)
     run = {
         "domain": "math",
         "method": "response",
@@ -662,15 +664,15 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say():
         "seed": "1",
     }
     jobs = [
-        {"rule": "assess", "wildcards": run | {"judge": "hasty", "size": size}, "output": "x"}
+        {"rule": "judge_set", "wildcards": run | {"judge": "hasty", "size": size}, "output": ["x"]}
         for size in ("600", "150")
     ]
     known = forecast.Known()
     rows = forecast.forecast(config, jobs, known)
     assert [row["requests"] for row in rows] == [400, 300]  # two metrics, 200 examples at most
     assert {row["asks"] for row in rows} == {"hasty"} and rows[0]["usd"] > 0
-    path = paths.assessment_journal(forecast.run_of(jobs[0]), "hasty")
-    known.journals[path] = {"replies": 350, "told": 350, "input": 35000, "output": 350}
+    path = paths.assessment_journal(matrix.Cell.of(jobs[0]["wildcards"]), "hasty")
+    known.journals[path] = {"replies": 350, "with_usage": 350, "input": 35000, "output": 350}
     rows = forecast.forecast(config, jobs, known)
     # The sets are still to be made, so nobody knows what of that the journal has.
     assert [row["requests"] for row in rows] == [400, 300]

@@ -6,7 +6,6 @@ import traceback
 from collections import Counter, deque
 from importlib import import_module
 
-import batches as commands
 import openai
 import pytest
 import servers
@@ -21,6 +20,7 @@ from agorabench.llm.batch_log import read_batches
 from agorabench.llm.journal import Journal, read_rows
 from generation.test_generate import composer
 from helpers import ROOT
+from tools import batches as commands
 
 BOTH = pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 
@@ -81,7 +81,7 @@ class Job:
     def __init__(self, folder, server, protocol, **more):
         self.folder, self.server, self.protocol = folder, server, protocol
         self.entry = entry(server, protocol, **more)
-        self.state = folder / "math" / "response" / "strong" / "mini" / "seed1.batches"
+        self.state = folder / "journal" / "math" / "response" / "strong" / "mini" / "seed1.batches"
         self.lists = []
 
     def backend(self, budget=None):
@@ -176,7 +176,7 @@ def test_batches_are_split_by_bytes_and_by_tokens(tmp_path):
         advance = batches.Batches._advance_batch
 
         def watched(self, batch):
-            seen.append(sum(b.tokens for b in self._state.open_batches))
+            seen.append(sum(b.tokens for b in self._log.open_batches))
             return advance(self, batch)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -358,7 +358,7 @@ def test_a_request_that_always_fails_is_given_up_where_others_are_answered(tmp_p
 def test_a_provider_that_answers_nothing_is_left(tmp_path, protocol):
     with servers.start(faults=[{"fault": "500", "at": "item"}]) as server:
         job = Job(tmp_path, server, protocol)
-        with pytest.raises(UserError, match="answered nothing in 10 batches, at last with 500"):
+        with pytest.raises(UserError, match="no replies in 10 batches; last error: 500"):
             job.run(asked(3))
         assert reasons(job.journal()) == {"500": 3 * batches.TRIES} == {"500": job.told().total()}
 
@@ -551,7 +551,7 @@ def test_patience_ends_and_the_batches_go_on(tmp_path, protocol):
     requests = asked(5)
     with servers.start(faults=[{"fault": "503", "at": "poll", "after": 1}]) as server:
         job = Job(tmp_path, server, protocol, patience=0.3)
-        with pytest.raises(UserError, match="has said nothing of use for"):
+        with pytest.raises(UserError, match="no useful response for"):
             job.run(requests)
         assert len(job.open_batches()) == 1
         server.set(faults=[])
@@ -778,7 +778,9 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         def run():
             path = job.state.with_suffix(".jsonl")
             cost = budget.rows_cost(read_rows(path), job.entry["price"])
-            with budget.Budget(path, cost, tmp_path, {"strong": job.entry}, "strong") as books:
+            with budget.Budget(
+                path, cost, tmp_path / "journal", {"strong": job.entry}, "strong"
+            ) as books:
                 job.run(requests, books)
 
         run()  # each costs far less than feared, so all are asked, a few at a time
@@ -807,7 +809,9 @@ def test_a_batch_of_an_earlier_run_counts_in_the_budget(tmp_path, protocol):
         left(job, requests)
         job.entry["max_usd"] = 5.5 * budget.max_cost(requests[0], job.entry)
         path = job.state.with_suffix(".jsonl")
-        with budget.Budget(path, 0.0, tmp_path, {"strong": job.entry}, "strong") as books:
+        with budget.Budget(
+            path, 0.0, tmp_path / "journal", {"strong": job.entry}, "strong"
+        ) as books:
             job.run(requests, books)
             spent = budget.rows_cost(job.journal(), job.entry["price"])
             assert books.spent == pytest.approx(spent) and books.under_way == pytest.approx(0)
@@ -841,7 +845,7 @@ def test_a_set_is_the_same_whatever_its_batches(tmp_path, protocol):
 def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, capsys, monkeypatch):
     requests = asked(8)
     with servers.start(batch={"polls": 1000}) as server:
-        job = Job(tmp_path / "journal", server, protocol)
+        job = Job(tmp_path, server, protocol)
         generator = {name: job.entry[name] for name in ("backend", "model", "base_url", "key")}
         generator |= {"price": job.entry["price"], "mode": "batch"}
         config = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
@@ -855,7 +859,7 @@ def test_the_command_lists_open_batches_and_cancels_them(tmp_path, protocol, cap
         assert capsys.readouterr().out == ""
         job.entry["patience"] = 0.0
         server.set(faults=[{"fault": "500", "at": "poll", "times": 1}])
-        with pytest.raises(UserError, match="said nothing of use"):
+        with pytest.raises(UserError, match="no useful response"):
             job.run(requests)
         [name] = [batch.id for batch in job.open_batches().values()]
         commands.main(command)
@@ -886,7 +890,11 @@ def test_open_batches_are_collected_before_anything_is_asked_online(tmp_path):
         job.entry["mode"] = "online"
         provider = import_module("agorabench.llm.openai").make_provider(job.entry)
         books = budget.Budget(
-            job.state.with_suffix(".jsonl"), 0.0, tmp_path, {"strong": job.entry}, "strong"
+            job.state.with_suffix(".jsonl"),
+            0.0,
+            tmp_path / "journal",
+            {"strong": job.entry},
+            "strong",
         )
         with books, Journal(job.state.with_suffix(".jsonl")) as journal:
             backend = provider_backend(provider, budget=books, state=job.state)

@@ -245,7 +245,7 @@ def test_nobody_answers_for_the_length_of_the_patience(tmp_path, monkeypatch, pr
     hurry(monkeypatch, 0.001)
     with servers.start(faults=[{"fault": fault, "after": 40}]) as server:
         cell = Cell(tmp_path, server, protocol, "instance", size=150, patience=1.5)
-        told = rf"has answered nobody for \ds, at last with {fault}: .*; what was answered before"
+        told = rf"no response for \ds; last error: {fault}: .*; replies are kept"
         with pytest.raises(UserError, match=told):
             cell.run()
         cell.adds_up()
@@ -260,7 +260,7 @@ def test_an_endpoint_that_is_not_there(tmp_path, monkeypatch):
     hurry(monkeypatch)
     with servers.start() as server:
         cell = Cell(tmp_path, server, "openai", patience=0.5)
-    with pytest.raises(UserError, match=f"{server.openai} has answered nobody for"):
+    with pytest.raises(UserError, match=f"{server.openai}: no response for"):
         cell.run()
     assert cell.ledger()["faults"].keys() == {"unreachable"}
     assert cell.ledger()["usd"] == 0  # nothing was sent

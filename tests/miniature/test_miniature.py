@@ -497,7 +497,7 @@ def test_judges_and_reward_models_are_built(built, tmp_path, lessons):
     assert told["steps"] >= 1 and "right_share" not in told
     if lessons == "preferences":
         entry = {"revision": None, "precision": "float32", "template": None, "gpus": 0}
-        _, classifier = reward.load(entry | {"model": str(models / "judge")}, threads=1)
+        _, classifier = reward.load_model(entry | {"model": str(models / "judge")}, threads=1)
         assert classifier.config.num_labels == 1 and classifier.config.num_hidden_layers == 3
 
 

@@ -14,9 +14,9 @@ from agorabench.files import read_jsonl, write_jsonl
 from agorabench.llm import connect
 from agorabench.llm.budget import usage_cost
 from agorabench.planning import estimates
+from agorabench.planning.summary import shorten_reason
 from helpers.asking import KEY, config, generator
 from helpers.workflow import Folder, count
-from plan import brief
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 CONFIG = "config/plan.yaml"
@@ -147,7 +147,7 @@ def test_before_anything_is_done(tmp_path, monkeypatch):
         assert row["reason"], row
     for row in (row for row in rows if row["rule"] == "generate"):
         assert row["requests_at_least"] == str(SIZE)
-        assert int(row["requests"]) == estimates.requests(SIZE, estimates.ACCEPTED)
+        assert int(row["requests"]) == estimates.count_requests(SIZE, estimates.ACCEPTED)
         tokens = {"input": int(row["prompt_tokens"]), "output": int(row["completion_tokens"])}
         completion = estimates.RESPONSE + estimates.INSTRUCTION * (row["method"] == "instance")
         assert tokens["output"] == int(row["requests"]) * min(completion, 500)
@@ -155,7 +155,7 @@ def test_before_anything_is_done(tmp_path, monkeypatch):
         assert float(row["usd_online"]) == pytest.approx(usage_cost(tokens, price), rel=1e-3)
         assert float(row["usd_batch"]) == pytest.approx(float(row["usd_online"]) / 2)
         assert "assumed" in row["source"]
-    solving = [row for row in rows if row["rule"] == "solve_math"]
+    solving = [row for row in rows if row["rule"] == "predict_generator_math"]
     assert {row["generator"] for row in solving} == set(PRICES)
     assert all(int(row["requests"]) > 0 and float(row["usd_online"]) > 0 for row in solving)
     assert all(row["gpu_hours"] == "" for row in rows)  # of the miniature's models
@@ -195,7 +195,7 @@ def test_what_half_a_journal_lacks_is_what_is_then_asked(plans, monkeypatch, kee
     other = sets["claude", "instance"]
     assert int(other["requests_at_least"]) == SIZE - valid
     if keep >= estimates.ENOUGH:
-        assert int(other["requests"]) == estimates.requests(SIZE - valid, valid / keep)
+        assert int(other["requests"]) == estimates.count_requests(SIZE - valid, valid / keep)
 
     books = plans.generate(monkeypatch)
     asked = books["kinds"]
@@ -300,7 +300,7 @@ def test_a_judge_is_asked_what_the_journal_has_no_reply_to(plans, monkeypatch):
     def requests(**changes):
         plans.set(intrinsic={"difficulty": metric | changes})
         rows = plans.plan("--target", target)[1]
-        return [int(row["requests"]) for row in rows if row["rule"] == "assess"]
+        return [int(row["requests"]) for row in rows if row["rule"] == "judge_set"]
 
     assert requests() == []
     assert requests(sample=30) == [10]
@@ -322,7 +322,7 @@ def test_a_generator_solves_what_the_journal_has_no_reply_to(plans, monkeypatch)
 
     def requests():
         rows = plans.plan("--target", target)[1]
-        return [int(row["requests"]) for row in rows if row["rule"] == "solve_math"]
+        return [int(row["requests"]) for row in rows if row["rule"] == "predict_generator_math"]
 
     assert requests() == []
     write_jsonl(path, journal[:7])
@@ -396,7 +396,6 @@ def test_the_plan_of_another_target(made, plans):
 def run(plans, *arguments):
     """(Exit status, what it said) of scripts/plan.py."""
     command = [sys.executable, "scripts/plan.py", "--config", CONFIG, *arguments]
-    command += ["--output", "results/plan.md", "--table", "results/plan.csv"]
     ended = subprocess.run(
         command, cwd=plans.path, env=plans.folder.environment, capture_output=True, text=True
     )
@@ -439,4 +438,4 @@ def test_a_run_that_only_plans_starts_no_server(plans):
     ],
 )
 def test_reasons_in_a_few_words(reason, words):
-    assert brief(reason) == words
+    assert shorten_reason(reason) == words

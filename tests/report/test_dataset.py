@@ -160,6 +160,7 @@ def test_a_configuration_is_named_by_no_more_than_it_takes():
 
 
 CONFIG = """
+plugins: [miniature]
 seeds: {math: {response: {source: mini}}}
 mini: {tokenizer: {}, base: {}, reference: {}}
 benchmarks:

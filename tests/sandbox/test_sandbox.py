@@ -33,9 +33,9 @@ order = json.load(sys.stdin)
 limits = sandbox.Limits(**order["limits"])
 kind = order["kind"]
 if order["tests"] is None:
-    outcome = sandbox.run(order["code"], limits, kind)
+    outcome = sandbox.run_code(order["code"], limits, kind)
 else:
-    outcome = sandbox.check(order["code"], order["tests"], limits, kind)
+    outcome = sandbox.check_code(order["code"], order["tests"], limits, kind)
 print(json.dumps(dataclasses.asdict(outcome)))
 """
 
@@ -44,8 +44,8 @@ def attack(kind, code, tests=None, user="self", **limits):
     """Run one program in an isolation of this kind, started by this user or by nobody."""
     if user == "self":
         if tests is None:
-            return sandbox.run(code, Limits(**limits), kind)
-        return sandbox.check(code, tests, Limits(**limits), kind)
+            return sandbox.run_code(code, Limits(**limits), kind)
+        return sandbox.check_code(code, tests, Limits(**limits), kind)
     order = json.dumps({"code": code, "tests": tests, "limits": limits, "kind": kind})
     done = subprocess.run(
         [*NOBODY, SYSTEM_PYTHON, "-c", DRIVER], input=order, capture_output=True, text=True, cwd="/"
@@ -91,7 +91,7 @@ def limited():
 @pytest.fixture(params=["isolated", "limits"])
 def either(request):
     """For what holds in plain limits mode too."""
-    kind = sandbox.isolation() if request.param == "isolated" else "limits"
+    kind = sandbox.prove_isolation() if request.param == "isolated" else "limits"
     return lambda code, tests=None, **limits: attack(kind, code, tests, **limits)
 
 
@@ -349,7 +349,7 @@ def test_folders_that_lie_under_a_visible_one_are_hidden():
     order = {"code": f"import os\nprint(os.listdir({str(home)!r}))", "tests": None, "limits": {}}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER],
-        input=json.dumps(order | {"kind": sandbox.isolation()}),
+        input=json.dumps(order | {"kind": sandbox.prove_isolation()}),
         env={"HOME": str(home), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -520,7 +520,7 @@ def test_programs_end_with_whoever_started_them(mark):
     code = name_self(mark) + "os.fork()\ntime.sleep(60)"
     order = {"code": code, "tests": None, "limits": {"wall_seconds": 60}}
     starter = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, text=True)
-    starter.stdin.write(json.dumps(order | {"kind": sandbox.isolation()}))
+    starter.stdin.write(json.dumps(order | {"kind": sandbox.prove_isolation()}))
     starter.stdin.close()
     deadline = time.monotonic() + 10
     while alive(mark) < 2 and time.monotonic() < deadline:
@@ -583,8 +583,8 @@ def test_refusal_where_nothing_isolates():
         pytest.skip("needs unshare and setpriv of util-linux")
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-        "from agorabench import errors, sandbox\n"
-        "errors.run(lambda: print(sandbox.isolation()))"
+        "from agorabench import cli, sandbox\n"
+        "cli.run_program(lambda: print(sandbox.prove_isolation()))"
     )
     shell = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "env", "PATH=/nonexistent"]
@@ -603,12 +603,12 @@ def test_refusal_where_nothing_isolates():
 
 
 def test_plain_limits_are_taken_only_on_request(capsys):
-    assert sandbox.accept("isolated") in sandbox.KINDS
+    assert sandbox.choose_isolation("isolated") in sandbox.KINDS
     assert capsys.readouterr().err == ""
-    assert sandbox.accept("limits") == "limits"
+    assert sandbox.choose_isolation("limits") == "limits"
     assert "without isolation" in capsys.readouterr().err
     with pytest.raises(UserError, match="unknown sandbox 'none'"):
-        sandbox.accept("none")
+        sandbox.choose_isolation("none")
 
 
 def test_plain_limits_leave_no_folder_and_open_no_connection(limited, tmp_path, monkeypatch):
@@ -624,4 +624,4 @@ def test_an_interpreter_that_does_not_start(tmp_path):
     broken.write_text("#!/bin/sh\necho no such luck >&2\nexit 1\n")
     broken.chmod(0o755)
     with pytest.raises(UserError, match="does not start: no such luck"):
-        sandbox.run("1", python=str(broken))
+        sandbox.run_code("1", python=str(broken))

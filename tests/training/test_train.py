@@ -1,7 +1,6 @@
 """Training: what the loss is on, how examples share a pass, and what a stop or a kill leaves."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -14,13 +13,15 @@ import pytest
 import torch
 import train
 import yaml
+from agorabench import matrix, paths
+from agorabench.config import load_config, stages
 from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, write_json, write_jsonl
 from agorabench.models import weights
-from agorabench.training import checkpoints, sft
+from agorabench.training import checkpoints, checks, launch, masking, sft, students
 from helpers import ROOT
 
-HARDWARE = train.defaults()["hardware"]
+HARDWARE = load_config(ROOT / "config/mini.yaml")["students"]["mini"]["hardware"]
 RECIPE = {
     "epochs": 1,
     "learning_rate": 0.002,
@@ -51,33 +52,54 @@ def uneven(count=24):
     return [row for n in range(count) for row in rows(n + 1, 1 + 3 * n % 17)[n:]]
 
 
-def command(model, output, data=None, seed=1, **recipe):
-    path = output.parent / "data.jsonl"
-    write_jsonl(path, data or rows())
-    flags = {"model": model, "data": path, "recipe": json.dumps(RECIPE | recipe)}
-    flags |= {"seed": seed, "output": output}
-    return [text for key, value in flags.items() for text in (f"--{key}", str(value))]
+class Training:
+    """A folder with what one student is made from; programs run in it.
+
+    Args:
+        folder: the working directory.
+        model: the base, a folder.
+        data: rows of the training set.
+        seed: of the cell.
+        hardware: keys of the student's hardware.
+        recipe: keys of the recipe.
+    """
+
+    def __init__(self, folder, model, data=None, seed=1, hardware=None, **recipe):
+        self.folder = folder
+        self.cell = matrix.Cell("math", "response", "strong", "mini", 24, seed)
+        self.output = folder / paths.student_folder(f"mini/{self.cell}")
+        config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
+        config["students"]["mini"] |= {
+            "base": {"model": model, "chat": True},
+            "recipe": RECIPE | recipe,
+            "hardware": hardware or {},
+        }
+        write_jsonl(folder / paths.training_set(self.cell), data or rows())
+        write_json(folder / "config.json", config)
+        self.arguments = ["--config", "config.json", "--student", "mini", "--cell", str(self.cell)]
+
+    def run(self):
+        """Train in this process; returns what train.json records."""
+        with contextlib.chdir(self.folder):
+            train.main(self.arguments)
+        return read_json(self.output / "train.json")
 
 
-def trained(model, output, *more, **changes):
-    train.main([*command(model, output, **changes), *more])
-    return read_json(output / "train.json")
+def trained(model, folder, **changes):
+    return Training(folder, model, **changes).run()
 
 
 def fit(model, folder, data=None, **recipe):
-    conversations = train.conversations(data or rows(), recipe.pop("system", ""))
-    return sft.train(model, conversations, RECIPE | recipe, HARDWARE, 1, folder)
+    conversations = masking.build_conversations(data or rows(), recipe.pop("system", ""))
+    return sft.train_model(model, conversations, RECIPE | recipe, HARDWARE, 1, folder)
 
 
 def test_training_is_recorded_and_repeats_itself(model, tmp_path):
-    first = trained(model, tmp_path / "first")
+    training = Training(tmp_path / "first", model)
+    first, output = training.run(), training.output
     assert first["steps"] == 3 and first["examples"] == 24 and first["truncated"] == 0
-    assert first["weights"] == file_digest(tmp_path / "first" / "model.safetensors")
-    assert (
-        first["weights"]
-        == weights.model_identity(tmp_path / "first")
-        != weights.model_identity(model)
-    )
+    assert first["weights"] == file_digest(output / "model.safetensors")
+    assert first["weights"] == weights.model_identity(output) != weights.model_identity(model)
     assert first["settings"]["learning_rate"] == 0.002 and first["devices"] == "cpu"
     assert first["speed"]["tokens_per_second"] > 0 and first["asked"] == 8
     assert trained(model, tmp_path / "again")["weights"] == first["weights"]
@@ -85,26 +107,34 @@ def test_training_is_recorded_and_repeats_itself(model, tmp_path):
 
 
 def test_a_finished_student_is_recognised_and_a_torn_one_is_not(model, tmp_path):
-    output = tmp_path / "student"
-    first = trained(model, output)
+    training = Training(tmp_path, model)
+    first, output = training.run(), training.output
     (output / weights.DIGEST_FILE).unlink()  # as Snakemake does before it runs a job again
-    assert trained(model, output) == first  # the time it took included: nothing was trained
+    assert training.run() == first  # the time it took included: nothing was trained
     assert (output / weights.DIGEST_FILE).read_text().strip() == first["weights"]
     file = output / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    assert trained(model, output)["weights"] == first["weights"]
+    assert training.run()["weights"] == first["weights"]
 
 
-def test_another_version_of_training_trains_anew(model, tmp_path):
-    first = trained(model, tmp_path / "student")
-    again = trained(model, tmp_path / "student", "--version", "2")
+def test_another_version_of_training_trains_anew(model, tmp_path, monkeypatch):
+    training = Training(tmp_path, model)
+    first = training.run()
+    decided = stages.train
+
+    def next_version(*names):
+        inputs, params = decided(*names)
+        return stages.Stage(inputs, params | {"version": 2})
+
+    monkeypatch.setattr(stages, "train", next_version)
+    again = training.run()
     assert again["made_from"]["version"] == 2 and first["made_from"]["version"] == 1
 
 
 def test_a_folder_of_something_else_is_not_cleared(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="holds other files"):
-        train.prepare(tmp_path, {})
+        students.prepare_folder(tmp_path, {})
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -125,12 +155,12 @@ def test_a_machine_without_the_gpus_says_so(model, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=r"hardware\.gpus is 1 and this machine has 0 GPUs"):
-        sft.train(model, [], RECIPE, hardware, 1, tmp_path)
+        sft.train_model(model, [], RECIPE, hardware, 1, tmp_path)
 
 
 def test_a_tracker_that_is_not_installed_is_one_sentence(model, tmp_path):
     with pytest.raises(UserError, match="report_to names wandb, which is not installed"):
-        sft.train(model, [], RECIPE, HARDWARE, 1, tmp_path, trackers=["wandb"])
+        sft.train_model(model, [], RECIPE, HARDWARE, 1, tmp_path, trackers=["wandb"])
 
 
 # How examples share a forward pass
@@ -147,8 +177,9 @@ def test_every_way_of_sharing_a_pass_trains(model, tmp_path, batches):
 def test_students_of_lower_precision_are_saved_in_it(model, tmp_path, precision):
     from safetensors.torch import load_file
 
-    record = trained(model, tmp_path / "student", precision=precision, epochs=8)
-    saved = load_file(tmp_path / "student" / "model.safetensors")
+    training = Training(tmp_path, model, precision=precision, epochs=8)
+    record = training.run()
+    saved = load_file(training.output / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
     assert saved.keys() == load_file(f"{model}/model.safetensors").keys()
     assert record["loss_curve"][-1]["loss"] < record["loss_curve"][0]["loss"]
@@ -156,12 +187,14 @@ def test_students_of_lower_precision_are_saved_in_it(model, tmp_path, precision)
 
 def test_padding_free_training_takes_the_steps_of_padded_training(model, tmp_path):
     """The same examples in the same order: only rounding may differ."""
-    plain, free = tmp_path / "plain", tmp_path / "free"
-    trained(model, plain, data=uneven(), epochs=2)
-    trained(model, free, data=uneven(), epochs=2, batches="padding-free")
     from safetensors.torch import load_file
 
-    plain, free = (load_file(folder / "model.safetensors") for folder in (plain, free))
+    found = []
+    for batches in ("padded", "padding-free"):
+        training = Training(tmp_path / batches, model, uneven(), epochs=2, batches=batches)
+        training.run()
+        found.append(load_file(training.output / "model.safetensors"))
+    plain, free = found
     for name, tensor in plain.items():
         torch.testing.assert_close(free[name], tensor, rtol=1e-3, atol=2e-4)
 
@@ -169,7 +202,6 @@ def test_padding_free_training_takes_the_steps_of_padded_training(model, tmp_pat
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_the_loss_is_the_same_padded_flat_and_packed(model, attention):
     """Sum of the loss over all examples, one by one, padded, one after another, and packed."""
-    from agorabench.models import chat
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl.data_utils import pack_dataset
@@ -177,7 +209,7 @@ def test_the_loss_is_the_same_padded_flat_and_packed(model, attention):
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention)
-    made = chat.examples(tokenizer, train.conversations(uneven(12)), 128).rows
+    made = masking.build_examples(tokenizer, masking.build_conversations(uneven(12)), 128).rows
 
     def loss(batch):
         labels = batch.pop("labels")
@@ -209,23 +241,15 @@ def test_attention_that_mixes_examples_is_refused(model):
     config = AutoConfig.from_pretrained(model)
     config._attn_implementation = "careless"
     with pytest.raises(UserError, match="careless does not keep examples in one row apart"):
-        sft.check_apart(config, torch.float32, "cpu")
+        checks.check_attention(config, torch.float32, "cpu")
     config._attn_implementation = "sdpa"
-    sft.check_apart(config, torch.float32, "cpu")
+    checks.check_attention(config, torch.float32, "cpu")
 
 
 # Stops and kills
 
 LONG = {"data": uneven(), "epochs": 8}  # 24 steps
-
-
-@pytest.fixture
-def often(tmp_path):
-    """Arguments for a checkpoint after every step."""
-    config = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
-    config["students"]["mini"]["hardware"] = {"checkpoint_minutes": 1e-6}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    return ["--config", str(tmp_path / "config.yaml"), "--student", "mini"]
+OFTEN = {"checkpoint_minutes": 1e-6}  # a checkpoint after every step
 
 
 PROGRAM = str(ROOT / "scripts" / "train.py")
@@ -235,7 +259,7 @@ TWO += [PROGRAM]
 WAIT = 180  # seconds; twenty on two calm cores
 
 
-def until(output, step, warn, command, **environment):
+def until(training, step, warn, command, **environment):
     """Train in processes of their own and stop them after the checkpoint of a step.
 
     `warn` is a signal for the first process, or what is written into the file that warns all of
@@ -245,15 +269,15 @@ def until(output, step, warn, command, **environment):
     Returns (exit status, what was said).
     """
     environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    ends = time.monotonic() + WAIT
+    ends, output, folder = time.monotonic() + WAIT, training.output, training.folder
     with (
-        open(output.parent / "said", "w+") as said,
-        subprocess.Popen(command, stderr=said, env=os.environ | environment) as process,
+        open(folder / "said", "w+") as said,
+        subprocess.Popen(command, stderr=said, env=os.environ | environment, cwd=folder) as process,
     ):
         while warn is not None and process.poll() is None and time.monotonic() < ends:
             if saved(output) >= step:
                 if isinstance(warn, str):
-                    (output / "checkpoints" / checkpoints.WARNING).write_text(warn)
+                    (output / "checkpoints" / launch.WARNING).write_text(warn)
                 else:
                     process.send_signal(warn)
                 break
@@ -283,16 +307,15 @@ def saved(output):
 
 
 @pytest.mark.slow
-def test_a_training_killed_three_times_ends_in_the_same_weights(model, tmp_path, often):
+def test_a_training_killed_three_times_ends_in_the_same_weights(model, tmp_path):
     whole = trained(model, tmp_path / "whole", **LONG)
-    output = tmp_path / "killed"
-    arguments = [*command(model, output, **LONG), *often]
+    training = Training(tmp_path / "killed", model, hardware=OFTEN, **LONG)
+    output = training.output
     for step in (2, 9, 17):
-        status, _ = until(output, step, signal.SIGKILL, [*ALONE, *arguments])
+        status, _ = until(training, step, signal.SIGKILL, [*ALONE, *training.arguments])
         assert status == -signal.SIGKILL
         assert not (output / "train.json").exists()
-    train.main(arguments)
-    record = read_json(output / "train.json")
+    record = training.run()
     assert record["resumed_from"] >= 17 and record["steps"] == whole["steps"] == 24
     assert record["weights"] == whole["weights"]
     assert record["loss_curve"] == whole["loss_curve"]
@@ -301,56 +324,57 @@ def test_a_training_killed_three_times_ends_in_the_same_weights(model, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_warned_training_saves_and_goes_on(model, tmp_path, often, signum):
+def test_a_warned_training_saves_and_goes_on(model, tmp_path, signum):
     whole = trained(model, tmp_path / "whole", **LONG)
-    output = tmp_path / "warned"
-    arguments = command(model, output, **LONG)
     # Warned when it saves for the first time; after that it would not for half an hour.
-    status, said = until(output, 1, signum, [*ALONE, *arguments, *often])
+    often = Training(tmp_path / "warned", model, hardware=OFTEN, **LONG)
+    status, said = until(often, 1, signum, [*ALONE, *often.arguments])
     told = re.search(r"stopped by SIG\w+ after step (\d+) of 24, which is saved", said)
     assert status == 1 and told, said
-    train.main(arguments)
-    record = read_json(output / "train.json")
+    record = Training(tmp_path / "warned", model, **LONG).run()
     assert record["resumed_from"] == int(told[1]) and record["weights"] == whole["weights"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, often, signum):
+def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, signum):
     """As for several GPUs, but for what starts the processes."""
-    output = tmp_path / "two"
-    arguments = [*command(model, output, data=uneven(), epochs=400), *often]
-    train.prepare(output, {"other": "training"})
-    code = f"import train, pathlib, sys; sys.exit(train.supervise({[*TWO, *arguments]!r}, "
-    code += f"pathlib.Path({str(output / 'checkpoints')!r})))"
+    training = Training(tmp_path, model, uneven(), hardware=OFTEN, epochs=400)
+    folder = training.output / "checkpoints"
+    students.prepare_folder(training.output, {"other": "training"})
+    code = "import pathlib, sys; from agorabench.training import launch; "
+    code += f"sys.exit(launch.supervise_processes({[*TWO, *training.arguments]!r}, "
+    code += f"pathlib.Path({str(folder)!r})))"
     parent = [sys.executable, "-c", code]
-    status, said = until(output, 1, signum, parent, PYTHONPATH=str(ROOT / "scripts"))
+    status, said = until(training, 1, signum, parent, PYTHONPATH=str(ROOT / "scripts"))
     told = re.search(rf"stopped by {signum.name} after step (\d+) of 1200, which is saved", said)
     assert status and told, said
-    assert checkpoints.last(output / "checkpoints").name == f"checkpoint-{told[1]}"
+    assert checkpoints.last_checkpoint(folder).name == f"checkpoint-{told[1]}"
 
 
 def test_the_warning_is_looked_for_where_it_is_written():
-    assert train.WARNING == checkpoints.WARNING
+    assert launch.WARNING == checkpoints.WARNING
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one_and_stop_together(model, tmp_path, often):
+def test_two_processes_take_the_steps_of_one_and_stop_together(model, tmp_path):
     """On CPUs they hold the whole weights each, as sharing them (FSDP) takes GPUs."""
     from safetensors.torch import load_file
 
-    trained(model, tmp_path / "one", **LONG)
-    output = tmp_path / "two"
-    arguments = command(model, output, **LONG)
-    status, said = until(output, 5, "SIGTERM", [*TWO, *arguments, *often])
+    alone = Training(tmp_path / "one", model, **LONG)
+    alone.run()
+    often = Training(tmp_path / "two", model, hardware=OFTEN, **LONG)
+    output = often.output
+    status, said = until(often, 5, "SIGTERM", [*TWO, *often.arguments])
     assert status and re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved", said)
     assert not (output / "train.json").exists()
-    status, said = until(output, None, None, [*TWO, *arguments])
+    calm = Training(tmp_path / "two", model, **LONG)
+    status, said = until(calm, None, None, [*TWO, *calm.arguments])
     assert status == 0, said
     record = read_json(output / "train.json")
     assert record["resumed_from"] >= 5
     assert record["settings"]["per_device_train_batch_size"] == 4
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    one, two = (load_file(folder / "model.safetensors") for folder in (alone.output, output))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
 
@@ -361,18 +385,18 @@ def test_a_torn_checkpoint_is_recognised(tmp_path):
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(b"weights")
         write_json(folder / checkpoints.WHOLE, {"model.safetensors": 7})
-    assert checkpoints.last(tmp_path).name == "checkpoint-10"
+    assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-10"
     (tmp_path / "checkpoint-10" / "model.safetensors").write_bytes(b"weig")
-    assert checkpoints.last(tmp_path).name == "checkpoint-2"
+    assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-2"
     assert not (tmp_path / "checkpoint-10").exists()
     (tmp_path / "checkpoint-2" / checkpoints.WHOLE).unlink()
-    assert checkpoints.last(tmp_path) is None
+    assert checkpoints.last_checkpoint(tmp_path) is None
 
 
 def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):
-    train.prepare(tmp_path / "student", {"seed": 1})
+    students.prepare_folder(tmp_path / "student", {"seed": 1})
     (tmp_path / "student" / "checkpoints" / "checkpoint-1").mkdir()
-    train.prepare(tmp_path / "student", {"seed": 1})
+    students.prepare_folder(tmp_path / "student", {"seed": 1})
     assert (tmp_path / "student" / "checkpoints" / "checkpoint-1").exists()
-    train.prepare(tmp_path / "student", {"seed": 2})
+    students.prepare_folder(tmp_path / "student", {"seed": 2})
     assert not (tmp_path / "student" / "checkpoints" / "checkpoint-1").exists()

@@ -1,7 +1,7 @@
 """A finished miniature: what makes it stale, and what a killed run loses.
 
-Slow: the finished miniature is the one in the project's own folder (`make demo`), or is made first.
-Every test works on a copy.
+Slow: the miniature is made first, in minutes, unless the environment variable AGORABENCH_MINIATURE
+names a folder with a finished one (`make test-slow`). Every test works on a copy.
 """
 
 import csv
@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
 from helpers.workflow import Folder, count
 
 pytestmark = pytest.mark.slow
@@ -24,34 +23,13 @@ pytestmark = pytest.mark.slow
 CONFIG = "config/mini.yaml"
 PROMPT = "config/prompts/mini/response/math.md"
 SEEDLESS = "generation:\n  train_on_seeds: false\n"
-REPORT = {
-    "tabulate_pgr",
-    "plot",
-    "tabulate_intrinsic",
-    "tabulate_cost",
-    "tabulate_paid",
-    "tabulate_data",
-    "analyse",
-    "report",
-}
+TABLES = [f"tabulate_{name}" for name in ("pgr", "cost", "paid", "data")]
+REPORT = {*TABLES, "tabulate_intrinsic", "plot", "analyse", "report"}
 COSTLY = {"fetch_seeds", "fetch_benchmark", "build_tokenizer", "build_base", "build_model"}
 COSTLY |= {"generate", "curate", "train", "predict_anchor"}
-COSTLY |= {"solve_math", "solve_code", "solve_instruction"}
-COSTLY |= {"assess", "measure"}
+COSTLY |= {"predict_generator_math", "predict_generator_code", "predict_generator_instruction"}
+COSTLY |= {"judge_set", "measure"}
 COSTLY |= {"predict_math", "predict_code", "predict_instruction"}
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A folder in which the whole miniature is done."""
-    folder = Folder(tmp_path_factory.mktemp("made") / "folder", made_from=ROOT)
-    folder.snakemake()
-    return folder
-
-
-@pytest.fixture
-def copy(finished, tmp_path):
-    return Folder(tmp_path / "copy", made_from=finished.path)
 
 
 def test_nothing_changed_nothing_to_do(copy):
@@ -63,9 +41,8 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     jobs = copy.stale()
     assert count(jobs) == {
         "generate": 3, "curate": 3, "audit": 3, "train": 3, "predict_math": 3, "score": 6,
-        "assess": 6, "measure": 12, "tabulate_intrinsic": 1,
-        "tabulate_pgr": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1,
-        "analyse": 1, "plot": 1, "report": 1,
+        "judge_set": 6, "measure": 12, "tabulate_intrinsic": 1,
+        **dict.fromkeys(TABLES, 1), "plot": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("math/response/" in output for output in cells)
@@ -96,10 +73,10 @@ def test_an_added_generator_makes_only_its_cells(copy):
     assert count(jobs) == {
         "generate": 9, "curate": 9, "audit": 9, "train": 9, "predict_math": 3,
         "predict_code": 3, "predict_instruction": 3, "score": 16,
-        "solve_math": 1, "solve_code": 1, "solve_instruction": 1,
-        "assess": 18, "measure": 36, "tabulate_intrinsic": 1,
-        "tabulate_pgr": 1, "tabulate_cost": 1, "tabulate_paid": 1, "tabulate_data": 1,
-        "analyse": 1, "plot": 1, "report": 1,
+        "predict_generator_math": 1, "predict_generator_code": 1,
+        "predict_generator_instruction": 1,
+        "judge_set": 18, "measure": 36, "tabulate_intrinsic": 1,
+        **dict.fromkeys(TABLES, 1), "plot": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
     assert all("/newcomer/" in output for output in cells)
@@ -128,7 +105,7 @@ def test_a_changed_metric_measures_itself_only(copy):
     judged = before.replace("difficulty, sample: 200", "difficulty, sample: 9")
     copy.edit(CONFIG, lambda _: judged)
     jobs = count(copy.stale())
-    assert jobs["assess"] == 2 * 27 and jobs["tabulate_intrinsic"] == 1 and "measure" not in jobs
+    assert jobs["judge_set"] == 2 * 27 and jobs["tabulate_intrinsic"] == 1 and "measure" not in jobs
 
 
 def test_a_price_changes_the_costs_and_the_report_only(copy):
@@ -186,7 +163,7 @@ CUT = {
 INSTANTS = [
     ("generate", 0.5), ("generate", 1.0), ("generate", 1.5), ("generate", 0.2),
     ("train", 0.5), ("train", 2.0), ("predict", 0.5), ("score", 0.1), ("score", 0.3),
-    ("tabulate_pgr", 0.2),
+    ("tabulate", 0.2),
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ while read -r file; do
 done < "outputs/${log%% *}"
 """
 BENCHMARKS = 2  # of each domain
-SOLVE = {"solve_math", "solve_code", "solve_instruction"}
+SOLVE = {"predict_generator_math", "predict_generator_code", "predict_generator_instruction"}
 JUDGED = 2  # both of instruction following
 
 
@@ -94,18 +94,18 @@ def test_jobs_ask_for_gpus_by_the_size_of_the_model(clone):
 
 def test_intrinsic_metrics_are_two_judges_and_four_jobs_with_a_gpu_of_each_set(clone):
     text = clone.snakemake("-n", "intrinsic", *TARGETS[2:])
-    jobs = re.findall(r"^rule (assess|measure):\n(?:    .*\n)*?    wildcards: (.*)\n"
+    jobs = re.findall(r"^rule (judge_set|measure):\n(?:    .*\n)*?    wildcards: (.*)\n"
                       r"    resources: (.*)", text, re.M)  # fmt: skip
     rules = [rule for rule, *_ in jobs]
-    assert (rules.count("assess"), rules.count("measure")) == (2 * STUDENTS, 4 * STUDENTS)
+    assert (rules.count("judge_set"), rules.count("measure")) == (2 * STUDENTS, 4 * STUDENTS)
     asked = {
         (rule, re.search("(?:judge|metric)=([^,]+)", wildcards)[1]):
         (re.search(r"\bgpu=(\d)", told)[1], re.search(r"\bapi=1", told) is not None)
         for rule, wildcards, told in jobs
     }  # fmt: skip
     assert asked == {
-        ("assess", "gpt-4o-judge"): ("0", True),
-        ("assess", "prometheus-2"): ("4", False),
+        ("judge_set", "gpt-4o-judge"): ("0", True),
+        ("judge_set", "prometheus-2"): ("4", False),
         ("measure", "reward"): ("1", False),
         ("measure", "perplexity"): ("1", False),
         ("measure", "instruction-similarity"): ("1", False),
@@ -130,11 +130,11 @@ def test_providers_and_judges_can_be_asked_before_and_after_what_needs_gpus(clon
     judgements = count(jobs)
     assert judgements["judge"] == JUDGED * (IN_DOMAIN + 2 + 6)
     # A judge of one's own wants a GPU.
-    judges = {output.split("/")[2] for rule, output in jobs if rule == "assess"}
+    judges = {output.split("/")[2] for rule, output in jobs if rule == "judge_set"}
     assert judges == {"gpt-4o-judge"}
     # Whatever is judged is answered by then.
     before = count(clone.stale("predictions", *matrix))
-    assert set(judgements) - set(before) == {"judgements", "judge", "assess", "fetch_file"}
+    assert set(judgements) - set(before) == {"judgements", "judge", "judge_set", "fetch_file"}
 
 
 def test_nothing_changed_nothing_to_do(copy):

@@ -23,12 +23,11 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["predict_anchor"] == 2
     # Two benchmarks in math; base, reference and the three generators solve all of them.
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
-    assert jobs["solve_math"] == jobs["solve_code"] == jobs["solve_instruction"] == 3
+    assert [jobs[f"predict_generator_{domain}"] for domain in matrix.DOMAINS] == [3, 3, 3]
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
-    assert (jobs["assess"], jobs["measure"], jobs["tabulate_intrinsic"]) == (2 * 27, 4 * 27, 1)
-    assert (
-        jobs["tabulate_pgr"] == jobs["plot"] == jobs["tabulate_cost"] == jobs["tabulate_paid"] == 1
-    )
+    assert (jobs["judge_set"], jobs["measure"], jobs["tabulate_intrinsic"]) == (2 * 27, 4 * 27, 1)
+    assert jobs["tabulate_pgr"] == jobs["plot"] == jobs["tabulate_cost"] == 1
+    assert jobs["tabulate_paid"] == 1
     assert jobs["analyse"] == jobs["report"] == 1
 
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from agorabench.cluster import warm as warm_server
 from agorabench.config.preflight import check_endpoints, check_models
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
@@ -109,8 +108,10 @@ def write_snapshot(config: Mapping, folder: str | Path = ".") -> Path:
 
 def _start_warm_server() -> None:
     """Start the process that programs are forked from; it ends with this one."""
+    from agorabench.cluster import warm
+
     home = tempfile.TemporaryDirectory(prefix="agorabench-")
     try:
-        _held.extend((home, warm_server.start_server(os.path.join(home.name, "warm"))))
+        _held.extend((home, warm.start_server(os.path.join(home.name, "warm"))))
     except OSError as error:  # a path too long for a socket, say
         print(f"scripts will start cold: {error}", file=sys.stderr)

@@ -1,5 +1,15 @@
-"""The configuration: its keys, what they refer to, and what decides the result of each stage."""
+"""The configuration: its keys, what they refer to, and what decides the result of each stage.
 
-from agorabench.config.references import check_config, load_config
+models/       every key once: type, bounds, default, meaning
+load          a file -> the checked config with all defaults, or a fault and the file it is in
+messages      a fault as one sentence
+references    names that refer to each other
+files         files that it names
+json_schema   the models as JSON Schema
+publish       writes the editor schemas and the table of keys in config/README.md
+stages        what decides the result of each stage
+"""
+
+from agorabench.config.load import check_config, load_config
 
 __all__ = ["check_config", "load_config"]

@@ -1,21 +1,27 @@
 """Check the files that a configuration names: data, prompts, templates, models."""
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agorabench import matrix
-from agorabench.config.schema import Fault, unknown
+from agorabench import matrix, paths
+from agorabench.config.messages import Fault, name_unknown
 from agorabench.errors import UserError
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm import dataset
-from agorabench.models.hub import MODELS, borrowed, no_pooling, on_hub, other_code
+from agorabench.models.hub import (
+    code_repositories,
+    foreign_code_message,
+    on_hub,
+    pooling_message,
+)
 
-BUILT = "resources/"  # what the pipeline itself makes; absent before its first run
-READ_HERE = (".json", ".jsonl")  # endings of data files whose rows are checked before the run
+PAIR = ("instruction", "response")
+JSON_ENDINGS = (".json", ".jsonl")  # of data files whose rows are checked before the run
 
 
-def check_files(config, root):
+def check_files(config: Mapping, root: Path) -> None:
     """Check the files that a config names, below the folder `root`.
 
     Raises:
@@ -23,195 +29,199 @@ def check_files(config, root):
     """
     for domain, methods in config["seeds"].items():
         for method, source in methods.items():
-            least = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
-            for name, part in source.get("parts", {None: source}).items():
-                path = ("seeds", domain, method, *(("parts", name) if name else ()))
-                _check_seeds(config, root, part, path, least, answered=method != "response")
-    for name, benchmark in config["benchmarks"].items():
-        if file := benchmark["source"].get("path"):
-            path = ("benchmarks", name, "source", "path")
-            if file.endswith(READ_HERE):
-                _first(root, file, path)
-            else:
-                _check_there(root, file, path)
-        for file, source in benchmark["files"].items():
-            if "path" in source:
-                _check_there(root, source["path"], ("benchmarks", name, "files", file, "path"))
-        if (shots := benchmark["shots_from"]) and not shots.startswith(BUILT):
-            _check_pairs(root, shots, ("benchmarks", name, "shots_from"), benchmark["shots"])
-    for name, generator in config["generators"].items():
-        if generator["backend"] in matrix.LOCAL:
-            _check_model(config, root, generator["model"], ("generators", name, "model"))
-        for domain, source in generator.get("data", {}).items():
-            if "path" in source:
-                path = ("generators", name, "data", domain)
-                place, row = _first(root, source["path"], (*path, "path"))
-                for part in ("instruction", "response"):
-                    try:
-                        dataset.dig(row, source[part])
-                    except (KeyError, IndexError, TypeError, ValueError):
-                        text = f"no text in '{source[part]}' of {place}; known: {', '.join(row)}"
-                        raise Fault((*path, part), text) from None
-    for name, student in config["students"].items():
-        roles = {(role,): student[role] for role in matrix.ANCHORS}
-        roles |= {("references", key): entry for key, entry in student["references"].items()}
-        for role, entry in roles.items():
-            _check_model(config, root, entry["model"], ("students", name, *role, "model"))
-        if student["template"]:
-            _check_there(root, student["template"], ("students", name, "template"))
-    for name, metric in config["intrinsic"].items():
-        path = ("intrinsic", name)
-        if metric["measure"] == "judged":
-            _check_rubrics(config, root, (*path, "rubrics"), metric["rubrics"])
-            continue
-        _check_model(config, root, metric["model"], (*path, "model"))
-        _check_code(root, metric, path)
-        _check_pooling(root, metric, path)
-        if metric.get("template"):
-            _check_there(root, metric["template"], (*path, "template"))
+            _check_seeds(config, root, ("seeds", domain, method), source, method)
+    for section, check_entry in (
+        ("benchmarks", _check_benchmark),
+        ("generators", _check_generator),
+        ("students", _check_student),
+        ("intrinsic", _check_metric),
+    ):
+        for name, entry in config[section].items():
+            check_entry(config, root, (section, name), entry)
     for section in ("themes", "openings"):
         for domain, file in config[section].items():
             try:
                 prompts.read_lines(root / file)
             except UserError as error:
-                raise Fault((section, domain), _short(error, root)) from None
+                raise Fault((section, domain), str(error).removeprefix(f"{root}/")) from None
     for name, experiment in config["experiments"].items():
         if matrix.needs_prompts(config, experiment):
             _check_templates(config, root, ("experiments", name, "prompts"), experiment)
 
 
-def _check_templates(config, root, path, experiment):
-    for prompt in experiment["prompts"]:
-        for method in experiment["methods"]:
-            for domain in experiment["domains"]:
-                file = Path(config["prompts"][prompt]["folder"]) / method / f"{domain}.md"
-                try:
-                    text = (root / file).read_text(encoding="utf-8")
-                except OSError:
-                    raise Fault(path, f"prompt '{prompt}' has no file {file}") from None
-                except UnicodeDecodeError:
-                    raise Fault(path, f"{file}: not text in UTF-8") from None
-                prompts.check_template(text, method, file)
-                for word, section in (("theme", "themes"), ("opening", "openings")):
-                    if word in prompts.list_placeholders(text) and domain not in config[section]:
-                        text = f"{file} has {{{word}}}, but {section}.{domain} is missing"
-                        raise Fault(path, text)
+def _check_seeds(config, root, path, source, method):
+    """Check the files of a seed set and the prompt that classifies its rows."""
+    least = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
+    keys = PAIR[:1] if method == "response" else PAIR
+    for name, part in matrix.seed_parts(source).items():
+        here = (*path, "parts", name) if name else path
+        if file := part.get("path"):
+            plain = part["convert"] == "plain" and all(part[key] == key for key in PAIR)
+            if plain and file.endswith(JSON_ENDINGS):
+                _check_pairs(root, file, (*here, "path"), least, keys)
+            else:
+                _check_exists(root, file, (*here, "path"))
+        if chosen := part.get("classify"):
+            text = _read_text(root, chosen["prompt"], (*here, "classify", "prompt"))
+            prompts.check_template(text, "classify", chosen["prompt"])
+
+
+def _check_benchmark(config, root, path, benchmark):
+    if file := benchmark["source"].get("path"):
+        check_file = _read_first if file.endswith(JSON_ENDINGS) else _check_exists
+        check_file(root, file, (*path, "source", "path"))
+    for name, source in benchmark["files"].items():
+        if "path" in source:
+            _check_exists(root, source["path"], (*path, "files", name, "path"))
+    shots_from = benchmark["shots_from"]
+    if shots_from and not shots_from.startswith(paths.RESOURCES):
+        _check_pairs(root, shots_from, (*path, "shots_from"), benchmark["shots"])
+
+
+def _check_generator(config, root, path, generator):
+    """Check the folder of a local model, and the first pair of each domain of a data set."""
+    if generator["backend"] in matrix.LOCAL:
+        _check_model(config, root, generator["model"], (*path, "model"))
+    for domain, source in generator.get("data", {}).items():
+        if "path" not in source:
+            continue
+        here = (*path, "data", domain)
+        place, row = _read_first(root, source["path"], (*here, "path"))
+        for key in PAIR:
+            if dataset.text_at(row, source[key]) is None:
+                text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
+                raise Fault((*here, key), text)
+
+
+def _check_student(config, root, path, student):
+    models = {(role,): student[role] for role in matrix.ANCHORS}
+    models |= {("references", name): entry for name, entry in student["references"].items()}
+    for role, entry in models.items():
+        _check_model(config, root, entry["model"], (*path, *role, "model"))
+    if student["template"]:
+        _check_exists(root, student["template"], (*path, "template"))
+
+
+def _check_metric(config, root, path, metric):
+    if metric["measure"] == "judged":
+        _check_rubrics(config, root, (*path, "rubrics"), metric["rubrics"])
+        return
+    _check_model(config, root, metric["model"], (*path, "model"))
+    if metric.get("trust_remote_code"):
+        _check_code(root, (*path, "trust_remote_code"), metric["model"], metric["revision"])
+    local = not on_hub(root, metric["model"])
+    pooling = root / metric["model"] / "modules.json"  # of sentence-transformers
+    if metric.get("pooling") == "model" and local and not pooling.is_file():
+        raise Fault((*path, "pooling"), pooling_message(metric["model"]))
+    if metric.get("template"):
+        _check_exists(root, metric["template"], (*path, "template"))
 
 
 def _check_rubrics(config, root, path, folder):
     """Check the question to a judge, for every domain of the experiments."""
-    domains = {name for one in config["experiments"].values() for name in one["domains"]}
-    for domain in sorted(domains):
-        question, rubric = (_text(root, file, path) for file in rubric_files(folder, domain))
+    experiments = config["experiments"].values()
+    for domain in sorted({name for entry in experiments for name in entry["domains"]}):
+        question, rubric = (_read_text(root, file, path) for file in rubric_files(folder, domain))
         prompts.check_template(question, "judge", f"{folder}/prompt.md")
         if not rubric.strip():
             raise Fault(path, f"{folder}/{domain}.md is empty")
 
 
-def _text(root, file, path):
-    """The text of a file."""
-    try:
-        return (root / file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise Fault(path, f"no text file {file}") from None
-
-
-def _check_seeds(config, root, part, path, least, answered):
-    """Check the file of a source of seeds and the prompt that classifies its rows."""
-    if "path" in part:
-        own = all(part[key] == key for key in ("instruction", "response"))
-        if own and part["convert"] == "plain" and part["path"].endswith(READ_HERE):
-            _check_pairs(root, part["path"], (*path, "path"), least, answered)
-        else:
-            _check_there(root, part["path"], (*path, "path"))
-    if chosen := part.get("classify"):
-        file = chosen["prompt"]
-        text = _text(root, file, (*path, "classify", "prompt"))
-        prompts.check_template(text, "classify", file)
-
-
-def _check_there(root, file, path):
-    if not (root / file).exists():
-        raise Fault(path, f"no file {file}")
-
-
-def _check_code(root, metric, path):
-    """Code that a model brings along is executed only where it cannot change."""
-    if not metric.get("trust_remote_code"):
-        return
-    model = metric["model"]
+def _check_code(root, path, model, revision):
+    """Check that code which a model brings along is executed only where it cannot change."""
     if not on_hub(root, model):
-        if others := other_code(root / model):
-            raise Fault((*path, "trust_remote_code"), borrowed(model, others))
-    elif not metric["revision"]:
+        if others := code_repositories(root / model):
+            raise Fault(path, foreign_code_message(model, others))
+    elif not revision:
         text = (
             f"would execute what {model} on the hub may become: name the revision, a commit hash "
             "(40 hexadecimal digits), or a local folder as the model"
         )
-        raise Fault((*path, "trust_remote_code"), text)
-
-
-def _check_pooling(root, metric, path):
-    """A folder says how to pool only if it is a model of sentence-transformers."""
-    model = metric["model"]
-    if metric.get("pooling") != "model" or on_hub(root, model):
-        return
-    if not (root / model / "modules.json").is_file():
-        raise Fault((*path, "pooling"), no_pooling(model))
+        raise Fault(path, text)
 
 
 def _check_model(config, root, model, path):
-    """Check a local folder; an id on the hub is looked for where a run begins."""
-    if on_hub(root, model):
-        return
-    if (root / model / "config.json").is_file():
+    """Check the folder of a local model; an id on the hub is checked when a run begins."""
+    if on_hub(root, model) or (root / model / "config.json").is_file():
         return
     folder, _, name = model.rstrip("/").rpartition("/")
-    if folder != MODELS:
+    if folder != paths.LOCAL_MODELS:
         raise Fault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
     if name not in config["mini"]:
-        raise Fault(path, unknown("model", model, (f"{MODELS}/{key}" for key in config["mini"])))
+        built = (f"{paths.LOCAL_MODELS}/{key}" for key in config["mini"])
+        raise Fault(path, name_unknown("model", model, built))
 
 
-def _check_pairs(root, file, path, least=1, answered=True):
-    """Every row has an instruction (and, if `answered`, a response) that is text and not blank."""
+def _check_templates(config, root, path, experiment):
+    """Check the meta-prompts of an experiment."""
+    for prompt in experiment["prompts"]:
+        for method in experiment["methods"]:
+            for domain in experiment["domains"]:
+                file = Path(config["prompts"][prompt]["folder"]) / method / f"{domain}.md"
+                if not (root / file).is_file():
+                    raise Fault(path, f"prompt '{prompt}' has no file {file}")
+                _check_template(config, root, path, file, method, domain)
+
+
+def _check_template(config, root, path, file, method, domain):
+    """Check the placeholders of a meta-prompt, and that the config says what they stand for."""
+    text = _read_text(root, file, path)
+    prompts.check_template(text, method, file)
+    for word, section in (("theme", "themes"), ("opening", "openings")):
+        if word in prompts.list_placeholders(text) and domain not in config[section]:
+            raise Fault(path, f"{file} has {{{word}}}, but {section}.{domain} is missing")
+
+
+def _check_exists(root, file, path):
+    if not (root / file).exists():
+        raise Fault(path, f"no file {file}")
+
+
+def _check_pairs(root, file, path, least=1, keys=PAIR):
+    """Check that a file has at least `least` rows, each with text that is not blank in `keys`."""
     count = 0
-    for place, row in _rows(root, file, path):
-        for part in ("instruction", "response")[: 1 + answered]:
-            if not (isinstance(text := row.get(part), str) and text.strip()):
-                text = f"has no '{part}'" if part not in row else f"has no text in '{part}'"
-                raise Fault(path, f"{place} {text}")
+    for place, row in _read_rows(root, file, path):
         count += 1
+        for key in keys:
+            if not (isinstance(text := row.get(key), str) and text.strip()):
+                text = f"has no '{key}'" if key not in row else f"has no text in '{key}'"
+                raise Fault(path, f"{place} {text}")
     if count < max(least, 1):
         text = f"has {count} rows, fewer than the {least} to show" if count else "has no rows"
         raise Fault(path, f"{file} {text}")
 
 
-def _first(root, file, path):
-    for place, row in _rows(root, file, path):
+def _read_text(root, file, path):
+    try:
+        return (root / file).read_text(encoding="utf-8")
+    except OSError:
+        raise Fault(path, f"no text file {file}") from None
+    except UnicodeDecodeError:
+        raise Fault(path, f"{file} is not text in UTF-8") from None
+
+
+def _read_first(root, file, path):
+    """Return (place, row) of the first row."""
+    for place, row in _read_rows(root, file, path):
         return place, row
     raise Fault(path, f"{file} has no rows")
 
 
-def _rows(root, file, path):
-    """(place, row) of JSON Lines, one line in memory at a time, or of one JSON list."""
+def _read_rows(root, file, path) -> Iterator[tuple[str, dict]]:
+    """Yield (place, row) of JSON Lines, one line in memory at a time, or of one JSON list."""
     try:
         with open(root / file, encoding="utf-8") as lines:
-            start = lines.read(1)
+            whole = lines.read(1) == "["
             lines.seek(0)
-            whole = start == "["
-            values = enumerate(json.load(lines) if whole else lines, 1)
-            for number, value in values:
+            for number, value in enumerate(json.load(lines) if whole else lines, 1):
                 place = f"{file}, {'row' if whole else 'line'} {number}"
-                if not whole and not value.strip():
-                    continue
-                try:
-                    row = value if whole else json.loads(value)
-                except ValueError as error:
-                    raise Fault(path, f"{place} is not JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise Fault(path, f"{place} is {type(row).__name__}, not a JSON object")
-                yield place, row
+                if not whole:
+                    if not value.strip():
+                        continue
+                    value = _parse_line(value, place, path)
+                if not isinstance(value, dict):
+                    raise Fault(path, f"{place} is {type(value).__name__}, not a JSON object")
+                yield place, value
     except OSError:
         raise Fault(path, f"no file {file}") from None
     except UnicodeDecodeError:
@@ -220,5 +230,8 @@ def _rows(root, file, path):
         raise Fault(path, f"{file} is not JSON ({error})") from None
 
 
-def _short(error, root):
-    return str(error).removeprefix(f"{root}/")
+def _parse_line(line, place, path):
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise Fault(path, f"{place} is not JSON ({error})") from None

@@ -84,7 +84,9 @@ def check_models(entries: Mapping[str, Mapping], built: Iterable[str] = ()) -> N
         key = (entry["model"], chosen["revision"], chosen.get("download_dir"))
         needed.setdefault(key, []).append(user)
     for (model, revision, cache), users in needed.items():
-        if not hub.on_hub(Path(), model) or not (reason := hub.missing(model, revision, cache)):
+        if not hub.on_hub(Path(), model) or not (
+            reason := hub.unavailable_reason(model, revision, cache)
+        ):
             continue
         where = "neither a folder here nor on the hub, nor in its cache"
         text = f"{', '.join(sorted(users))}: no model {model}: {where}: {reason}"

@@ -14,7 +14,7 @@ SAMPLING = ("max_tokens", "temperature", "top_p")
 def load_items(params):
     """{benchmark: its items} of a stage's parameters (config/stages.py)."""
     return {
-        name: benchmarks.load(entry, Path(paths.benchmark_items(name)))
+        name: benchmarks.load_items(entry, Path(paths.benchmark_items(name)))
         for name, entry in params["benchmarks"].items()
     }
 

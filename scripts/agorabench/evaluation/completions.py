@@ -35,12 +35,14 @@ def answer_benchmark(engine, name, entry, items, model, system, chat, seed, outp
         prompts = [[*start, {"role": "user", "content": item["prompt"]}] for item in items]
     else:
         shown = read_jsonl(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
-        render, stop = plain_prompt(benchmarks.protocol(entry), shown)
+        render, stop = plain_renderer(benchmarks.load_protocol(entry), shown)
         prompts = [render(item) for item in items]
     made_from = [weights.model_identity(location), label, entry, prompts, seed]
     partial = Path(output).parent / f".{name}.partial.jsonl"
     with PartialCompletions(partial, json_fingerprint(*made_from)) as kept:
-        complete(engine, name, entry, items, prompts, seed, stop, f"predict {label}/{name}", kept)
+        complete_items(
+            engine, name, entry, items, prompts, seed, stop, f"predict {label}/{name}", kept
+        )
     rows = [{"id": row["id"], "model": label} | row for row in kept.rows]
     write_jsonl(output, rows)
     warn_unfinished(rows, label, name, entry)
@@ -94,7 +96,7 @@ class PartialCompletions:
         self.rows += rows
 
 
-def complete(engine, name, entry, items, prompts, seed, stop, label, kept):
+def complete_items(engine, name, entry, items, prompts, seed, stop, label, kept):
     """Add a row for every item that `kept` lacks, in order, completed in batches.
 
     `engine()` loads the model, if that has not been done; `prompts` are texts, or conversations.
@@ -128,10 +130,10 @@ def complete(engine, name, entry, items, prompts, seed, stop, label, kept):
             bar.advance(len(batch))
 
 
-def plain_prompt(protocol, shown):
+def plain_renderer(protocol, shown):
     """(How a protocol's items are put to a model without a conversation, where it stops)."""
-    if hasattr(protocol, "plain"):
-        return protocol.plain, list(protocol.STOP)
+    if hasattr(protocol, "plain_prompt"):
+        return protocol.plain_prompt, list(protocol.STOP)
     return lambda item: few_shot_prompt(shown, item["prompt"]), ["\nQuestion:"]
 
 

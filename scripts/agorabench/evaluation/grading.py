@@ -18,7 +18,7 @@ class Execute:
     def __call__(self, programs, limits=LIMITS, workers=None):
         if not programs:
             return []
-        isolation = sandbox.accept(self.setting)
+        isolation = sandbox.choose_isolation(self.setting)
         return list(sandbox.run_many(programs, workers or self.workers, limits, isolation))
 
 
@@ -144,7 +144,7 @@ def weighted_mean(verdicts, name, weight=None):
     }
 
 
-def summarise(predictions, verdicts, means):
+def summarise_score(predictions, verdicts, means):
     """What a score's file says besides whose score it is: the score with its standard error and the
     further ones in percent, items with and without a verdict, shares unfinished and empty.
     """

@@ -25,7 +25,7 @@ class Match(NamedTuple):
     Attributes:
         items, predictions: rows in the same order.
         files: paths of the protocol's further files, by name.
-        games: what the judge is asked (benchmarks.games).
+        games: what the judge is asked (benchmarks.build_games).
     """
 
     items: list
@@ -42,16 +42,16 @@ def load_match(stage, benchmark):
     """
     (questions,), (answers,) = stage.inputs["questions"], stage.inputs["predictions"]
     entry = stage.params["benchmark"]
-    files = benchmarks.files(entry, Path(paths.benchmark_file(benchmark, "")))
-    items = benchmarks.load(entry, Path(questions))
+    files = benchmarks.protocol_files(entry, Path(paths.benchmark_file(benchmark, "")))
+    items = benchmarks.load_items(entry, Path(questions))
     predictions = match_items(items, read_jsonl(answers), answers)
-    games = benchmarks.games(entry, items, predictions, files, stage.params["seed"])
+    games = benchmarks.build_games(entry, items, predictions, files, stage.params["seed"])
     return Match(items, predictions, files, games)
 
 
 def verdict_reader(entry):
     """What reads the verdict on a game of a benchmark from a reply row."""
-    return partial(benchmarks.protocol(entry).verdict, entry)
+    return partial(benchmarks.load_protocol(entry).parse_verdict, entry)
 
 
 def judge_request(identity, game, asked, seed, attempt=0):

@@ -33,44 +33,44 @@ PLAIN = re.compile(r"(-?)(?:(\d{1,9}(?:\.\d{1,6})?)|\\frac\{(\d{1,9})\}\{([1-9]\
 APART = Fraction(1, 10_000)  # it rounds to 6 decimals: numbers that differ by more are different
 
 
-def equal(pairs, workers=1, seconds=SECONDS):
+def compare_answers(pairs, workers=1, seconds=SECONDS):
     """Verdicts on [(right answer, answer)], in order.
 
     Each is True, False, "timeout" (the answer took more than `seconds` of CPU time) or "crash" (its
     worker died of it, of memory for example).
     """
-    verdicts = {pair: _at_once(*pair) for pair in pairs}
+    verdicts = {pair: _compare_directly(*pair) for pair in pairs}
     waiting = [pair for pair, verdict in verdicts.items() if verdict is None]
     if waiting:
-        verdicts |= _ask(waiting, max(1, workers), seconds)
+        verdicts |= _query_workers(waiting, max(1, workers), seconds)
     return [verdicts[pair] for pair in pairs]
 
 
-def _at_once(right, answer):
+def _compare_directly(right, answer):
     """A verdict that needs no algebra, or None."""
     if right == answer:
         return True
-    texts = [_normal(text) for text in (right, answer)]
+    texts = [_normalise_text(text) for text in (right, answer)]
     if None in texts:
         return None
     if texts[0] == texts[1]:
         return True  # Math-Verify goes on with these texts, and compares them as such at last
-    numbers = [_number(text) for text in texts]
+    numbers = [_parse_number(text) for text in texts]
     return False if None not in numbers and abs(numbers[0] - numbers[1]) > APART else None
 
 
 @lru_cache(maxsize=100_000)
-def _normal(text):
+def _normalise_text(text):
     r"""What Math-Verify makes of a \boxed text before it parses it; None for other texts."""
     from latex2sympy2_extended.latex2sympy2 import normalize_latex
 
     if not text.startswith("\\boxed{") or "$" in text:
         return None
-    return normalize_latex(text, config=_configuration()) or None
+    return normalize_latex(text, config=_normalization_config()) or None
 
 
 @cache
-def _configuration():
+def _normalization_config():
     from dataclasses import replace
 
     from math_verify import LatexExtractionConfig
@@ -78,7 +78,7 @@ def _configuration():
     return replace(LatexExtractionConfig().normalization_config, boxed="last")
 
 
-def _number(text):
+def _parse_number(text):
     """The value of a plain number or fraction, or None."""
     if not (found := PLAIN.fullmatch(text)):
         return None
@@ -87,7 +87,7 @@ def _number(text):
     return -value if sign else value
 
 
-def _ask(pairs, workers, seconds):
+def _query_workers(pairs, workers, seconds):
     """Verdicts on `pairs`, each asked of one of the workers."""
     # Not a fork of this process: it may have threads. The server imports Math-Verify once.
     context = multiprocessing.get_context("forkserver")
@@ -98,22 +98,22 @@ def _ask(pairs, workers, seconds):
             while waiting and len(crew) < workers:
                 worker = _Worker(context, seconds)
                 crew[worker.pipe] = worker
-                worker.ask(waiting.popleft())
+                worker.send_pair(waiting.popleft())
             now = time.monotonic()
             soon = min(worker.deadline for worker in crew.values())
             for pipe in connection.wait(list(crew), max(0, soon - now)):
                 worker = crew[pipe]
-                verdicts[worker.pair], alive = worker.answer()
+                verdicts[worker.pair], alive = worker.receive_verdict()
                 if alive and waiting:
-                    worker.ask(waiting.popleft())
+                    worker.send_pair(waiting.popleft())
                 else:
-                    crew.pop(pipe).end()
+                    crew.pop(pipe).end_process()
             for pipe in [p for p, worker in crew.items() if worker.deadline <= time.monotonic()]:
                 verdicts[crew[pipe].pair] = "timeout"
-                crew.pop(pipe).end()
+                crew.pop(pipe).end_process()
     finally:
         for worker in crew.values():
-            worker.end()
+            worker.end_process()
     return verdicts
 
 
@@ -123,17 +123,17 @@ class _Worker:
     def __init__(self, context, seconds):
         self.seconds = seconds
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, seconds), daemon=True)
+        self.process = context.Process(target=_serve_pairs, args=(theirs, seconds), daemon=True)
         self.process.start()
         theirs.close()
         self.pipe.recv()  # it can work; if it cannot, no answer is to blame: this raises
 
-    def ask(self, pair):
+    def send_pair(self, pair):
         self.pair = pair
         self.deadline = time.monotonic() + PATIENCE * self.seconds
         self.pipe.send(pair)
 
-    def answer(self):
+    def receive_verdict(self):
         """(the verdict that has come, is the worker still there?)"""
         try:
             return self.pipe.recv(), True
@@ -142,19 +142,19 @@ class _Worker:
             timed_out = self.process.exitcode == -signal.SIGXCPU
             return "timeout" if timed_out else "crash", False
 
-    def end(self):
+    def end_process(self):
         self.pipe.close()
         self.process.kill()
         self.process.join()
 
 
-def _serve(pipe, seconds):
+def _serve_pairs(pipe, seconds):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY or most > MEMORY:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, most))
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that it has no time limit
-    compare("1", "1")
+    verify_pair("1", "1")
     pipe.send("ready")
     while True:
         try:
@@ -165,18 +165,18 @@ def _serve(pipe, seconds):
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
         # The signal's own action ends the process, in whatever code it is.
         resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, most))
-        pipe.send(compare(*pair))
+        pipe.send(verify_pair(*pair))
 
 
-def compare(right, answer):
+def verify_pair(right, answer):
     """Math-Verify's verdict on two texts, without a time limit."""
     from math_verify import verify
 
-    return verify(_parsed(right), _parsed(answer), timeout_seconds=None)
+    return verify(_parse_text(right), _parse_text(answer), timeout_seconds=None)
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(text):
+def _parse_text(text):
     from math_verify import parse
 
     return parse(text, parsing_timeout=None)

@@ -47,7 +47,7 @@ BASE, TWICE, STRENGTH = 10, 2, 1.0
 ROUNDS = 100  # of the tool's bootstrap
 
 
-def metadata(answer):
+def style_metadata(answer):
     """The style of an answer, in the form that the tool keeps it in beside the answer."""
     prose = CODE.sub("", answer)
     counted = {
@@ -57,7 +57,7 @@ def metadata(answer):
     return {"token_len": len(TOKEN.findall(answer))} | counted
 
 
-def differences(model, baseline, version):
+def style_differences(model, baseline, version):
     """Relative differences of style, [answers, features]: tokens, headers, lists, bold passages.
 
     Args:
@@ -81,7 +81,7 @@ def differences(model, baseline, version):
     return np.divide(own - other, total, out=np.zeros_like(total), where=total > 0)
 
 
-def columns(features, battles):
+def design_matrix(features, battles):
     """What is fitted for one model: [answers, 2 + features that vary].
 
     The two strengths come first; features are divided by their standard deviation over battles.
@@ -95,7 +95,7 @@ def columns(features, battles):
     return np.hstack([strengths, features[:, varies] / deviation[varies]])
 
 
-def fit(design, wins, battles):
+def fit_battles(design, wins, battles):
     """Coefficients [columns] of the Bradley-Terry model.
 
     Args:
@@ -118,12 +118,12 @@ def fit(design, wins, battles):
     return model.coef_[0]
 
 
-def chance(coefficients):
+def win_probability(coefficients):
     """The chance to win at equal style, 0 to 1."""
     return 1 / (1 + math.exp(-math.log(BASE) * (coefficients[0] - coefficients[1])))
 
 
-def controlled(features, wins, battles):
+def controlled_scores(features, wins, battles):
     """Scores of answers whose mean is the chance to win at equal style: [answers].
 
     Each is the chance plus the answer's influence on it (stats.bootstrap): the standard error of
@@ -139,19 +139,19 @@ def controlled(features, wins, battles):
     from agorabench.stats.bootstrap import influence
 
     wins, battles = np.asarray(wins, dtype=float), np.asarray(battles, dtype=float)
-    design = columns(features, battles)
-    coefficients = fit(design, wins, battles)
+    design = design_matrix(features, battles)
+    coefficients = fit_battles(design, wins, battles)
     expected = 1 / (1 + np.exp(-(design @ coefficients)))
     spread = TWICE * battles * expected * (1 - expected)
     bend = design.T @ (spread[:, None] * design) + np.eye(design.shape[1]) / STRENGTH
     pull = TWICE * (wins - battles * expected)[:, None] * design
-    won = chance(coefficients)
+    won = win_probability(coefficients)
     towards = np.zeros(design.shape[1])
     towards[:2] = won * (1 - won) * math.log(BASE) * np.array([1, -1])
     return won + influence(pull, bend, towards)
 
 
-def bootstrap(outcomes, features=None, rounds=ROUNDS, seed=42):
+def bootstrap_interval(outcomes, features=None, rounds=ROUNDS, seed=42):
     """(chance to win, its 2.5 % and 97.5 % quantile) in percent, as the tool's leaderboards give.
 
     The tool resamples battles, each for itself, so two games of a question, and the three battles
@@ -166,17 +166,17 @@ def bootstrap(outcomes, features=None, rounds=ROUNDS, seed=42):
     place = np.repeat(np.arange(len(outcomes)), [len(one) for one in outcomes])
     results = np.concatenate([np.asarray(one, dtype=float) for one in outcomes])
     whole = np.bincount(place)
-    design = columns(np.zeros((len(outcomes), 0)) if features is None else features, whole)
+    design = design_matrix(np.zeros((len(outcomes), 0)) if features is None else features, whole)
 
-    def score(times):
+    def score_draw(times):
         battles = np.bincount(place, times, len(outcomes))
         wins = np.bincount(place, times * results, len(outcomes))
         fought = battles > 0
         if features is None:
             return 100 * wins.sum() / battles.sum()
-        return 100 * chance(fit(design[fought], wins[fought], battles[fought]))
+        return 100 * win_probability(fit_battles(design[fought], wins[fought], battles[fought]))
 
     random = np.random.default_rng(seed)
     draws = random.multinomial(len(results), np.full(len(results), 1 / len(results)), rounds)
-    low, high = np.percentile([score(times) for times in draws], [2.5, 97.5])
-    return score(np.ones(len(results))), low, high
+    low, high = np.percentile([score_draw(times) for times in draws], [2.5, 97.5])
+    return score_draw(np.ones(len(results))), low, high

@@ -38,18 +38,18 @@ class Measured:
     values: list | None = None
     also: dict = field(default_factory=dict)
 
-    def summary(self):
+    def to_dict(self):
         """All but the values of the examples, as a dictionary."""
         names = ("value", "standard_error", "n", "without", "also")
         return {name: getattr(self, name) for name in names}
 
 
-def module(entry):
+def load_metric_module(entry):
     """The module that measures a metric, from its config entry."""
     return import_module(f"agorabench.intrinsic.{entry['measure']}")
 
 
-def generated(path):
+def read_generated_pairs(path):
     """The pairs of a set that its generator wrote: {"id": line from 0, "instruction", "response"}.
 
     Raises:
@@ -65,7 +65,7 @@ def generated(path):
     return pairs
 
 
-def sample(rows, size, seed):
+def sample_pairs(rows, size, seed):
     """`size` of the rows (None: all), in their order, drawn by `seed`.
 
     A smaller sample is part of a larger one.
@@ -74,7 +74,7 @@ def sample(rows, size, seed):
     return [rows[place] for place in sorted(order[:size])]
 
 
-def mean(name, values):
+def measure_mean(name, values):
     """The Measured of independent examples: their mean, and the standard error of that.
 
     Raises:

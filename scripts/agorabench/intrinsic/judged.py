@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench.generation import prompts
-from agorabench.intrinsic import generated, mean, sample
+from agorabench.intrinsic import measure_mean, read_generated_pairs, sample_pairs
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -32,13 +32,13 @@ def rubric_files(folder, domain):
 
 def load_games(stage, domain):
     """The games of a stage `assess` (config/stages.py) about a set of a domain."""
-    pairs = generated(*stage.inputs["data"])
-    return games(pairs, stage.params["metrics"], domain, stage.params["seed"])
+    pairs = read_generated_pairs(*stage.inputs["data"])
+    return rubric_games(pairs, stage.params["metrics"], domain, stage.params["seed"])
 
 
-def games(pairs, metrics, domain, seed):
-    """What the judge is asked, for judging.judge: a game for each metric and example of its sample,
-    {"metric", "id", "messages"}.
+def rubric_games(pairs, metrics, domain, seed):
+    """Return what the judge is asked (judge.judge_games): a game for each metric and example of its
+    sample, {"metric", "id", "messages"}.
 
     Args:
         pairs: of a generated set.
@@ -51,7 +51,7 @@ def games(pairs, metrics, domain, seed):
             Path(path).read_text(encoding="utf-8").strip()
             for path in rubric_files(entry["rubrics"], domain)
         )
-        for pair in sample(pairs, entry["sample"], seed):
+        for pair in sample_pairs(pairs, entry["sample"], seed):
             question = prompts.render_template(template, {**pair, "rubric": rubric})
             messages = [{"role": "user", "content": question}]
             found.append({"metric": name, "id": pair["id"], "messages": messages})
@@ -59,11 +59,11 @@ def games(pairs, metrics, domain, seed):
 
 
 def read_verdict(_, reply):
-    """`score`, in the form that judge_games wants."""
-    return score(reply)
+    """`parse_score`, in the form that judge_games wants."""
+    return parse_score(reply)
 
 
-def score(reply):
+def parse_score(reply):
     """The score, 1 to 5, that a reply row ends with, or None."""
     if reply["finish_reason"] != "stop":
         return None
@@ -71,7 +71,7 @@ def score(reply):
     return int(found[1]) if found else None
 
 
-def measure(path, rows, metric):
+def measure_scores(path, rows, metric):
     """The Measured of a metric's scores, 1 to 5; an example without a readable verdict has none.
 
     Args:
@@ -82,4 +82,4 @@ def measure(path, rows, metric):
         UserError: fewer than two examples have a score.
     """
     scores = [row["score"] for row in rows if row["metric"] == metric]
-    return mean(f"{path}: {metric}", scores)
+    return measure_mean(f"{path}: {metric}", scores)

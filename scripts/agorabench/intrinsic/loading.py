@@ -13,7 +13,7 @@ from agorabench.progress import hush
 
 
 @contextmanager
-def opening(entry, threads):
+def guard_loading(entry, threads):
     """What every loading of a metric's model has around it; `entry` is the metric's.
 
     Raises:
@@ -41,11 +41,11 @@ def refuse_other_code(model, revision):
     folder = model
     if hub.on_hub(Path(), model):
         folder = snapshot_download(model, revision=revision, allow_patterns=hub.NAMING)
-    if others := [name for name in hub.other_code(folder) if name != model]:
-        raise UserError(hub.borrowed(model, others))
+    if others := [name for name in hub.code_repositories(folder) if name != model]:
+        raise UserError(hub.foreign_code_message(model, others))
 
 
-def load(kind, entry, threads, **settings):
+def load_pretrained(kind, entry, threads, **settings):
     """(tokenizer, model): the model of a transformers Auto class, on as many GPUs as it asks for.
 
     Args:
@@ -56,7 +56,7 @@ def load(kind, entry, threads, **settings):
     device = {0: "cpu", 1: "cuda"}.get(entry["gpus"], "auto")
     more = {"revision": entry["revision"]}
     more["trust_remote_code"] = entry.get("trust_remote_code", False)
-    with opening(entry, threads):
+    with guard_loading(entry, threads):
         tokenizer = AutoTokenizer.from_pretrained(entry["model"], **more)
         precision = getattr(torch, entry["precision"])
         loaded = kind.from_pretrained(
@@ -65,7 +65,7 @@ def load(kind, entry, threads, **settings):
     return tokenizer, loaded.eval()
 
 
-def batches(rows, size, device):
+def token_batches(rows, size, device):
     """Token ids in batches of alike lengths: (places of the rows, arguments of the model).
 
     Padding is on the right, by a token that none of the rows has.

@@ -18,22 +18,22 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from agorabench.errors import UserError
-from agorabench.intrinsic import loading, mean
+from agorabench.intrinsic import loading, measure_mean
 from agorabench.models import chat
 
 
-def load(entry, threads):
+def load_model(entry, threads):
     """(tokenizer, model)."""
-    tokenizer, model = loading.load(AutoModelForCausalLM, entry, threads)
+    tokenizer, model = loading.load_pretrained(AutoModelForCausalLM, entry, threads)
     chat.use_template(tokenizer, entry["template"])
     return tokenizer, model
 
 
-def measure(loaded, entry, pairs, advance):
+def measure_pairs(loaded, entry, pairs, advance):
     """Perplexities, without a unit: 1 is no surprise at all."""
     tokenizer, model = loaded
     system = [{"role": "system", "content": entry["system"]}] if entry["system"] else []
-    rows = [tokens(tokenizer, system, pair) for pair in pairs]
+    rows = [pair_tokens(tokenizer, system, pair) for pair in pairs]
     values = [None] * len(rows)
     fit = [
         place
@@ -42,17 +42,19 @@ def measure(loaded, entry, pairs, advance):
     ]
     ids = [rows[place][0] + rows[place][1] for place in fit]
     starts = [len(rows[place][0]) for place in fit]
-    for places, batch in loading.batches(ids, entry["batch_size"], model.device):
-        found = surprise(model, batch, [(starts[place], len(ids[place])) for place in places])
+    for places, batch in loading.token_batches(ids, entry["batch_size"], model.device):
+        found = negative_log_likelihood(
+            model, batch, [(starts[place], len(ids[place])) for place in places]
+        )
         for place, value in zip(places, found, strict=True):
             values[fit[place]] = math.exp(value)
         advance(len(places))
-    told = mean(entry["name"], values)
+    told = measure_mean(entry["name"], values)
     told.also["median"] = statistics.median(value for value in values if value is not None)
     return told
 
 
-def tokens(tokenizer, system, pair):
+def pair_tokens(tokenizer, system, pair):
     """Token ids [prompt, response] of a pair, each made by itself as in training.
 
     Raises:
@@ -62,7 +64,7 @@ def tokens(tokenizer, system, pair):
         "prompt": [*system, {"role": "user", "content": pair["instruction"]}],
         "completion": [{"role": "assistant", "content": pair["response"]}],
     }
-    prompt, answer = chat.halves(tokenizer, row)
+    prompt, answer = chat.split_conversation(tokenizer, row)
     response = pair["response"].strip()
     if response not in answer:
         raise UserError(
@@ -73,7 +75,7 @@ def tokens(tokenizer, system, pair):
 
 
 @torch.inference_mode()
-def surprise(model, batch, spans):
+def negative_log_likelihood(model, batch, spans):
     """Mean negative log-likelihood, in nats, of the tokens in each row's span (start, end)."""
     width = batch["input_ids"].shape[1]
     # The head is computed only from where the first of the responses begins.

@@ -9,13 +9,15 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from agorabench.errors import UserError
-from agorabench.intrinsic import loading, mean
+from agorabench.intrinsic import loading, measure_mean
 from agorabench.models.chat import use_template
 
 
-def load(entry, threads):
+def load_model(entry, threads):
     """(tokenizer, classifier)."""
-    tokenizer, classifier = loading.load(AutoModelForSequenceClassification, entry, threads)
+    tokenizer, classifier = loading.load_pretrained(
+        AutoModelForSequenceClassification, entry, threads
+    )
     use_template(tokenizer, entry["template"])
     if classifier.config.num_labels != 1:
         raise UserError(
@@ -26,7 +28,7 @@ def load(entry, threads):
 
 
 @torch.inference_mode()
-def measure(loaded, entry, pairs, advance):
+def measure_pairs(loaded, entry, pairs, advance):
     """Rewards, in the classifier's own unit."""
     tokenizer, classifier = loaded
     rows = [
@@ -42,7 +44,7 @@ def measure(loaded, entry, pairs, advance):
     values = [None] * len(rows)
     fit = [place for place, row in enumerate(rows) if len(row) <= entry["max_length"]]
     ids = [rows[place] for place in fit]
-    for places, batch in loading.batches(ids, entry["batch_size"], classifier.device):
+    for places, batch in loading.token_batches(ids, entry["batch_size"], classifier.device):
         # By this the classifier finds the last token; its own may be one that ends a conversation.
         padding = batch["input_ids"][batch["attention_mask"] == 0]
         classifier.config.get_text_config().pad_token_id = int(padding[0]) if len(padding) else -1
@@ -50,4 +52,4 @@ def measure(loaded, entry, pairs, advance):
         for place, value in zip(places, logits[:, 0].float().tolist(), strict=True):
             values[fit[place]] = value
         advance(len(places))
-    return mean(entry["name"], values)
+    return measure_mean(entry["name"], values)

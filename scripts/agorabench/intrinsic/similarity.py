@@ -28,7 +28,7 @@ from agorabench.models import hub
 CHUNK = 4096  # texts that are embedded before their embeddings are added up and forgotten
 
 
-def load(entry, threads):
+def load_model(entry, threads):
     """embed(texts, batch_size) -> vectors, [texts, dimensions].
 
     By the entry's `pooling`, "model" takes a model of sentence-transformers, as that says itself;
@@ -39,13 +39,15 @@ def load(entry, threads):
         UserError: "model", and it is no model of sentence-transformers; see also loading.opening.
     """
     if entry["pooling"] == "mean":
-        return partial(mean_pooled, *loading.load(AutoModel, entry, threads, **entry["options"]))
+        return partial(
+            mean_pooled, *loading.load_pretrained(AutoModel, entry, threads, **entry["options"])
+        )
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import is_sentence_transformer_model
 
-    with loading.opening(entry, threads):
+    with loading.guard_loading(entry, threads):
         if not is_sentence_transformer_model(entry["model"], revision=entry["revision"]):
-            raise UserError(hub.no_pooling(entry["model"]))
+            raise UserError(hub.pooling_message(entry["model"]))
         loaded = SentenceTransformer(
             entry["model"],
             device="cuda" if entry["gpus"] else "cpu",
@@ -63,24 +65,24 @@ def mean_pooled(tokenizer, model, texts, batch_size):
     limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     rows = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
     found = np.empty((len(rows), model.config.hidden_size), dtype=np.float32)
-    for places, batch in loading.batches(rows, batch_size, model.device):
+    for places, batch in loading.token_batches(rows, batch_size, model.device):
         hidden = model(**batch).last_hidden_state.float()
         kept = batch["attention_mask"].unsqueeze(-1)
         found[places] = ((hidden * kept).sum(1) / kept.sum(1)).cpu().numpy()
     return found
 
 
-def measure(embed, entry, pairs, advance):
+def measure_pairs(embed, entry, pairs, advance):
     """Similarity, -1 to 1, of what the entry's `of` names; the model cuts texts too long for it."""
     texts = [pair[entry["of"]] for pair in pairs]
     cosines = Cosines()
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
-        cosines.add(embed(chunk, batch_size=entry["batch_size"]))
+        cosines.add_rows(embed(chunk, batch_size=entry["batch_size"]))
         advance(len(chunk))
     if cosines.count < 3:
         raise UserError(f"{entry['name']}: {cosines.count} examples; it takes 3")
-    value, error = cosines.mean()
+    value, error = cosines.mean_similarity()
     return Measured(value, error, cosines.count, also={"diversity": 1 - value})
 
 
@@ -90,7 +92,7 @@ class Cosines:
     def __init__(self):
         self.count, self._sum, self._products = 0, 0.0, 0.0
 
-    def add(self, rows):
+    def add_rows(self, rows):
         """Add vectors, [vectors, dimensions].
 
         Raises:
@@ -105,7 +107,7 @@ class Cosines:
         self._sum = self._sum + rows.sum(axis=0)
         self._products = self._products + rows.T @ rows
 
-    def mean(self):
+    def mean_similarity(self):
         """(mean, standard error) over all pairs of at least three vectors."""
         n, whole = self.count, self._sum
         value = (whole @ whole - n) / (n * (n - 1))

@@ -1,26 +1,23 @@
 """Where replies come from: one module per backend, found by the name in the config.
 
-A backend module offers `connect(entry, **settings) -> object` with
+The public face: `open_backend`, `answer`, and `connect`. A backend module offers
+`connect(entry, **settings) -> object` with
 
     identity         str, what names the model in a reply's fingerprint
     complete(queue)  yields lists of rows, in any order, as they come in
-    close()          lets go of connections and models
+    close()          drops connections and models
 
-`queue` gives requests {"fingerprint", "messages", ...} (request.Request) by `popleft()` while
-it is true. The backend takes as many as it has room for; the caller journals each list of rows
-before it resumes, and the queue may be longer then. A row is a reply
+`queue` gives requests (request.Request) by `popleft()` while it is true. The backend takes as many
+as it has room for; the caller journals each list of rows before it resumes, and the queue may be
+longer then. A row is a request.Reply, or a request.FaultRow for a request that got no reply.
 
-    {"fingerprint", "reply", "finish_reason" ("stop", "length", ...), "usage": {"input", "output"}}
-
-(usage in tokens, None where the provider told none; API backends add "model", the model that
-answered, and "mode": "batch"), or a request that got none, {"fingerprint", "fault": a reason}.
-
-A request is sampled as its "sampling" says, where it has one, else as the config's entry does.
+A request is sampled by its "sampling", where it has one, else by that of the config's entry.
 """
 
 import os
 import sys
 from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -28,15 +25,16 @@ from pathlib import Path
 from agorabench.errors import UserError
 from agorabench.llm.budget import Budget, rows_cost
 from agorabench.llm.journal import Journal
+from agorabench.llm.request import Request
 from agorabench.llm.silent import Unanswered
 from agorabench.paths import journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
-ROUNDS = 5  # times a request is put to a backend while it gets no reply
+ROUNDS = 5  # attempts to get a reply to a request
 
 
-def connect(entry, **settings):
-    """Open the backend that a generator's config `entry` names.
+def connect(entry: dict, **settings):
+    """Open the backend of a generator's config `entry`.
 
     Settings, each used where it means something: `threads`; `batch_size`, the most requests that a
     local model answers together; `budget`, an open Budget; `state`, the file that remembers the
@@ -47,7 +45,9 @@ def connect(entry, **settings):
 
 
 @contextmanager
-def open_backend(name, config, journal, threads=1):
+def open_backend(
+    name: str, config: dict, journal: str | Path, threads: int = 1
+) -> Iterator[tuple[Journal, object]]:
     """Open the journal and the backend of a job and, where it costs money, its budget.
 
     Goes on in the interpreter that the generator's entry names, if it names another one.
@@ -57,12 +57,10 @@ def open_backend(name, config, journal, threads=1):
         config: the whole.
         journal: its path, in the folder "journal" of all journals.
         threads: of a local model.
-
-    Yields (Journal, backend).
     """
     entry = config["generators"][name]
     if python := entry.get("python"):
-        run_elsewhere(python)
+        switch_interpreter(python)
     journal = Path(journal)
     settings = {"threads": threads, "batch_size": entry.get("batch_size", BATCH_SIZE)}
     with ExitStack() as stack:
@@ -76,22 +74,26 @@ def open_backend(name, config, journal, threads=1):
         yield kept, stack.enter_context(closing(backend))
 
 
-def run_elsewhere(python):
+def switch_interpreter(python: str) -> None:
     """Go on in another interpreter, as vLLM lives in an environment of its own.
 
     Raises:
-        UserError: it is no program.
+        UserError: it is not executable.
     """
     # Not resolved: the python of a virtual environment is a link to another's.
     if os.path.abspath(python) == os.path.abspath(sys.executable):
         return
     if not os.access(python, os.X_OK) or os.path.isdir(python):
-        raise UserError(f"python: {python} is no program; an interpreter that has vLLM is needed")
+        raise UserError(
+            f"python: {python} is not executable; point it at an interpreter with vLLM installed"
+        )
     os.execv(python, [python, *sys.argv])
 
 
-def answer(backend, journal, requests, advance=lambda count: None):
-    """Have every request (fingerprint -> request) answered in the journal.
+def answer(
+    backend, journal: Journal, requests: Mapping[str, Request], advance=lambda count: None
+) -> None:
+    """Query the backend until the journal answers every request (fingerprint -> request).
 
     `advance` is called with the number of further requests that have a reply.
 
@@ -101,15 +103,15 @@ def answer(backend, journal, requests, advance=lambda count: None):
     missing = [key for key in requests if key not in journal]
     advance(len(requests) - len(missing))
     for _ in range(ROUNDS if missing else 0):
-        for replies in backend.complete(deque(requests[key] for key in missing)):
-            journal.add(replies)
-            advance(sum("fault" not in row for row in replies))
+        for rows in backend.complete(deque(requests[key] for key in missing)):
+            journal.add(rows)
+            advance(sum("fault" not in row for row in rows))
         missing = [key for key in missing if key not in journal]
         if not missing:
             return
     if missing:
-        told = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
+        faults = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
         raise Unanswered(
-            f"{len(missing)} of {len(requests)} requests got no reply in {ROUNDS} rounds ({told}); "
-            "the same command goes on from there"
+            f"{len(missing)} of {len(requests)} requests got no reply in {ROUNDS} rounds "
+            f"({faults}); the same command goes on from there"
         )

@@ -7,7 +7,7 @@ import contextlib
 
 from agorabench.llm import errors
 from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
-from agorabench.llm.request import END
+from agorabench.llm.request import END, Request
 
 FINISH = {
     "end_turn": "stop",
@@ -32,12 +32,12 @@ UNDONE = {"expired": "expired", "canceled": "cancelled"}
 
 
 def connect(entry, **settings):
-    """The generator of a config entry, online or in batches."""
+    """The backend of a config entry, online or in batches."""
     return make_backend(make_provider(entry), **settings)
 
 
-def make_provider(entry):
-    """The endpoint of a config entry."""
+def make_provider(entry: dict) -> "Anthropic":
+    """The Provider of a config entry."""
     return Anthropic(entry)
 
 
@@ -53,7 +53,7 @@ class Anthropic(Provider):
         return anthropic, anthropic.Anthropic, anthropic.AsyncAnthropic, httpx2
 
     def served_models(self, models):
-        """As in Provider; the list has no aliases, so each model itself is looked for too."""
+        """As in Provider; the list has no aliases, so each model is retrieved by its name too."""
         names = super().served_models(models)
         with self.open_client() as client:
             for model in models if names is not None else ():
@@ -63,7 +63,7 @@ class Anthropic(Provider):
                         names.add(model)
         return names
 
-    def request_body(self, request):
+    def request_body(self, request: Request) -> dict:
         """The request's body, the same online and in a batch."""
         sampling = request.get("sampling", self.entry["sampling"])
         system = [m["content"] for m in request["messages"] if m["role"] == "system"]
@@ -84,7 +84,7 @@ class Anthropic(Provider):
             body["stop_sequences"] = [END]
         return body | self.entry["extra"]
 
-    def parse_body(self, body):
+    def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         if body["type"] != "message":
             raise KeyError("not a message")
@@ -109,7 +109,7 @@ class Anthropic(Provider):
 
     batches = "/v1/messages/batches"
 
-    def batch_task(self, request):
+    def batch_task(self, request: Request) -> dict:
         return {"custom_id": request["fingerprint"], "params": self.request_body(request)}
 
     def submit_batch(self, client, name, tasks):
@@ -122,16 +122,16 @@ class Anthropic(Provider):
             return check_text(batch.id)
 
     def find_batches(self, client, name, size, since):
-        found = []
+        ids = []
         with self.raising_faults():
             for batch in client.messages.batches.list(limit=100):
                 if batch.created_at.timestamp() < since:
                     break
                 if sum(batch.request_counts.to_dict().values()) == size:
-                    found.append(batch.id)
-        return found
+                    ids.append(batch.id)
+        return ids
 
-    def batch_status(self, client, id):
+    def batch_status(self, client, id) -> BatchStatus:
         with self.raising_faults():
             response = client.messages.batches.with_raw_response.retrieve(id)
             batch = response.parse()
@@ -143,13 +143,13 @@ class Anthropic(Provider):
             state = "cancelled"
         return BatchStatus(state, done, errors.retry_delay(response.headers), None, (id,))
 
-    def fetch_results(self, client, look):
+    def fetch_results(self, client, status):
         lines = []
-        for id in look.places:
+        for id in status.result_ids:
             with self.raising_faults():
                 # Unparsed: one bad line would end the library's own reading.
-                place = f"{self.batches}/{id}/results"
-                response = client.get(place, cast_to=self.client_libraries()[3].Response)
+                path = f"{self.batches}/{id}/results"
+                response = client.get(path, cast_to=self.client_libraries()[3].Response)
                 lines += response.content.split(b"\n")
         return [line for line in lines if line.strip()]
 

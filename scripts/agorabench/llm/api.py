@@ -1,63 +1,65 @@
-"""What the two API backends share: one request through an official client, and its errors.
+"""One request through a provider's official client, and its errors.
 
-A backend module defines a `Provider`: how its requests and replies look. Everything else (how many
-at a time, tries, batches, money) is the same for all and lives in online.py, batch.py, budget.py.
+The modules openai and anthropic define a `Provider` each: the form of its requests and replies.
+Concurrency, retries, batches and money are the same for all: online.py, batch.py, budget.py.
 """
 
 import asyncio
 import json
 import os
 import re
+from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from agorabench.errors import UserError
 from agorabench.llm import errors
+from agorabench.llm.request import Request
 
 SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name in replies
-PROBE_TIMEOUT = 20.0  # seconds, for looking whether an endpoint is there
+PROBE_TIMEOUT = 20.0  # seconds, for the list of an endpoint's models
 
 
 class BatchStatus(NamedTuple):
-    """What a provider says of a batch.
+    """The status of a batch at its provider.
 
     `state` is "open", "completed", "expired", "cancelled" or "failed" (refused as a whole, `fault`
-    says why); `done` counts its requests that are through; `after` is how many seconds to wait
-    before the next look, if the provider said so; `places` is where the results are.
+    says why); `done` counts its finished requests; `after` is the delay in seconds that the
+    provider asked for, if it did; `result_ids` name the results.
     """
 
     state: str
     done: int
     after: float | None = None
     fault: errors.Fault | None = None
-    places: tuple = ()
+    result_ids: tuple[str, ...] = ()
 
 
 class Provider:
     """One model behind one endpoint; `entry` is the generator's config.
 
-    A subclass sets `path`, and defines `libraries`, `body`, `read`; and for batches, each with a
-    synchronous client, and raising faults.Fault,
+    A subclass sets `path`, and defines `client_libraries`, `request_body`, `parse_body`; and for
+    batches, each with a synchronous client, and raising errors.Fault,
 
-    named                            whether a batch can be found by its name, not by its size only
-    task(request)                    its part of a batch, a dict
-    submit(client, name, tasks)      make a batch; returns its id
-    find(client, name, size, since)  ids of batches it may be, made since a Unix time, latest first
-    look(client, id)                 a Look at a batch
-    results(client, look)            the lines (bytes) of a batch that has ended
-    result(line)                     fields of the reply row in a line's object
-    cancel(client, id)               ask for its end
+    named_batches                    whether a batch can be found by its name, not only by its size
+    batch_task(request)              a request's item of a batch, a dict
+    submit_batch(client, name, tasks)          make a batch; returns its id
+    find_batches(client, name, size, since)    ids it may have, made since a Unix time, latest first
+    batch_status(client, id)         the BatchStatus of a batch
+    fetch_results(client, status)    the lines (bytes) of a batch that has ended
+    parse_result(line)               fields of the reply row in a line's object
+    cancel_batch(client, id)         ask for its end
     """
 
     path = ""
-    named = False
+    named_batches = False
 
     def __init__(self, entry):
         self.entry = entry
         self.identity = entry["model"]
         self.address = entry["base_url"]
 
-    def api_key(self):
+    def api_key(self) -> str:
         """The key from the environment; text without meaning where none is needed.
 
         Raises:
@@ -75,7 +77,7 @@ class Provider:
         return key
 
     def client_arguments(self):
-        """What both kinds of client are made with; tries are counted in online.py."""
+        """Arguments of both kinds of client; retries are online.py's."""
         return {"api_key": self.api_key(), "base_url": self.address, "max_retries": 0}
 
     def client_libraries(self):
@@ -91,7 +93,7 @@ class Provider:
         return self.client_libraries()[0]
 
     def open_client(self):
-        """A synchronous client: batches, and looking what is served."""
+        """A synchronous client, for batches and the list of models."""
         return self.client_libraries()[1](**self.client_arguments(), timeout=self.entry["timeout"])
 
     def open_async_client(self):
@@ -104,11 +106,11 @@ class Provider:
             **self.client_arguments(), http_client=transport, timeout=self.entry["timeout"]
         )
 
-    async def send_request(self, client, request):
+    async def send_request(self, client, request: Request) -> tuple[dict, dict]:
         """Send one request; returns (fields of the reply row, headers about rate limits).
 
         Raises:
-            faults.Fault: there is no reply, and what that means.
+            errors.Fault: there is no reply, and what that means.
         """
         library, _, _, http = self.client_libraries()
         try:
@@ -125,7 +127,7 @@ class Provider:
             body = json.loads(response.content)
         except ValueError:
             raise errors.Transient("malformed body") from None
-        # Picked from the raw ones: a look into the library's headers is slow, and there are many.
+        # Picked from the raw ones: the library's own headers are slow, and there are many.
         limits = {
             name.decode().lower(): value.decode()
             for name, value in response.headers.raw
@@ -133,7 +135,7 @@ class Provider:
         }
         return self.read_reply(body), limits
 
-    def connection_fault(self, error):
+    def connection_fault(self, error) -> errors.Fault:
         """The Fault that an error of the asynchronous client's connection stands for."""
         import aiohttp
 
@@ -146,14 +148,14 @@ class Provider:
             return errors.Transient("unreachable", str(error))
         return errors.Transient("connection", str(error))
 
-    def status_fault(self, error):
+    def status_fault(self, error) -> errors.Fault:
         """The Fault that an APIStatusError of the client library stands for."""
         response = error.response
         return errors.classify_error(response.status_code, error.body or "", response.headers)
 
     @contextmanager
     def raising_faults(self):
-        """Raise what goes wrong in a synchronous call of the client library as faults.Fault."""
+        """Turn errors of a synchronous call of the client library into errors.Fault."""
         library = self.client_library
         try:
             yield
@@ -167,11 +169,11 @@ class Provider:
             # The library hands on what it cannot parse, as text or with attributes that are None.
             raise errors.Transient("malformed body") from None
 
-    def read_reply(self, body):
-        """Fields of the reply row in a response body, from the model that was asked.
+    def read_reply(self, body: dict) -> dict:
+        """Fields of the reply row in a response body, from the model that was queried.
 
         Raises:
-            faults.Fault: the body is not what the protocol says, or another model's.
+            errors.Fault: the body is not what the protocol says, or another model's.
         """
         try:
             fields = self.parse_body(body)
@@ -186,16 +188,16 @@ class Provider:
         # A dated snapshot of the model, or the model without its maker's name.
         snapshot = re.escape(expected) + SNAPSHOT
         if served and not (re.fullmatch(snapshot, served) or asked.endswith(f"/{served}")):
-            text = f"it answers as '{served}'; if that is right, say answers_as: {served}"
+            text = f"it answers as '{served}'; if that is right, set answers_as: {served}"
             raise errors.Fatal("wrong model", text, usage=fields["usage"])
         return fields
 
-    def served_models(self, models):
+    def served_models(self, models: Iterable[str]) -> set[str] | None:
         """Names of the models that the endpoint serves, or None where it does not say; of `models`
         also those that it serves under another name.
 
         Raises:
-            UserError: there is no key, it is refused, or nobody answers.
+            UserError: there is no key, it is refused, or the endpoint does not respond.
         """
         client = self.client_libraries()[1](**self.client_arguments(), timeout=PROBE_TIMEOUT)
         try:
@@ -208,14 +210,14 @@ class Provider:
             return None  # not every endpoint has a list of models
         except self.client_library.APIConnectionError as error:
             cause = error.__cause__ or error
-            raise UserError(f"nobody answers at {self.address}: {cause}") from None
+            raise UserError(f"no response from {self.address}: {cause}") from None
         except (ValueError, AttributeError, TypeError, self.client_library.APIError):
             return None  # a list of another form, as Together's is
         finally:
             client.close()
 
 
-def make_backend(provider, *, budget=None, state=None, **_):
+def make_backend(provider: Provider, *, budget=None, state=None, **_):
     """The backend object of a Provider, online or in batches as its entry says.
 
     `state` is the file that remembers the batches that were submitted.
@@ -224,18 +226,18 @@ def make_backend(provider, *, budget=None, state=None, **_):
     from agorabench.llm.online import Online
 
     batches = Batches(provider, state, budget)
-    # Asked online, what is open from before is still collected first: it is paid for.
+    # Online too, batches that are open from before are collected first: they are paid for.
     return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
 
 
-def check_count(value):
+def check_count(value) -> int:
     """A count of tokens as a whole number; anything else is a malformed body."""
     if type(value) is not int or value < 0:
         raise TypeError(f"{value!r} is no number of tokens")
     return value
 
 
-def check_text(value):
+def check_text(value) -> str:
     """A text that must be there; anything else is a malformed body."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")

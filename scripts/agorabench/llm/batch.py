@@ -1,4 +1,4 @@
-"""Ask a provider in batches: slower, at a discount, and never the same batch twice.
+"""Query a provider in batches: slower, at a discount, and never the same batch twice.
 
 A batch is remembered on disk before it is submitted, and forgotten after its replies are journaled.
 Whatever kills the job in between, the next run finds the batch at the provider, or finds that it
@@ -24,18 +24,18 @@ SETTLE = 60.0  # seconds after which a submission is in the provider's list, if 
 SKEW = 600.0  # seconds that the provider's clock may be behind
 HOLD = 900.0  # seconds, longest pause where the provider takes no more
 DAY = 26 * 3600.0  # seconds after which every batch has ended, and made room for others
-READS = 3  # of results that are not whole, before what is there is taken
+READS = 3  # of results that are not whole, before they are taken as they are
 STILL = 600.0  # seconds between lines in a log while nothing changes
 
 
 class Batches:
-    """The backend object of a Provider asked in batches; see backends/__init__.py.
+    """The batch backend of a Provider; see llm/__init__.py.
 
-    What fails or expires is submitted again, `TRIES` times; after that it is given up where
-    others were answered. Where the work must stop, it does so when all open batches have ended.
+    A request that fails or expires is submitted again, `TRIES` times; after that it is given up if
+    others were answered. Work that must stop does so when all open batches have ended.
 
     Args:
-        provider: a provider.Provider.
+        provider: an api.Provider.
         state: path of the file that remembers the batches, beside the journal.
         budget: an open budget.Budget, or None.
     """
@@ -43,23 +43,23 @@ class Batches:
     def __init__(self, provider, state, budget=None, clock=time.monotonic, sleep=time.sleep):
         self.provider, self.budget, self.clock, self.sleep = provider, budget, clock, sleep
         self.identity, self.limits, self.path = provider.identity, provider.entry["batch"], state
-        self._client = self._state = None
+        self._client = self._log = None
         self._pending = deque()  # requests that are in no batch
         self._rows = []  # to be yielded
         self._reserved = set()  # fingerprints, in the budget
         self._tried = {}  # fingerprint -> [failures, requests answered before the first]
         self._answered = self._failures = 0
         self._most = self.limits["tokens"] or math.inf
-        self._bytes, self._tokens = self.limits["bytes"], self._most  # found by trying
-        self._held = 0.0  # before then no batch is made
-        self._full = None  # since when none was taken
-        self._pace, self._told = Pace(1, clock), (None, -math.inf)
+        self._bytes, self._tokens = self.limits["bytes"], self._most  # adapted to refusals
+        self._held = 0.0  # until then no batch is made
+        self._full = None  # since when the provider has taken none
+        self._pace, self._logged = Pace(1, clock), (None, -math.inf)
 
     def close(self):
         """Drop the connection; batches go on at the provider and are collected by the next run."""
-        for resource in filter(None, (self._client, self._state)):
+        for resource in filter(None, (self._client, self._log)):
             resource.close()
-        self._client = self._state = None
+        self._client = self._log = None
 
     def complete(self, queue):
         """Yield lists of rows for the requests of `queue`, and for those that an earlier run has
@@ -68,18 +68,18 @@ class Batches:
         Raises:
             UserError: the work had to stop; what batches had answered until then was yielded.
         """
-        if self._state is None:
-            self._state = BatchLog(self.path)
-            for batch in self._state.open_batches:
+        if self._log is None:
+            self._log = BatchLog(self.path)
+            for batch in self._log.open_batches:
                 if batch.model != self.provider.entry["model"]:
                     raise UserError(
                         f"{self.path} has open batches of model '{batch.model}', and the "
                         f"generator's is '{self.provider.entry['model']}' now: set it back to "
-                        "collect them, or cancel them with scripts/batches.py"
+                        "collect them, or cancel them with scripts/tools/batches.py"
                     )
                 if batch.doubtful:  # when it was submitted is not known, only that it is over
                     batch.due = self.clock() + SETTLE
-        if not self._state.open_batches and not queue:
+        if not self._log.open_batches and not queue:
             return
         self._client = self._client or self.provider.open_client()
         self._stop, self._heard = None, self.clock()
@@ -88,12 +88,12 @@ class Batches:
             while batch := self._plan_batch():
                 self._advance_batch(batch)
             yield from self._yield_rows()
-            for batch in [b for b in self._state.open_batches if b.due <= self.clock()]:
-                look = self._advance_batch(batch)
+            for batch in [b for b in self._log.open_batches if b.due <= self.clock()]:
+                status = self._advance_batch(batch)
                 yield from self._yield_rows()
-                if look:  # only now, because its rows are journaled now
-                    self._close_batch(batch, look.state)
-            if self._state.open_batches or self._pending:
+                if status:  # only now, because its rows are journaled now
+                    self._close_batch(batch, status.state)
+            if self._log.open_batches or self._pending:
                 self._log_progress()
                 self._wait_until_due()
             elif not queue:
@@ -113,7 +113,7 @@ class Batches:
         while queue:
             request = queue.popleft()
             key = request["fingerprint"]
-            for batch in self._state.open_batches:
+            for batch in self._log.open_batches:
                 if key in batch.requests:
                     batch.requests[key] = request
                     self._reserve_cost(request, under_way=True)
@@ -128,9 +128,9 @@ class Batches:
         """The next batch, planned on disk, or None where there is nothing or no room for one."""
         if self._stop or self.clock() < self._held:
             return None
-        if any(batch.is_unsent for batch in self._state.open_batches):
+        if any(batch.is_unsent for batch in self._log.open_batches):
             return None  # one at a time, so that a kill leaves one in doubt
-        room = self._tokens - sum(batch.tokens for batch in self._state.open_batches)
+        room = self._tokens - sum(batch.tokens for batch in self._log.open_batches)
         model = self.provider.entry["model"]
         batch = Batch(uuid.uuid4().hex, (), time.time(), 0, model, own=True)
         while self._pending and len(batch.requests) < self.limits["requests"]:
@@ -141,7 +141,7 @@ class Batches:
             # A request that is larger than the limits goes alone, for the provider to judge.
             if batch.bytes + size > self._bytes and batch.requests:
                 break
-            if batch.tokens + tokens > room and (batch.requests or self._state.open_batches):
+            if batch.tokens + tokens > room and (batch.requests or self._log.open_batches):
                 break
             if not self._reserve_cost(request):
                 break
@@ -150,7 +150,7 @@ class Batches:
             batch.tokens += tokens
         if not batch.requests:
             return None
-        self._state.record_planned(batch)
+        self._log.record_planned(batch)
         return batch
 
     def _reserve_cost(self, request, under_way=False):
@@ -177,8 +177,8 @@ class Batches:
     # The life of a batch
 
     def _advance_batch(self, batch):
-        """Take a batch a step further. Its last Look is returned when it has ended and its rows
-        are in `_rows`."""
+        """Take a batch a step further; returns its BatchStatus when it has ended and its rows are
+        in `_rows`."""
         try:
             if batch.doubtful:
                 self._find_batch(batch)
@@ -215,7 +215,7 @@ class Batches:
         silent = self.clock() - self._heard
         if silent >= patience:
             raise UserError(
-                f"{self.provider.address} has said nothing of use for {duration(silent)}, at last "
+                f"{self.provider.address}: no useful response for {duration(silent)}; last error: "
                 f"{fault}; its batches go on, and the same command goes on from there"
             )
 
@@ -236,61 +236,61 @@ class Batches:
             self._return_requests(batch, "refused")
             self._stop = self._to_user_error(fault)
         else:
-            self._state.record_submitted(batch, id)
+            self._log.record_submitted(batch, id)
             batch.due = self.clock() + self.limits["poll"]
 
     def _find_batch(self, batch):
-        """Look for a batch at the provider that may have been submitted."""
+        """Find a batch at the provider that may have been submitted."""
         size, since = len(batch.requests), batch.at - SKEW
-        found = self.provider.find_batches(self._client, batch.name, size, since)
-        claimed = self._state.known_ids()
-        batch.ids = [id for id in found if id not in claimed]
+        known = self._log.known_ids()
+        ids = self.provider.find_batches(self._client, batch.name, size, since)
+        batch.ids = [id for id in ids if id not in known]
         batch.doubtful, batch.due = False, self.clock()
         if self.provider.named_batches and batch.ids:
-            self._state.record_submitted(batch, batch.ids[0])
+            self._log.record_submitted(batch, batch.ids[0])
         elif not batch.ids and not batch.own:
             self._return_requests(batch, "never submitted")
 
     def _identify_batch(self, batch):
-        """See which of the batches that it may be has its requests, as they end."""
+        """Find which of the batches that it may be has its requests, as they end."""
         for id in list(batch.ids):
-            look = self.provider.batch_status(self._client, id)
-            if look.state == "open":
+            status = self.provider.batch_status(self._client, id)
+            if status.state == "open":
                 continue
-            lines = parse_results(self.provider.fetch_results(self._client, look))
+            lines = parse_results(self.provider.fetch_results(self._client, status))
             if any(key in batch.requests for key, _ in lines):
-                return self._state.record_submitted(batch, id)
+                return self._log.record_submitted(batch, id)
             batch.ids.remove(id)
         batch.due = self.clock() + (self.limits["poll"] if batch.ids else 0.0)
         if not batch.ids and not batch.own:
             self._return_requests(batch, "never submitted")
 
     def _check_batch(self, batch):
-        look = self.provider.batch_status(self._client, batch.id)
+        status = self.provider.batch_status(self._client, batch.id)
         self._heard = self.clock()
-        batch.due = self.clock() + max(self.limits["poll"], look.after or 0.0)
-        batch.done = look.done
-        if look.state == "failed":
-            self._handle_failed(batch, look.fault)
-        elif look.state != "open":
-            lines = parse_results(self.provider.fetch_results(self._client, look))
+        batch.due = self.clock() + max(self.limits["poll"], status.after or 0.0)
+        batch.done = status.done
+        if status.state == "failed":
+            self._handle_failed(batch, status.fault)
+        elif status.state != "open":
+            lines = parse_results(self.provider.fetch_results(self._client, status))
             batch.reads += 1
-            if batch.reads < READS and (len(lines) < look.done or (None, None) in lines):
+            if batch.reads < READS and (len(lines) < status.done or (None, None) in lines):
                 raise errors.Transient("malformed body", "fewer results than there are")
-            self._collect_rows(batch, look, lines)
-            return look
+            self._collect_rows(batch, status, lines)
+            return status
         batch.tries = 0
         return None
 
     def _handle_failed(self, batch, fault):
-        """A batch was refused as a whole: wait for room, make it smaller, or stop."""
+        """After a batch was refused as a whole: wait for room, make it smaller, or stop."""
         self._return_requests(batch, "failed")
         self._failures += 1
         if self._full is None:
             self._full = self.clock()
         if not isinstance(fault, errors.Transient) or self.clock() - self._full >= DAY:
             self._stop = self._stop or self._to_user_error(fault)
-        elif fault.reason == "429" and any(other.id for other in self._state.open_batches):
+        elif fault.reason == "429" and any(other.id for other in self._log.open_batches):
             self._held = math.inf  # until one of them ends
         elif fault.reason == "429" and len(batch.requests) > 1:
             self._tokens = batch.tokens // 2
@@ -309,14 +309,14 @@ class Batches:
         self._close_batch(batch, how)
 
     def _close_batch(self, batch, how):
-        self._state.record_closed(batch, how)
+        self._log.record_closed(batch, how)
         if self._held == math.inf:
             self._held = 0.0
         self._submit_soon()  # there may be room for it now
 
     def _submit_soon(self):
         """Make it the turn of what waits to be submitted."""
-        for batch in self._state.open_batches:
+        for batch in self._log.open_batches:
             if batch.is_unsent and not batch.doubtful:
                 batch.due = 0.0
 
@@ -328,10 +328,10 @@ class Batches:
 
     # Results
 
-    def _collect_rows(self, batch, look, lines):
-        """Put the rows of a batch into `_rows`, and what failed among its requests back."""
+    def _collect_rows(self, batch, status, lines):
+        """Put the rows of a batch into `_rows`, and the failed ones of its requests back."""
         before, replies = self._answered, 0
-        undone = look.state if look.state in ("expired", "cancelled") else "missing"
+        undone = status.state if status.state in ("expired", "cancelled") else "missing"
         for key, request, fields, fault, new in batch.match_results(self.provider, lines, undone):
             if fields:
                 row = {"fingerprint": key, **fields}
@@ -345,7 +345,7 @@ class Batches:
                 self._rows.append(row)
         self._failures, self._full = 0, None
         self._tokens = min(2 * self._tokens, self._most)
-        if look.state == "cancelled":
+        if status.state == "cancelled":
             self._stop = self._stop or UserError(
                 f"batch {batch.id} at {self.provider.address} was cancelled: {replies} of its "
                 f"{len(batch.requests)} requests were answered and are kept; the same command "
@@ -353,7 +353,7 @@ class Batches:
             )
 
     def _failure_row(self, batch, key, request, fault, before):
-        """The row of a request without a reply; plans it again where that can help."""
+        """The row of a request without a reply; it is planned again where that can help."""
         if isinstance(fault, errors.Refused):
             self._answered += 1
             return errors.unanswered_row(key, fault.reason)
@@ -368,32 +368,32 @@ class Batches:
                 return errors.given_up_row(key, fault) | {"batch": batch.id}
             else:
                 self._stop = self._stop or UserError(
-                    f"{self.provider.address} answered nothing in {TRIES} batches, at last with "
-                    f"{fault}; the same command goes on from there"
+                    f"{self.provider.address}: no replies in {TRIES} batches; last error: {fault}; "
+                    "the same command goes on from there"
                 )
-        # The batch tells it from a second row that a kill before the next step leaves behind.
+        # Its batch distinguishes it from a second row, which a kill before the next step leaves.
         return errors.fault_row(key, fault) | {"batch": batch.id}
 
     # Waiting
 
     def _wait_until_due(self):
         """Sleep until a batch is due, or until one may be made."""
-        due = [batch.due for batch in self._state.open_batches]
+        due = [batch.due for batch in self._log.open_batches]
         if (self._pending and not due) or self.clock() < self._held < math.inf:
             due.append(self._held)
         if due:
             self.sleep(max(0.0, min(due) - self.clock()))
 
     def _log_progress(self):
-        """Say in the log how far the batches are: when that changes, and now and then."""
-        batches = self._state.open_batches
+        """Log the progress of the batches: when it changes, and every ten minutes."""
+        batches = self._log.open_batches
         done, size = sum(b.done for b in batches), sum(len(b.requests) for b in batches)
         ids = [batch.id for batch in batches if batch.id]
         text = (
             f"{self.identity}: {len(batches)} batches open with {done:,} of {size:,} requests "
             f"done, {len(self._pending):,} waiting ({', '.join(ids[:5])}{', ...' * (len(ids) > 5)})"
         )
-        last, when = self._told
+        last, when = self._logged
         if self.clock() - when >= (STILL if text == last else LINE_EVERY):
-            self._told = (text, self.clock())
+            self._logged = (text, self.clock())
             print(text, file=sys.stderr)

@@ -6,20 +6,22 @@ fingerprints of its requests; "submitted", with the provider's id; and "closed".
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import read_appended, to_json
 from agorabench.llm import errors
+from agorabench.paths import journal_root, list_open_batches
 
 
 class Batch:
     """A batch that has not ended.
 
-    `requests` maps fingerprints to requests, None where no one in this run has asked for it;
-    `tokens` is an estimate of what they enqueue. `ids` are batches at the provider that it may be.
-    It is `doubtful` where it may have been submitted without our knowing, and `own` where this run
-    has planned it. `due` is when it is looked at next.
+    `requests` maps fingerprints to requests, None where no one in this run wants them; `tokens` is
+    an estimate of what they enqueue. `ids` are batches at the provider that it may be. It is
+    `doubtful` where it may have been submitted without our knowing, and `own` where this run has
+    planned it. `due` is when its status is read next.
     """
 
     def __init__(self, name, fingerprints, at, tokens, model, own=False):
@@ -31,27 +33,21 @@ class Batch:
         self.due = 0.0
 
     @property
-    def is_unsent(self):
+    def is_unsent(self) -> bool:
         """Whether it is nowhere at the provider, as far as is known."""
         return not self.id and not self.ids
 
-    def match_results(self, provider, lines, undone):
+    def match_results(self, provider, lines: Iterable[tuple], undone: str) -> Iterator[tuple]:
         """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
-        that is a row) for every line of results (see `parsed`), and for every request without one,
-        which is `undone`.
+        that is a row) for every line of results (see `parse_results`), and for every request
+        without one, which is `undone`.
 
         A line that names no request of the batch stands for one of these, so that there are as many
         rows as the provider has processed requests, and one for each line too many.
         """
         missing, first, strays = dict.fromkeys(self.requests), {}, 0
         for key, line in lines:
-            fields = fault = None
-            try:
-                fields = provider.result(line)
-            except errors.Fault as error:
-                fault = error
-            except (KeyError, TypeError, AttributeError):
-                fault = errors.Transient("malformed line")
+            fields, fault = _parse_line(provider, line)
             if key in missing:
                 del missing[key]
                 first[key] = fields
@@ -71,42 +67,53 @@ class Batch:
             yield key, self.requests[key], None, errors.Transient(undone), number >= strays
 
 
+def _parse_line(provider, line):
+    """(Fields of the reply row, None) of a line of results, or (None, Fault)."""
+    try:
+        return provider.parse_result(line), None
+    except errors.Fault as fault:
+        return None, fault
+    except (KeyError, TypeError, AttributeError):
+        return None, errors.Transient("malformed line")
+
+
 class BatchLog:
-    """The open batches of the file at `path`, as `open`; one job at a time, which has the journal.
+    """The file at `path`, and its `open_batches`; one job at a time, which has the journal.
 
     Raises:
         UserError: a row is damaged.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path, self._file = Path(path), None
         batches, _, self._good = read_batches(path)
         self.open_batches = list(batches.values())
 
-    def close(self):
+    def close(self) -> None:
         if self._file:
             self._file.close()
 
-    def record_planned(self, batch):
+    def record_planned(self, batch: Batch) -> None:
+        """Open a batch that is about to be submitted."""
         row = {"at": batch.at, "tokens": batch.tokens, "model": batch.model}
         row["fingerprints"] = list(batch.requests)
         self._append_row("planned", batch, **row)
         self.open_batches.append(batch)
 
-    def record_submitted(self, batch, id):
+    def record_submitted(self, batch: Batch, id: str) -> None:
+        """The provider has the batch, by this id."""
         self._append_row("submitted", batch, id=id)
         batch.id, batch.ids, batch.tries = id, [], 0
 
-    def record_closed(self, batch, how):
+    def record_closed(self, batch: Batch, how: str) -> None:
+        """The batch has ended and is journaled, or has never been."""
         self._append_row("closed", batch, how=how)
         self.open_batches.remove(batch)
 
-    def known_ids(self):
+    def known_ids(self) -> set[str]:
         """Ids of all batches that any job of this workflow has ever had."""
-        places = {self.path}
-        if len(self.path.parents) > 4:  # {journals}/{domain}/{method}/{generator}/{prompt}/
-            places |= set(self.path.parents[4].glob("*/*/*/*/*.batches"))
-        return set().union(*(read_batches(place)[1] for place in places))
+        paths = {self.path, *list_open_batches(journal_root(self.path))}
+        return set().union(*(read_batches(path)[1] for path in paths))
 
     def _append_row(self, event, batch, **more):
         """Write a row to disk."""
@@ -120,8 +127,8 @@ class BatchLog:
         os.fsync(self._file.fileno())
 
 
-def read_batches(path):
-    """What a file says: ({name: Batch} of those that are open, ids of all, bytes in whole rows).
+def read_batches(path: str | Path) -> tuple[dict[str, Batch], set[str], int]:
+    """({name: Batch} of those that are open, ids of all, bytes in whole rows) of a file.
 
     Raises:
         UserError: a row is damaged.
@@ -129,30 +136,30 @@ def read_batches(path):
     batches, ids, good = {}, set(), 0
     if not Path(path).exists():
         return batches, ids, good
-    told = (
+    message = (
         f"{path}, line {{}}: not a row about a batch; mend the line (moving the file away would "
         "forget batches that are under way and paid for)"
     )
     with open(path, "rb") as lines:
-        for number, (row, good) in enumerate(read_appended(lines, "name", told), 1):  # noqa: B007
+        for number, (row, good) in enumerate(read_appended(lines, "name", message), 1):  # noqa: B007
             name = row["name"]
             try:
                 if row["event"] == "planned":
-                    parts = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
-                    batches[name] = Batch(name, *parts)
+                    details = (row[key] for key in ("fingerprints", "at", "tokens", "model"))
+                    batches[name] = Batch(name, *details)
                 elif row["event"] == "submitted":
                     batches[name].id, batches[name].doubtful = row["id"], False
                     ids.add(row["id"])
                 else:
                     del batches[name]
             except (TypeError, KeyError):
-                raise UserError(told.replace("{}", str(number))) from None
+                raise UserError(message.replace("{}", str(number))) from None
     return batches, ids, good
 
 
-def parse_results(lines):
+def parse_results(lines: Iterable[bytes]) -> list[tuple]:
     """[(custom_id, object)] of lines of results; None for what is not there."""
-    found = []
+    results = []
     for line in lines:
         try:
             value = json.loads(line)
@@ -160,5 +167,5 @@ def parse_results(lines):
         except (ValueError, AttributeError):
             key = value = None
         known = isinstance(key, str) and key.isascii()
-        found.append((key if known else None, value))
-    return found
+        results.append((key if known else None, value))
+    return results

@@ -22,7 +22,7 @@ def load_pairs(source: dict) -> list[dict]:
         pair = {}
         for field in ("instruction", "response"):
             path = source.get(field, field)
-            pair[field] = _text_at(row, path)
+            pair[field] = text_at(row, path)
             if pair[field] is None:
                 raise UserError(
                     f"{name}, row {number}: no field '{path}' for the {field}; "
@@ -49,7 +49,7 @@ def _load_hub_rows(source):
         raise UserError(f"cannot load the data set {source['hub']}: {reason}") from None
 
 
-def _text_at(row, path):
+def text_at(row: dict, path: str) -> str | None:
     """The text at a dotted path; None where there is none."""
     try:
         value = value_at(row, path)

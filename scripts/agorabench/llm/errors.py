@@ -1,7 +1,7 @@
-"""What an error of a model's endpoint means: try again, leave this request, or stop the work.
+"""What an error of a model's endpoint means: retry, leave this request, or stop the work.
 
 The OpenAI and the Anthropic protocol differ in codes and wording and agree in meaning, so both
-backends, online and in batches, read their errors here.
+backends, online and in batches, classify their errors here.
 """
 
 import email.utils
@@ -9,13 +9,14 @@ import json
 import time
 
 from agorabench.errors import UserError
+from agorabench.llm.request import FaultRow, Reply, Usage
 
 
 class Fault(Exception):
-    """A request without an answer. `reason` is short and stable, because reasons are counted;
-    `usage` is what the provider billed all the same, if it said so."""
+    """A request without a reply. `reason` is short and stable, because reasons are counted; `usage`
+    is what the provider billed all the same, if it said so."""
 
-    def __init__(self, reason, text="", usage=None):
+    def __init__(self, reason: str, text: str = "", usage: Usage | None = None):
         super().__init__(text or reason)
         self.reason, self.usage = reason, usage
 
@@ -23,7 +24,7 @@ class Fault(Exception):
 class Transient(Fault):
     """It can pass: a limit, an overload, a broken connection.
 
-    `after` is how long to wait in seconds, where the provider said so; `crowded` that fewer
+    `after` is the delay in seconds that the provider asked for, if it did; `crowded` that fewer
     requests at a time would help.
     """
 
@@ -68,26 +69,29 @@ NO_CREDIT = (
 CROWDED = {408, 429, 503, 504, 529}
 
 
-def classify_error(status, body, headers=None):
+def classify_error(status: int, body, headers=None) -> Fault:
     """The Fault that an HTTP status other than 200 and its body (text or parsed JSON) stand for."""
     code, message = error_message(body)
-    said = f"{code} {message}".lower()
+    words = f"{code} {message}".lower()
     text = f"{status}: {message or code or 'no reason given'}"
-    if any(words in said for words in NO_CREDIT):
+    if any(phrase in words for phrase in NO_CREDIT):
         return Fatal("no credit", text)
-    if status in (400, 413, 422, 429):
-        for known, found in ((OWN_CODES, code), (OWN_WORDS, said)):
-            for words, reason in known.items():
-                if words == found or (known is OWN_WORDS and words in found):
-                    return Refused(reason, text)
-        if status == 413:
-            return Refused("too long", text)
+    if status in (400, 413, 422, 429) and (reason := _own_reason(code, words)):
+        return Refused(reason, text)
+    if status == 413:
+        return Refused("too long", text)
     if status == 429 or status >= 500 or status in (408, 409, 425):
         return Transient(str(status), text, retry_delay(headers or {}), status in CROWDED)
     return Fatal(str(status), text)
 
 
-def error_message(body):
+def _own_reason(code, words):
+    """The reason that concerns this request only, or None."""
+    matching = (reason for phrase, reason in OWN_WORDS.items() if phrase in words)
+    return OWN_CODES.get(code) or next(matching, None)
+
+
+def error_message(body) -> tuple[str, str]:
     """(code or type, message) of an error body, or of the `error` object inside one."""
     if isinstance(body, (str, bytes)):
         try:
@@ -103,7 +107,7 @@ def error_message(body):
     return str(error.get("code") or error.get("type") or ""), message
 
 
-def retry_delay(headers):
+def retry_delay(headers) -> float | None:
     """Seconds that Retry-After (RFC 9110, 10.2.3) or retry-after-ms asks for, or None."""
     try:
         if "retry-after-ms" in headers:
@@ -118,37 +122,37 @@ def retry_delay(headers):
         return None
 
 
-def to_user_error(fault, entry, address):
-    """A UserError that says what stopped the work and what to do, without the key."""
-    place = f"model '{entry['model']}' at {address}"
+def to_user_error(fault: Fault, entry: dict, address: str) -> UserError:
+    """The sentence that says what stopped the work and what to do, without the key."""
+    model = f"model '{entry['model']}' at {address}"
     key = f"the key in {entry['key']}" if entry["key"] else "a request without a key"
     if fault.reason in ("401", "403"):
         # The provider's own words may quote a part of the key.
         verb = "does not accept" if fault.reason == "401" else "does not permit this to"
         return UserError(f"{address} {verb} {key} ({fault.reason}), needed for '{entry['model']}'")
     if fault.reason == "no credit":
-        return UserError(f"no credit left for {place}; the endpoint says {fault}")
+        return UserError(f"no credit left for {model}; the endpoint says {fault}")
     if fault.reason == "404":
         return UserError(
             f"{address} does not serve the model '{entry['model']}', or is no base_url of "
             f"{entry['backend']}'s protocol ({fault})"
         )
-    return UserError(f"{place} cannot go on: {fault}")
+    return UserError(f"{model} cannot go on: {fault}")
 
 
-def fault_row(fingerprint, fault):
+def fault_row(fingerprint: str, fault: Fault) -> FaultRow:
     """The journal's row of a request that was not answered."""
     usage = {"usage": fault.usage} if fault.usage else {}
     return {"fingerprint": fingerprint, "fault": fault.reason, **usage}
 
 
-def given_up_row(fingerprint, fault):
+def given_up_row(fingerprint: str, fault: Fault) -> FaultRow:
     """The journal's row of a request that is not asked again in this run, but may be in another."""
     return fault_row(fingerprint, fault) | {"given_up": True}
 
 
-def unanswered_row(fingerprint, reason):
-    """The reply row of a request that will never be answered."""
+def unanswered_row(fingerprint: str, reason: str) -> Reply:
+    """The journal's row of a request that will never be answered."""
     return {
         "fingerprint": fingerprint,
         "reply": None,

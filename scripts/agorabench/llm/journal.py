@@ -1,8 +1,8 @@
-"""Replies that were paid for, kept by the fingerprint of what was asked.
+"""Replies that were paid for, kept by the fingerprints of their requests.
 
 A journal is one append-only JSON Lines file per cell, outside Snakemake's declared outputs (which
 are deleted when a job fails). A reply is written before it is used, so a run that dies at any
-instant, a prompt that is reverted, a raised size or an added validator never asks twice. Where the
+instant, a prompt that is reverted, a raised size or an added validator never pays twice. Where the
 power fails, what was written within the last milliseconds may be lost with what was under way.
 
 Requests that got no reply are journaled too, as rows with a "fault" in place of the reply, so that
@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agorabench.errors import UserError
@@ -84,11 +85,11 @@ class Journal:
         self._file.seek(0)
         good = 0
         gc.disable()  # the rows hold no cycles, and looking for them takes longer than reading
-        told = (
+        message = (
             f"{self.path}, line {{}}: not a journal row; move the file away or mend the line (rows "
             "after it would be lost if it were cut here)"
         )
-        for row, good in read_appended(self._file, "fingerprint", told):  # noqa: B007, the last is used
+        for row, good in read_appended(self._file, "fingerprint", message):  # noqa: B007, the last is used
             self._keep_row(row)
         gc.freeze()
         gc.enable()
@@ -105,25 +106,20 @@ class Journal:
         return len(self.rows)
 
     @property
-    def paid_rows(self):
+    def paid_rows(self) -> list[dict]:
         """All rows that were billed, or may have been."""
         return [*self.rows.values(), *self.paid_faults]
 
-    def add(self, rows):
-        """Append `rows` that are not journaled yet.
+    def add(self, rows: Iterable[dict]) -> None:
+        """Append the replies and faults among `rows` that are not journaled yet.
 
-        Every fault counts, but for those of a batch whose results are read again after a kill. Rows
+        Every fault counts, except those of a batch whose results are read again after a kill. Rows
         of a batch are on disk when this returns, as the batch is forgotten then.
 
         Raises:
-            UserError: the disk takes no more.
+            UserError: the disk is full or broken.
         """
-        fresh = [
-            row
-            for row in rows
-            if (batch_fault(row) not in self._batch_faults if "fault" in row
-                else row["fingerprint"] not in self.rows)
-        ]  # fmt: skip
+        fresh = [row for row in rows if not self._is_known(row)]
         self._check_disk()
         if self._syncing is None:
             self._syncing = threading.Thread(target=self._keep_synced, daemon=True)
@@ -141,6 +137,11 @@ class Journal:
         for row in fresh:
             self._keep_row(row)
 
+    def _is_known(self, row):
+        if "fault" in row:
+            return batch_fault(row) in self._batch_faults
+        return row["fingerprint"] in self.rows
+
     def _keep_row(self, row):
         if "fault" not in row:
             self.rows.setdefault(row["fingerprint"], row)
@@ -152,7 +153,7 @@ class Journal:
             self.paid_faults.append(row)
 
 
-def read_rows(path):
+def read_rows(path: str | Path) -> Iterator[dict]:
     """Yield the whole rows of a journal without taking its lock; none where there is no file.
 
     Raises:
@@ -165,8 +166,8 @@ def read_rows(path):
             yield row
 
 
-def batch_fault(row):
-    """What tells a fault of a batch from any other; None for one that came online.
+def batch_fault(row: dict) -> tuple | None:
+    """The key of a fault of a batch; None for one that came online.
 
     A line that names no request stands for itself only.
     """

@@ -1,4 +1,4 @@
-"""Ask a provider one request at a time, many at once, for as long as it takes.
+"""Query a provider online: one request per call, many at once, for as long as it takes.
 
 One thread, one event loop that runs only while the caller waits for replies: what was answered is
 journaled before another request takes its place, so a kill loses no more than what was under way.
@@ -24,18 +24,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Online:
-    """The backend object of a Provider asked online; see backends/__init__.py.
+    """The online backend of a Provider; see llm/__init__.py.
 
     A request that fails in a way that can pass is tried again, later and with fewer at a time.
     After `TRIES` failures, if others were answered since the first of them, it is given up. The
-    work stops, once what is under way has come in, when nobody was answered for `patience` seconds,
-    when the provider says that nothing will be, when the budget is used up, or at Ctrl-C and
-    SIGTERM; a second signal does not wait.
+    work stops, once what is under way has come in, when there was no response for `patience`
+    seconds, when the provider says that there will be none, when the budget is used up, or at
+    Ctrl-C and SIGTERM; a second signal does not wait.
 
     Args:
-        provider: a provider.Provider.
+        provider: an api.Provider.
         budget: an open budget.Budget, or None.
-        before: a batch.Batches whose open batches are collected before anything is asked, or None.
+        before: a batch.Batches whose open batches are collected first, or None.
     """
 
     def __init__(self, provider, budget=None, before=None, clock=time.monotonic):
@@ -80,7 +80,7 @@ class Online:
             self._tasks, self._rows, self._wake = set(), [], asyncio.Event()
             self._need = 0  # tokens that the costliest request so far took
         self._stop = None
-        self._answered = self.clock()  # when somebody was last answered
+        self._answered = self.clock()  # time of the last response
         with self._stopping_at_signals():
             while self._tasks or (not self._stop and (queue or self._later)):
                 self._loop.run_until_complete(self._send_and_wait(queue))
@@ -95,25 +95,25 @@ class Online:
     def _stopping_at_signals(self):
         """Let the first signal end the work as if a request had said so."""
 
-        def stop(name):
+        def stop_work(name):
             # Ctrl-C can come twice at once: from the terminal, and handed on by a parent.
-            self._loop.call_later(1.0, release)
+            self._loop.call_later(1.0, release_signals)
             self._wake.set()
             self._stop = self._stop or UserError(
-                f"stopped by {name}; what was answered is kept, the same command goes on from there"
+                f"stopped by {name}; replies are kept, and the same command goes on from there"
             )
 
-        def release():
+        def release_signals():
             for number in SIGNALS:
                 self._loop.remove_signal_handler(number)
 
         with contextlib.suppress(RuntimeError):  # not in the main thread, where none arrives
             for number in SIGNALS:
-                self._loop.add_signal_handler(number, stop, number.name)
+                self._loop.add_signal_handler(number, stop_work, number.name)
         try:
             yield
         finally:
-            release()
+            release_signals()
 
     async def _send_and_wait(self, queue):
         """Send what there is room for, then wait until something has come in or is due."""
@@ -214,13 +214,13 @@ class Online:
         if (fault.after or 0.0) > patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address} asks to wait {duration(fault.after)} ({fault}), longer "
-                f"than the patience of {duration(patience)}; what was answered is kept, the same "
+                f"than the patience of {duration(patience)}; replies are kept, and the same "
                 "command goes on from there"
             )
         if silent >= patience and not self._stop:
             self._stop = UserError(
-                f"{self.provider.address} has answered nobody for {duration(silent)}, at last with "
-                f"{fault}; what was answered before is kept, the same command goes on from there"
+                f"{self.provider.address}: no response for {duration(silent)}; last error: "
+                f"{fault}; replies are kept, and the same command goes on from there"
             )
         pause = self.pace.retry_pause(min(state["tries"], 6), fault.after)
         heapq.heappush(self._later, (now + pause, next(self._number), request, state))

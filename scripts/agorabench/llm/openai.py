@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/chat and .../batch
 from agorabench.files import to_json
 from agorabench.llm import errors
 from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
-from agorabench.llm.request import END
+from agorabench.llm.request import END, Request
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
 # A batch that is refused as a whole has codes in place of an HTTP status.
@@ -22,12 +22,12 @@ UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 
 def connect(entry, **settings):
-    """The generator of a config entry, online or in batches."""
+    """The backend of a config entry, online or in batches."""
     return make_backend(make_provider(entry), **settings)
 
 
-def make_provider(entry):
-    """The endpoint of a config entry."""
+def make_provider(entry: dict) -> "OpenAI":
+    """The Provider of a config entry."""
     return OpenAI(entry)
 
 
@@ -42,7 +42,7 @@ class OpenAI(Provider):
 
         return openai, openai.OpenAI, openai.AsyncOpenAI, httpx
 
-    def request_body(self, request):
+    def request_body(self, request: Request) -> dict:
         """The request's body, the same online and in a batch."""
         sampling = request.get("sampling", self.entry["sampling"])
         # OpenAI's reasoning models know only the newer name, other endpoints often the older one.
@@ -68,7 +68,7 @@ class OpenAI(Provider):
             body["seed"] = int(request["fingerprint"][:8], 16) >> 1  # some take 31 bits only
         return body | self.entry["extra"]
 
-    def parse_body(self, body):
+    def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         choice = body["choices"][0]
         message, usage = choice["message"], body.get("usage")
@@ -77,10 +77,10 @@ class OpenAI(Provider):
         text = message.get("content")
         if not isinstance(text, str | None):
             raise TypeError("content is not text")
-        # Of the first token alone, which is all that a judge of one token is asked for.
+        # Of the first token alone, which is all that a judge of one token needs.
         first = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs")
-        told = {"logprobs": {one["token"]: one["logprob"] for one in first}} if first else {}
-        return told | {
+        logprobs = {token["token"]: token["logprob"] for token in first or ()}
+        return ({"logprobs": logprobs} if logprobs else {}) | {
             "reply": text or refusal or "",
             "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
             "usage": {
@@ -94,9 +94,9 @@ class OpenAI(Provider):
 
     # Batches
 
-    named = True
+    named_batches = True
 
-    def batch_task(self, request):
+    def batch_task(self, request: Request) -> dict:
         return {
             "custom_id": request["fingerprint"],
             "method": "POST",
@@ -117,21 +117,21 @@ class OpenAI(Provider):
             return check_text(batch.id)
 
     def find_batches(self, client, name, size, since):
-        found = []
+        ids = []
         with self.raising_faults():
             for batch in client.batches.list(limit=100):
                 if batch.created_at < since:
                     break
                 if (batch.metadata or {}).get("agorabench") == name:
-                    found.append(batch.id)
-        return found
+                    ids.append(batch.id)
+        return ids
 
-    def batch_status(self, client, id):
+    def batch_status(self, client, id) -> BatchStatus:
         with self.raising_faults():
             response = client.batches.with_raw_response.retrieve(id)
             batch = response.parse()
             state, counts = check_text(batch.status), batch.request_counts
-            places = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
+            result_ids = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
             listed = (batch.errors and batch.errors.data) or []
         fault = None
         if state == "failed":
@@ -143,13 +143,13 @@ class OpenAI(Provider):
         elif state not in ("completed", "expired", "cancelled"):
             state = "open"  # validating, in_progress, finalizing, cancelling
         done = counts.completed + counts.failed if counts else 0
-        return BatchStatus(state, done, errors.retry_delay(response.headers), fault, places)
+        return BatchStatus(state, done, errors.retry_delay(response.headers), fault, result_ids)
 
-    def fetch_results(self, client, look):
+    def fetch_results(self, client, status):
         lines = []
-        for place in look.places:
+        for id in status.result_ids:
             with self.raising_faults():
-                lines += client.files.content(place).content.split(b"\n")
+                lines += client.files.content(id).content.split(b"\n")
         return [line for line in lines if line.strip()]
 
     def parse_result(self, line):

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once, found by trying.
+"""How many requests may be under way at once, adapted to refusals.
 
 Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain 1989; RFC 5681): the
 window doubles every round trip until the first refusal, is halved at each, and grows by one a round
@@ -12,7 +12,7 @@ import time
 from datetime import datetime
 
 START = 32  # requests under way at first
-SPREAD = 0.5  # of an answer's time
+SPREAD = 0.5  # of the latency
 BURST = 0.005  # seconds; what was not sent in so long is caught up
 LONGEST = 60.0  # seconds, longest pause without word from the provider
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -43,36 +43,37 @@ class Pace:
         self.latency = 0.0  # of the answers, smoothed
         self.turn = self.held  # when the next may be sent, after the last
 
-    def is_full(self, under_way):
-        """Whether as many are under way as may be."""
+    def is_full(self, under_way: int) -> bool:
+        """Whether the window is used up."""
         return under_way >= int(self.window)
 
     @property
-    def next_send(self):
-        """When one more may be sent, if there is room."""
+    def next_send(self) -> float:
+        """When one more may be sent, if the window has room."""
         return max(self.held, self.turn)
 
-    def may_send(self, under_way):
+    def may_send(self, under_way: int) -> bool:
         """Whether one more may be sent now."""
         return not self.is_full(under_way) and self.clock() >= self.next_send
 
-    def record_sent(self):
-        """One more is under way."""
+    def record_sent(self) -> None:
+        """Count one more request as under way."""
         self.turn = max(self.turn, self.clock() - BURST) + SPREAD * self.latency / self.window
 
-    def record_latency(self, seconds):
-        """An answer took so long."""
+    def record_latency(self, seconds: float) -> None:
+        """Smooth the latency of a reply, in seconds, into the average."""
         self.latency += (seconds - self.latency) / 10 if self.latency else seconds
 
-    def record_reply(self, headers, need):
-        """An answer came; `need` is the number of tokens that a request takes."""
+    def record_reply(self, headers: dict, need: int) -> None:
+        """Widen the window; `need` is the number of tokens that a request takes."""
         self.refusals = 0
         self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
         if pause := refill_delay(headers, need):
             self.held = max(self.held, self.clock() + pause)
 
-    def record_refusal(self, sent, after):
-        """A request that was sent at `sent` met a limit; `after` is the provider's Retry-After."""
+    def record_refusal(self, sent: float, after: float | None) -> None:
+        """Halve the window: a request that was sent at `sent` met a limit; `after` is the
+        provider's Retry-After in seconds, or None."""
         now = self.clock()
         if sent >= self.cut:  # one cut for all that were under way together
             self.cut = now
@@ -83,7 +84,7 @@ class Pace:
             return
         self.held = max(self.held, now + self.retry_pause(self.refusals - 1, after))
 
-    def retry_pause(self, tries, after=None):
+    def retry_pause(self, tries: int, after: float | None = None) -> float:
         """Seconds to wait after `tries` failures in a row: exponential, with jitter; never shorter
         than the provider asked for."""
         if after is not None:
@@ -91,7 +92,7 @@ class Pace:
         return min(LONGEST, 2.0**tries) * (0.5 + 0.5 * self.draw())
 
 
-def refill_delay(headers, need):
+def refill_delay(headers: dict, need: int) -> float:
     """Seconds until a limit that is used up has refilled for one more request, or 0.
 
     A provider says what remains, of what limit, and when it will be full again; buckets refill
@@ -116,7 +117,7 @@ def refill_delay(headers, need):
     return longest
 
 
-def parse_duration(text):
+def parse_duration(text: str) -> float:
     """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time of day in RFC 3339."""
     if "T" in text:
         until = datetime.fromisoformat(text.replace("Z", "+00:00"))

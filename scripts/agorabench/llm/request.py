@@ -15,10 +15,10 @@ class Message(TypedDict):
 
 
 class Request(TypedDict):
-    """What a backend is asked; `fingerprint` finds its reply in a journal.
+    """A query of a backend; `fingerprint` finds its reply in a journal.
 
-    `schema`: JSON Schema of the reply where JSON is asked for; `sampling`: in the place of that of
-    the generator's entry.
+    `schema`: JSON Schema of the reply, for structured output; `sampling`: replaces that of the
+    generator's entry.
     """
 
     fingerprint: str
@@ -35,21 +35,44 @@ class Usage(TypedDict):
 
 
 class Reply(TypedDict):
-    """A journal row: what came of a request. `finish_reason` is "stop", "length" or another word of
-    the endpoint's; `usage` is None where none was reported; `model` is the one that answered;
-    `mode` is "batch" for a reply at half the price.
+    """A journal row: the reply to a request.
+
+    `reply` is None and `finish_reason` "unanswered" where there will never be one, for the reason
+    in `why`. Else `finish_reason` is "stop", "length" or another word of the endpoint's. `usage` is
+    None where none was reported; `model` is the name that the API reported; `mode` is "batch" for a
+    reply at the price of batches; `logprobs` are those of the first token (token -> logarithm).
     """
 
     fingerprint: str
-    reply: str
+    reply: str | None
     finish_reason: str
     usage: Usage | None
-    model: NotRequired[str]
+    why: NotRequired[str]
+    model: NotRequired[str | None]
+    mode: NotRequired[str]
+    logprobs: NotRequired[dict[str, float]]
+
+
+class FaultRow(TypedDict):
+    """A journal row: a request that got no reply; `fault` is the reason, short and stable.
+
+    `usage` is what was billed all the same, `most` (tokens too) what may have been. `given_up`
+    marks a request that is not asked again in this run; `batch` is the id of the batch it was in.
+    """
+
+    fingerprint: str
+    fault: str
+    usage: NotRequired[Usage]
+    most: NotRequired[Usage]
+    given_up: NotRequired[bool]
+    batch: NotRequired[str]
     mode: NotRequired[str]
 
 
-def build_request(identity, messages, parameters, sample, **more) -> Request:
-    """A request with its fingerprint.
+def build_request(
+    identity: str, messages: list[Message], parameters: dict, sample, **more
+) -> Request:
+    """Return a request with its fingerprint.
 
     Args:
         identity: names the model, as its backend has it.
@@ -62,12 +85,12 @@ def build_request(identity, messages, parameters, sample, **more) -> Request:
     return {"fingerprint": key, "messages": messages, **more}
 
 
-def text_length(messages) -> int:
+def text_length(messages: list[Message]) -> int:
     """Characters of a conversation."""
     return sum(len(message["content"]) for message in messages)
 
 
-# Arguments of vLLM's engine that change how fast it is, and not what it says.
+# Arguments of vLLM's engine that change its speed, and not its replies.
 SPEED = [
     "gpu_memory_utilization",
     "kv_cache_memory_bytes",
@@ -90,10 +113,10 @@ SPEED = [
 ]
 
 
-def deciding_keys(entry, form="text"):
-    """What of a generator's entry decides its replies: nothing else makes a set stale.
+def deciding_keys(entry: dict, form: str = "text") -> dict:
+    """The keys of a generator's entry that decide its replies: no others make a set stale.
 
-    `form` is that of the replies that are asked for, "text" or "json".
+    `form` of the replies is "text" or "json".
     """
     keys = ["backend", "model", "sampling", *(["structured"] if form == "json" else [])]
     kept = {key: entry[key] for key in keys if key in entry}
@@ -105,8 +128,8 @@ def deciding_keys(entry, form="text"):
     return kept
 
 
-def fingerprint_parameters(entry, form="text"):
-    """What of an entry decides its replies beside the model, and so is in their fingerprints."""
+def fingerprint_parameters(entry: dict, form: str = "text") -> dict:
+    """The settings that decide replies beside the model, and so are in their fingerprints."""
     kept = deciding_keys(entry, form)
     sampling = kept.pop("sampling")
     asked = {name: sampling[name] for name in ("temperature", "top_p", "max_tokens")}

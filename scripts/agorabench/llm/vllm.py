@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from agorabench.errors import UserError
 from agorabench.llm import errors
-from agorabench.llm.request import END
+from agorabench.llm.request import END, Request
 from agorabench.models import chat
 from agorabench.models.weights import model_identity
 
@@ -28,7 +28,7 @@ FINISH = {"stop": "stop", "length": "length", "repetition": "length"}
 
 
 def connect(entry, threads=1, batch_size=64, **_):
-    """The generator of a config entry. vLLM looks for its processors itself: `threads` is unused.
+    """The backend of a config entry. vLLM finds its processors itself: `threads` is unused.
 
     `batch_size` is how many requests are under way at most.
     """
@@ -80,10 +80,10 @@ class Generator:
 
 
 class Engine:
-    """vLLM's engine with a model in it."""
+    """vLLM's engine with a loaded model."""
 
     def __init__(self, entry, batch_size):
-        # Before the import, which reads them; whoever wants to hear more sets them.
+        # Before the import, which reads them; a user who wants more output sets them.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -109,10 +109,10 @@ class Engine:
             ) from None
 
     def add_request(self, request):
-        """Queue a request; returns the number that its output will carry as `request_id`.
+        """Queue a request; returns the number that its output will have as `request_id`.
 
         Raises:
-            faults.Refused: this prompt is too long for the model; another may fit.
+            errors.Refused: this prompt is too long for the model; another may fit.
             UserError: no prompt will be taken.
         """
         from vllm import SamplingParams
@@ -133,7 +133,7 @@ class Engine:
             if isinstance(fault, errors.Refused):
                 raise fault from None
             raise UserError(
-                f"vLLM cannot ask the model {self.model}: {error_reason(error)}"
+                f"vLLM cannot query the model {self.model}: {error_reason(error)}"
             ) from None
         return number.partition("-")[0]  # vLLM adds random letters that the output does not have
 
@@ -153,7 +153,7 @@ class Engine:
         except (VLLMServerError, RuntimeError) as error:  # the latter also from CUDA: no memory
             raise UserError(
                 f"vLLM stopped in the middle of its work with {self.model}: {error_reason(error)}; "
-                "what was answered before is kept, the same command goes on from there"
+                "replies are kept, and the same command goes on from there"
             ) from error
 
     def abort_requests(self, numbers):
@@ -177,7 +177,7 @@ class Answers:
 
     def chat(self, messages):
         """Token ids of a conversation, up to where the assistant speaks."""
-        return chat.prompt(self.tokenizer, messages)
+        return chat.prompt_tokens(self.tokenizer, messages)
 
     def plain(self, text):
         """Token ids of plain text."""
@@ -209,8 +209,8 @@ class Answers:
         return [reply_row("", output) for output in outputs]
 
 
-def engine_arguments(entry, batch_size):
-    """What the engine of a config entry is made with; its `engine` has the last word."""
+def engine_arguments(entry: dict, batch_size: int) -> dict:
+    """Arguments of the engine of a config entry, whose `engine` has the last word."""
     length = {"max_model_len": entry["max_length"]} if entry["max_length"] else {}
     return {
         "model": entry["model"],
@@ -225,7 +225,7 @@ def engine_arguments(entry, batch_size):
     }
 
 
-def sampling_parameters(request, settings):
+def sampling_parameters(request: Request, settings: dict) -> dict:
     """vLLM's sampling parameters of a request, as plain values; `settings`: entry["sampling"]."""
     parameters = {key: settings[key] for key in ("temperature", "top_p", "max_tokens")}
     # 60 bits: vLLM keeps seeds in signed 64-bit integers, and -1 means none.
@@ -235,7 +235,7 @@ def sampling_parameters(request, settings):
     return parameters
 
 
-def reply_row(fingerprint, output):
+def reply_row(fingerprint: str, output) -> dict:
     """The reply row of a finished request; `output` is vLLM's RequestOutput."""
     (completion,) = output.outputs
     usage = {"input": len(output.prompt_token_ids), "output": len(completion.token_ids)}
@@ -249,8 +249,8 @@ def reply_row(fingerprint, output):
     }
 
 
-def error_reason(error):
-    """The first line of what an error says; of pydantic's, what it says of the first value."""
+def error_reason(error: Exception) -> str:
+    """First line of an error's text; of pydantic's, what it says of the first value."""
     text = str(error)
     if hasattr(error, "errors"):
         first = error.errors()[0]

@@ -43,7 +43,7 @@ class Engine:
 
     def chat(self, messages):
         """Token ids of a conversation, up to where the assistant speaks."""
-        return chat.prompt(self.tokenizer, messages)
+        return chat.prompt_tokens(self.tokenizer, messages)
 
     def plain(self, text):
         """Token ids of plain text, for a model that knows no conversation."""

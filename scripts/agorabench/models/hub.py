@@ -19,7 +19,7 @@ def on_hub(root, model):
     return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
 
 
-def missing(model, revision=None, cache=None):
+def unavailable_reason(model, revision=None, cache=None):
     """Why a model (an id) can be had neither from the hub nor from its cache, or None if it can.
 
     What is in the cache is enough where the hub cannot be reached. `cache` is its folder, if
@@ -59,7 +59,7 @@ def first_line(error):
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def borrowed(model, others):
+def foreign_code_message(model, others):
     """Why code of `others`, repositories, is not executed for a model."""
     return (
         f"the classes of {model} come from {', '.join(others)}, where no revision of the model pins"
@@ -68,12 +68,12 @@ def borrowed(model, others):
     )
 
 
-def no_pooling(model):
+def pooling_message(model):
     """Why a model cannot say how its tokens become an embedding."""
     return f"{model} is no model of sentence-transformers (no modules.json): say pooling: mean"
 
 
-def other_code(folder):
+def code_repositories(folder):
     """Names of the repositories that the files in a model's folder say its classes come from."""
     files = {file for form in NAMING for file in Path(folder).rglob(form)}
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(files)]

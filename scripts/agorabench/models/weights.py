@@ -11,6 +11,7 @@ from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest
 
 DIGEST_FILE = "weights.sha256"
+PRESENT_FILE = "present"  # says that the weights are there; goes when they do
 
 
 def weights_digest(folder):
@@ -20,12 +21,13 @@ def weights_digest(folder):
 
 
 def record_digest(folder):
-    """Write the digest of a folder's weights beside them, and return it."""
+    """Write the digest of a folder's weights beside them and that they are there; return it."""
     value = weights_digest(folder)
     if value is None:
         raise UserError(f"{folder}: there are no weights (*.safetensors)")
     with atomic_file(Path(folder) / DIGEST_FILE) as file:
         file.write(f"{value}\n")
+    Path(folder, PRESENT_FILE).touch()
     return value
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from agorabench import matrix, paths
 from agorabench.config import stages
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import protocol
+from agorabench.evaluation.benchmarks import load_protocol
 from agorabench.files import read_json, read_jsonl
 from agorabench.generation.cells import first_wave, open_composer, read_template
 from agorabench.llm.budget import rows_cost, usage_cost
@@ -226,7 +226,7 @@ def prompt_tokens(config, cell, remade):
         return estimates.count_tokens(text) + shown[cell.method], "prompt file, seeds assumed"
     composer, first = open_composer(stage, cell), first_wave(stage)
     requests = [
-        composer.request(slot, 0, composer.seeds if slot >= first else [])
+        composer.compose_request(slot, 0, composer.seeds if slot >= first else [])
         for slot in range(0, cell.size, max(cell.size // RENDERED, 1))
     ]
     lengths = [text_length(request["messages"]) for request in requests]
@@ -264,7 +264,7 @@ def plan_judge(config, benchmark, job, known):
     entry = config["benchmarks"][benchmark]
     count, source = count_items(benchmark, entry)
     shown = 2 * estimates.INSTRUCTION + 2 * estimates.RESPONSE, "answers assumed"
-    return plan_questions(config, job, (count * protocol(entry).GAMES, source), shown, known)
+    return plan_questions(config, job, (count * load_protocol(entry).GAMES, source), shown, known)
 
 
 def plan_set_judge(config, name, cell, job, known):

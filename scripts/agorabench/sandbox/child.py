@@ -1,6 +1,6 @@
 """The inside of the sandbox: builds the walls, runs one program, watches it, ends everything.
 
-Not imported: `sandbox.py` hands this text to a fresh interpreter (`python -c`), so that it also
+Not imported: `process.py` hands this text to a fresh interpreter (`python -c`), so that it also
 runs where no file of the project can be seen. Standard library only, and little of it: it starts
 once per program. Up to three processes: `main` (makes namespaces, waits), the watcher (process 1
 of the sandbox: its death is the kernel's order to kill all the others) and the program.
@@ -30,38 +30,6 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 8, 38, 2
 CAP_DAC_READ_SEARCH, SIGKILL, SIGXCPU = 2, 9, 24
 
-# System calls a solution has no use for: memory that no limit counts, new namespaces (whose owner
-# could mount), other processes' memory, slowing the watcher, and what breaks most in kernels.
-# Name: (x86_64, aarch64), from the kernel's unistd_64.h and asm-generic/unistd.h.
-DENIED = {
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "shmget": (29, 194),
-    "msgget": (68, 186),
-    "semget": (64, 190),
-    "mq_open": (240, 180),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "setpriority": (141, 140),
-    "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119),
-    "sched_setaffinity": (203, 122),
-    "sched_setattr": (314, 274),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-}
-CLONE, CLONE3, SOCKET, PRLIMIT = (56, 220), (435, 435), (41, 198), (302, 261)
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_*
-AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
-
 
 def main():
     """Read the order, build the walls, watch the program; say what came of it on `report`."""
@@ -70,30 +38,30 @@ def main():
     own_users = os.readlink("/proc/self/ns/user") != order["users"]
     try:
         if order["isolation"] == "namespaces":
-            own_users = unshare(order["uid"])
+            own_users = leave_namespaces(order["uid"])
             first = os.fork()
             if first:  # stays, so that whoever kills this process kills the sandbox
                 os.close(report)
                 os.waitpid(first, 0)
                 os._exit(0)
-            check(libc.prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl")
-            build(order)
+            check_call(libc.prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl")
+            build_root(order)
         elif order["isolation"] == "limits":
-            check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl")
+            check_call(libc.prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl")
             os.chdir(order["scratch"])
         # Without this a program with the watcher's user could trace it.
-        check(libc.prctl(PR_SET_DUMPABLE, 0), "prctl")
-        status, code, seconds = watch(order, own_users)
-        tell(report, f"{status} {code} {seconds:.6f}")
+        check_call(libc.prctl(PR_SET_DUMPABLE, 0), "prctl")
+        status, code, seconds = watch_program(order, own_users)
+        send_line(report, f"{status} {code} {seconds:.6f}")
     except Exception as error:
-        tell(report, f"broken {error}")
+        send_line(report, f"broken {error}")
     os._exit(0)
 
 
 def read_order(descriptor):
     """The bytes of one order: eight bytes of length, then the order; the pipe stays open."""
 
-    def read(size):
+    def read_exactly(size):
         parts = []
         while size:
             part = os.read(descriptor, size)
@@ -103,14 +71,14 @@ def read_order(descriptor):
             size -= len(part)
         return b"".join(parts)
 
-    return read(struct.unpack("!Q", read(8))[0])
+    return read_exactly(struct.unpack("!Q", read_exactly(8))[0])
 
 
-def tell(report, line):
+def send_line(report, line):
     os.write(report, (line.replace("\n", " ") + "\n").encode())
 
 
-def check(result, what):
+def check_call(result, what):
     """Raise OSError with the name of the call if the C library said it failed."""
     if result < 0:
         number = ctypes.get_errno()
@@ -120,7 +88,7 @@ def check(result, what):
 # ---- walls
 
 
-def unshare(uid):
+def leave_namespaces(uid):
     """Leave the host's namespaces; True if that took a user namespace of our own.
 
     Real root (`uid` is then the unprivileged id the program will get) needs none. Where root's
@@ -129,10 +97,10 @@ def unshare(uid):
     if uid is not None:
         if libc.unshare(NAMESPACES) == 0:
             return False
-        become(uid)
-        check(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")  # or /proc/self/uid_map is not ours
+        become_user(uid)
+        check_call(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")  # or /proc/self/uid_map is not ours
     user, group = os.geteuid(), os.getegid()
-    check(libc.unshare(NAMESPACES | CLONE_NEWUSER), "unshare")
+    check_call(libc.unshare(NAMESPACES | CLONE_NEWUSER), "unshare")
     for name, line in (
         ("setgroups", "deny"),
         ("uid_map", f"1000 {user} 1"),
@@ -143,29 +111,33 @@ def unshare(uid):
     return True
 
 
-def become(uid):
+def become_user(uid):
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 
 
-def mount(source, target, kind=None, flags=0, options=None):
-    def text(value):
+def mount_at(source, target, kind=None, flags=0, options=None):
+    def encode_text(value):
         return None if value is None else os.fsencode(value)
 
     result = libc.mount(
-        text(source), text(target), text(kind), ctypes.c_ulong(flags), text(options)
+        encode_text(source),
+        encode_text(target),
+        encode_text(kind),
+        ctypes.c_ulong(flags),
+        encode_text(options),
     )
-    check(result, f"mount {kind or source} on {target}")
+    check_call(result, f"mount {kind or source} on {target}")
 
 
-def build(order):
+def build_root(order):
     """Make an empty root, put in what Python needs, read-only, and forget the host's root."""
     root = "/tmp"  # exists everywhere; sources are opened first, in case they lie under it
     sources = [(os.open(path, os.O_PATH), path) for path in order["visible"]]
     mounts = os.open("/proc/self/mountinfo", os.O_RDONLY)
-    mount(None, "/", None, MS_REC | MS_PRIVATE)
-    mount("sandbox", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m,nr_inodes=4096")
+    mount_at(None, "/", None, MS_REC | MS_PRIVATE)
+    mount_at("sandbox", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m,nr_inodes=4096")
     for descriptor, path in sources:
         target = root + path
         if os.path.isdir(f"/proc/self/fd/{descriptor}"):
@@ -173,28 +145,30 @@ def build(order):
         else:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
-        mount(f"/proc/self/fd/{descriptor}", target, None, MS_BIND | MS_REC)
+        mount_at(f"/proc/self/fd/{descriptor}", target, None, MS_BIND | MS_REC)
         os.close(descriptor)
     for path in order["hidden"]:
-        mount("hidden", root + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "mode=755,size=4k")
-    seal(mounts, tuple(f"{root}{path}/" for path in order["visible"]))
+        mount_at(
+            "hidden", root + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "mode=755,size=4k"
+        )
+    seal_mounts(mounts, tuple(f"{root}{path}/" for path in order["visible"]))
     for path, target in order["links"]:
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         os.symlink(target, root + path)
     for name in ("/tmp", "/proc"):
         os.makedirs(root + name, exist_ok=True)
     size = f"mode=1777,size={order['file_mb']}m,nr_inodes=8192"
-    mount("scratch", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)
-    mount("proc", root + "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount(None, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+    mount_at("scratch", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)
+    mount_at("proc", root + "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount_at(None, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
     os.chdir(root)
-    check(libc.pivot_root(b".", b"."), "pivot_root")
-    check(libc.umount2(b".", MNT_DETACH), "umount")
+    check_call(libc.pivot_root(b".", b"."), "pivot_root")
+    check_call(libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/tmp")
     libc.sethostname(b"sandbox", 7)
 
 
-def seal(mounts, targets):
+def seal_mounts(mounts, targets):
     """Make every mount at or under `targets` read-only, but for devices: those stay usable.
 
     One at a time: a bind mount takes its submounts along, and a remount does not. Flags already set
@@ -213,26 +187,26 @@ def seal(mounts, targets):
         flags = has & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048) | MS_NOSUID | MS_RDONLY
         flags |= MS_RELATIME if has & 4096 else 0  # ST_RELATIME
         flags |= 0 if point.startswith("/tmp/dev/") else MS_NODEV
-        mount(None, point, None, MS_REMOUNT | MS_BIND | flags)
+        mount_at(None, point, None, MS_REMOUNT | MS_BIND | flags)
 
 
 # ---- the watcher
 
 
-def watch(order, own_users):
+def watch_program(order, own_users):
     """Run the program to its end or to a limit; (status, exit code, seconds)."""
     proof, prove = os.pipe()
     token = os.urandom(16)
-    tell(order["report"], "started")
+    send_line(order["report"], "started")
     start = time.monotonic()
     first = os.fork()
     if first == 0:
         try:
             os.close(proof)
             os.close(order["report"])
-            restrict(order, own_users)
+            restrict_process(order, own_users)
             os.write(prove, b"ready ")
-            execute(order, token, prove)
+            execute_program(order, token, prove)
         except Exception as error:  # only before "ready": a fault of the machine, not the program's
             os.write(prove, str(error).encode())
         finally:
@@ -263,7 +237,7 @@ def watch(order, own_users):
         if code is not None:
             break
         try:
-            tasks, memory, cpu = usage(order["isolation"])
+            tasks, memory, cpu = measure_usage(order["isolation"])
         except OSError:  # whoever blinds the watcher has lost
             status, code = "error", -SIGKILL
             break
@@ -293,7 +267,7 @@ def watch(order, own_users):
     return status, code, seconds
 
 
-def family(isolation):
+def list_family(isolation):
     """{process id: fields of its /proc/<id>/stat from the third on} of all that is watched."""
     everyone = {}
     for name in os.listdir("/proc"):
@@ -315,11 +289,11 @@ def family(isolation):
     return {pid: everyone[pid] for pid in found - {self}}
 
 
-def usage(isolation):
+def measure_usage(isolation):
     """Tasks alive, bytes resident and seconds of CPU (the dead whom somebody awaited included)."""
     tasks = pages = 0
     ticks = 0
-    for fields in family(isolation).values():  # proc(5): field n is fields[n - 3]
+    for fields in list_family(isolation).values():  # proc(5): field n is fields[n - 3]
         tasks += int(fields[17])
         pages += int(fields[21])
         ticks += sum(map(int, fields[11:15]))
@@ -330,7 +304,7 @@ def usage(isolation):
 
 def kill_family():
     """Kill all descendants; orphans come to us (a subreaper), so that nobody leaves the tree."""
-    while alive := family("limits"):
+    while alive := list_family("limits"):
         for signal in (19, SIGKILL):  # SIGSTOP first: who is stopped makes no more children
             for pid in alive:
                 try:  # noqa: SIM105  # importing contextlib costs 4 ms per program
@@ -348,7 +322,7 @@ def kill_family():
 # ---- the program
 
 
-def restrict(order, own_users):
+def restrict_process(order, own_users):
     """Limit, strip and filter the process that becomes the program."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDONLY)
@@ -381,63 +355,40 @@ def restrict(order, own_users):
     if dropped:
         if order["scratch"]:
             os.chown(order["scratch"], order["uid"], order["uid"])
-        check(libc.prctl(PR_SET_KEEPCAPS, 1), "prctl")
-        become(order["uid"])
+        check_call(libc.prctl(PR_SET_KEEPCAPS, 1), "prctl")
+        become_user(order["uid"])
     # Without walls the interpreter may lie where only root can read: keep that one right, if it is
     # ours; otherwise, and with walls, keep none.
-    if not (dropped and order["isolation"] == "limits" and keep(CAP_DAC_READ_SEARCH) == 0):
-        check(keep(), "capset")
-    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
-    if order["isolation"] != "limits":
-        filter_calls((AF_UNIX, AF_INET, AF_INET6))
-    elif os.uname().machine in ARCHITECTURES:  # the least that can be done without a wall
-        filter_calls((AF_UNIX,))
-    check(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")
+    if not (
+        dropped and order["isolation"] == "limits" and keep_capabilities(CAP_DAC_READ_SEARCH) == 0
+    ):
+        check_call(keep_capabilities(), "capset")
+    check_call(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    if order["filter"]:
+        install_filter(order["filter"])
+    check_call(libc.prctl(PR_SET_DUMPABLE, 1), "prctl")
 
 
-def keep(*capabilities):
+def keep_capabilities(*capabilities):
     """Give up all capabilities but these; the C library's result."""
     mask = sum(1 << number for number in capabilities)
     header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(mask, mask)
     return libc.capset(header, data)
 
 
-def filter_calls(families):
-    """Install a seccomp filter: DENIED fails with EPERM, and `socket` knows only `families`.
-
-    The families matter even without a network: AF_VSOCK reaches the host of a virtual machine.
-    clone3 fails with ENOSYS, since a filter cannot see its flags; C libraries then use clone.
-    """
-    machine = os.uname().machine
-    if machine not in ARCHITECTURES:
-        raise OSError(f"no system call filter for {machine}; known: {', '.join(ARCHITECTURES)}")
-    column, architecture = ARCHITECTURES[machine]
-    load, equal, more, bits, end = 0x20, 0x15, 0x35, 0x45, 0x06
-    allow, refuse, absent, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-    code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, kill), (load, 0, 0, 0)]
-    code += [(more, 0, 1, 0x40000000), (end, 0, 0, refuse)]  # the x32 interface of x86_64
-    for numbers in DENIED.values():
-        code += [(equal, 0, 1, numbers[column]), (end, 0, 0, refuse)]
-    code += [(equal, 0, 1, CLONE3[column]), (end, 0, 0, absent)]
-    code += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
-    code += [(bits, 0, 1, NAMESPACES | CLONE_NEWUSER), (end, 0, 0, refuse), (end, 0, 0, allow)]
-    code += [(equal, 0, 4, PRLIMIT[column]), (load, 0, 0, 16)]
-    code += [(equal, 1, 0, 0), (end, 0, 0, refuse), (end, 0, 0, allow)]  # only one's own limits
-    code += [(equal, 0, 2 + 2 * len(families), SOCKET[column]), (load, 0, 0, 16)]
-    for number in families:
-        code += [(equal, 0, 1, number), (end, 0, 0, allow)]
-    code += [(end, 0, 0, refuse), (end, 0, 0, allow)]
-    text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+def install_filter(code):
+    """Install a seccomp filter: the bytes of a BPF program, which seccomp.py assembles."""
+    text = ctypes.create_string_buffer(code)
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
-    program = Program(len(code), ctypes.addressof(text))
+    program = Program(len(code) // 8, ctypes.addressof(text))
     result = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
-    check(result, "seccomp")
+    check_call(result, "seccomp")
 
 
-def execute(order, token, prove):
+def execute_program(order, token, prove):
     """Run the program, then its tests if it has any, and prove that the end was reached.
 
     What the program may replace later (os.write, sys.exit, …) is taken hold of first.

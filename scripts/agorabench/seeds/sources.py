@@ -2,8 +2,8 @@
 
 A source says what to read and which version of it. Where the config leaves the version open (null),
 the first fetch finds it out and writes it to a lock file; later fetches read that version and
-refuse another. A fault is told in one sentence that ends with what to download instead, because a
-local file (`path`) can stand in for any source.
+refuse another. An error is one sentence that ends with what to download instead, because a local
+file (`path`) can stand in for any source.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -35,46 +36,46 @@ class Unreadable(Exception):
 
 
 class Lock:
-    """Versions found at the first fetch and the digests of what came of them, in a JSON file.
+    """Versions at the first fetch and the digests of the rows made of them, in a JSON file.
 
     Jobs that fetch at the same time take turns, so none loses another's entries. In a dry run
     nothing is written.
     """
 
-    def __init__(self, path, dry_run=False):
+    def __init__(self, path: str | Path, dry_run: bool = False):
         self.path, self.dry_run = Path(path), dry_run
 
-    def pin_entry(self, section, key, find):
-        """The entry of `key`; where there is none, `find()` says what it is."""
+    def pin_entry(self, section: str, key: str, find: Callable):
+        """Return the entry of `key`; where there is none, it becomes what `find()` returns."""
         with self._locked_entries() as entries:
             if key not in entries.setdefault(section, {}):
                 entries[section][key] = find()
-                self._write(entries)
+                self._write_entries(entries)
             return entries[section][key]
 
-    def set_entry(self, section, key, value):
+    def set_entry(self, section: str, key: str, value) -> None:
         """Make `value` the entry of `key`."""
         with self._locked_entries() as entries:
             if entries.setdefault(section, {}).get(key) != value:
                 entries[section][key] = value
-                self._write(entries)
+                self._write_entries(entries)
 
-    def _write(self, entries):
+    def _write_entries(self, entries):
         if not self.dry_run:
             write_json(self.path, entries)
 
     @contextmanager
     def _locked_entries(self):
         if self.dry_run:
-            yield self._read()
+            yield self._read_entries()
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not the lock file itself: it is replaced, and a lock would stay with the old one.
         with open(self.path.with_name(f".{self.path.name}.turn"), "w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            yield self._read()
+            yield self._read_entries()
 
-    def _read(self):
+    def _read_entries(self):
         try:
             return read_json(self.path)
         except FileNotFoundError:
@@ -86,8 +87,8 @@ class Lock:
             ) from None
 
 
-def read_source(source, lock, setting):
-    """Rows of a source and where they came from.
+def read_source(source: dict, lock: Lock, setting: str) -> tuple[Sequence[dict], dict]:
+    """Read the rows of a source, and where they came from.
 
     Args:
         source: config entry with `path`, `url` or `hub`.
@@ -103,18 +104,18 @@ def read_source(source, lock, setting):
     kind = next(kind for kind in ("path", "url", "hub") if kind in source)
     origin = {kind: source[kind], "licence": source.get("licence")}
     try:
-        rows, found = {"path": read_local, "url": read_url, "hub": read_hub}[kind](source, lock)
+        rows, version = {"path": read_local, "url": read_url, "hub": read_hub}[kind](source, lock)
     except Unreadable as fault:
         raise UserError(
             f"{setting}: {source[kind]}: {fault}; {download_advice(kind, source)}"
         ) from None
     if not len(rows):
         raise UserError(f"{setting}: {source[kind]}: there are no rows")
-    return rows, origin | found
+    return rows, origin | version
 
 
-def download_advice(kind, source):
-    """What to do where a source cannot be had."""
+def download_advice(kind: str, source: dict) -> str:
+    """What to do where a source is not available."""
     if kind == "path":
         return "put the file there, or correct path"
     what = "the file"
@@ -133,7 +134,7 @@ def download_advice(kind, source):
 # A local file
 
 
-def read_local(source, _):
+def read_local(source: dict, _) -> tuple[Sequence[dict], dict]:
     """Rows of a file, or of all files of a folder in the order of their names."""
     path = Path(source["path"])
     files = [path]
@@ -146,8 +147,8 @@ def read_local(source, _):
     return join_rows([parse_file(file) for file in files]), {"sha256": file_digest(*files)}
 
 
-def parse_file(file):
-    """Rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
+def parse_file(file: str | Path) -> Sequence[dict]:
+    """Parse the rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
 
     Raises:
         Unreadable: it is none of these.
@@ -180,7 +181,7 @@ def parse_file(file):
     return rows
 
 
-def join_rows(sets):
+def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
     """Several sequences of rows as one."""
     if len(sets) == 1:
         return sets[0]
@@ -194,7 +195,7 @@ def join_rows(sets):
 # A file on the web
 
 
-def read_url(source, lock):
+def read_url(source: dict, lock: Lock) -> tuple[Sequence[dict], dict]:
     """Rows of the file at a URL, whose sha256 the config or the lock knows after the first time."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(urlsplit(source["url"]).path).name
@@ -203,31 +204,31 @@ def read_url(source, lock):
         return rows, {"sha256": verified_digest(file, source, lock)}
 
 
-def verified_digest(file, source, lock):
+def verified_digest(file: Path, source: dict, lock: Lock) -> str:
     """The sha256 of a downloaded file, which must be that of the config or of the lock.
 
     Raises:
         Unreadable: it is not.
     """
-    url, found = source["url"], file_digest(file)
+    url, digest = source["url"], file_digest(file)
     if source.get("sha256"):
         wanted, holder = source["sha256"], "the config"
     else:
-        wanted, holder = lock.pin_entry("files", url, lambda: found), lock.path
-    if found != wanted:
+        wanted, holder = lock.pin_entry("files", url, lambda: digest), lock.path
+    if digest != wanted:
         raise Unreadable(
-            f"the file has changed: its sha256 is {found}, in {holder} it is {wanted}; take the new"
-            " file by putting its sha256 there"
+            f"the file has changed: its sha256 is {digest}, in {holder} it is {wanted}; take the"
+            " new file by putting its sha256 there"
         )
-    return found
+    return digest
 
 
-def copy_source(source, lock, setting, target):
-    """Bring a file to `target` as it is; returns where it came from.
+def copy_source(source: dict, lock: Lock, setting: str, target: str) -> dict:
+    """Copy a file to `target` as it is; returns where it came from.
 
     Args:
         source: config entry with `path` or `url`.
-        lock, setting: as for `read`.
+        lock, setting: as for `read_source`.
 
     Raises:
         UserError: it cannot be had, or is not what the lock or the config's sha256 says.
@@ -238,23 +239,23 @@ def copy_source(source, lock, setting, target):
                 file = Path(source["path"])
                 if not file.is_file():
                     raise Unreadable("no such file")
-                found = file_digest(file)
+                digest = file_digest(file)
             else:
                 file = Path(folder) / "file"
                 download_file(source["url"], file)
-                found = verified_digest(file, source, lock)
+                digest = verified_digest(file, source, lock)
             with atomic_file(target, "wb") as copy, open(file, "rb") as original:
                 shutil.copyfileobj(original, copy)
     except Unreadable as fault:
-        place = source.get("path") or source["url"]
+        origin = source.get("path") or source["url"]
         raise UserError(
-            f"{setting}: {place}: {fault}; download it yourself and give its path"
+            f"{setting}: {origin}: {fault}; download it yourself and give its path"
         ) from None
-    return source | {"sha256": found}
+    return source | {"sha256": digest}
 
 
-def download_file(url, file):
-    """Write what is at `url` to `file`.
+def download_file(url: str, file: Path) -> None:
+    """Download `url` to `file`.
 
     Raises:
         Unreadable: it cannot be had, after three attempts where the fault may pass.
@@ -281,7 +282,7 @@ def download_file(url, file):
 # A data set of the hub
 
 
-def read_hub(source, lock):
+def read_hub(source: dict, lock: Lock) -> tuple[Sequence[dict], dict]:
     """Rows of a split (of one or several subsets), or of named files, at one revision."""
     import datasets
     import huggingface_hub
@@ -317,12 +318,12 @@ def read_hub(source, lock):
     return join_rows(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
-def split_name(source):
+def split_name(source: dict) -> str:
     """The split of a data set of the hub that is read."""
     return source.get("split", "train")
 
 
-def hub_licence(name, revision):
+def hub_licence(name: str, revision: str) -> str | None:
     """The licence that the data set's card states, or None where it states none or none is had."""
     from huggingface_hub import HfApi
 
@@ -333,15 +334,15 @@ def hub_licence(name, revision):
     return card.license if card else None
 
 
-def hub_revision(name, lock):
+def hub_revision(name: str, lock: Lock) -> str:
     """Revision of a model on the hub, which the lock knows after the first time."""
     from huggingface_hub import HfApi
 
     return lock.pin_entry("revisions", name, lambda: HfApi().model_info(name).sha)
 
 
-def rows_digest(rows):
-    """SHA-256 (hexadecimal) of rows as `jsonl.write` writes them."""
+def rows_digest(rows: Iterable[dict]) -> str:
+    """SHA-256 (hexadecimal) of rows as `files.write_jsonl` writes them."""
     total = hashlib.sha256()
     for row in rows:
         total.update(to_json(row).encode() + b"\n")

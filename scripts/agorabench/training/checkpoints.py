@@ -15,33 +15,32 @@ from transformers import TrainerCallback
 
 from agorabench.errors import UserError
 from agorabench.files import read_json, write_json
+from agorabench.training.launch import WARNING, WARNING_SIGNALS
 
 WHOLE = "whole.json"
 KEPT = 2  # the last one, and the one before it until that is whole; three while it is written
-WARNING = "warning"  # a file that the parent of several processes writes
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(UserError):
     """The training was asked to stop and has saved what it did."""
 
 
-def last(folder):
-    """The last whole checkpoint in a folder, or None; torn ones are removed."""
-    found = []
-    for path in sorted(Path(folder).glob("checkpoint-*"), key=_step):
-        if _whole(path):
-            found.append(path)
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last whole checkpoint in a folder, or None; torn ones are removed."""
+    whole = []
+    for path in sorted(Path(folder).glob("checkpoint-*"), key=_step_number):
+        if _is_whole(path):
+            whole.append(path)
         else:
             shutil.rmtree(path)
-    return found[-1] if found else None
+    return whole[-1] if whole else None
 
 
-def _step(path):
+def _step_number(path):
     return int(path.name.rpartition("-")[2])
 
 
-def _files(path):
+def _file_sizes(path):
     return {
         str(file.relative_to(path)): file.stat().st_size
         for file in sorted(path.rglob("*"))
@@ -49,9 +48,9 @@ def _files(path):
     }
 
 
-def _whole(path):
+def _is_whole(path):
     try:
-        return read_json(path / WHOLE) == _files(path)
+        return read_json(path / WHOLE) == _file_sizes(path)
     except (FileNotFoundError, ValueError):
         return False
 
@@ -67,15 +66,17 @@ class Checkpoints(TrainerCallback):
         minutes: of training between two checkpoints.
     """
 
-    def __init__(self, minutes):
+    def __init__(self, minutes: float):
         self.seconds, self.stopped = 60 * minutes, None
         self._warned = None
 
     def on_train_begin(self, args, state, control, **_):
         self.saved = time.monotonic()
-        self._former = {number: signal.signal(number, self._warn) for number in WARNINGS}
+        self._former = {
+            number: signal.signal(number, self._record_warning) for number in WARNING_SIGNALS
+        }
 
-    def _warn(self, number, _):
+    def _record_warning(self, number, _):
         self._warned = number
 
     def on_step_end(self, args, state, control, **_):
@@ -83,7 +84,7 @@ class Checkpoints(TrainerCallback):
         if state.is_world_process_zero and (written := Path(args.output_dir) / WARNING).exists():
             self._warned = signal.Signals[written.read_text() or "SIGTERM"]
             written.unlink()
-        warned, due = _highest([self._warned or 0, int(due)])
+        warned, due = _reduce_max([self._warned or 0, int(due)])
         if state.global_step >= state.max_steps:
             return
         control.should_save |= bool(warned or due)
@@ -92,12 +93,12 @@ class Checkpoints(TrainerCallback):
             control.should_training_stop = True
 
     def on_save(self, args, state, control, **_):
-        _wait()  # other processes write parts of their own
+        _wait_for_all()  # other processes write parts of their own
         if state.is_world_process_zero:
             path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for file in path.rglob("*"):
-                _sync(file)
-            write_json(path / WHOLE, _files(path))
+                _sync_file(file)
+            write_json(path / WHOLE, _file_sizes(path))
         self.saved = time.monotonic()
 
     def on_train_end(self, args, state, control, **_):
@@ -105,7 +106,7 @@ class Checkpoints(TrainerCallback):
             signal.signal(number, handler)
 
 
-def _sync(file):
+def _sync_file(file):
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -113,20 +114,32 @@ def _sync(file):
         os.close(descriptor)
 
 
-def _parallel():
+# ---- Several processes
+
+
+def _is_distributed():
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def _wait():
-    if _parallel():
+def _wait_for_all():
+    if _is_distributed():
         torch.distributed.barrier()
 
 
-def _highest(numbers):
-    """The highest of each number among all processes, a list of int."""
-    if not _parallel():
+def _reduce_max(numbers):
+    """Return the highest of each number (a list of int) among all processes."""
+    if not _is_distributed():
         return numbers
     device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
     shared = torch.tensor(numbers, device=device)
     torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
     return shared.tolist()
+
+
+def broadcast_first(value):
+    """Return the first process's value in all processes."""
+    if not _is_distributed():
+        return value
+    shared = [value]
+    torch.distributed.broadcast_object_list(shared)
+    return shared[0]

@@ -1,10 +1,10 @@
 """Supervised fine-tuning with TRL on one device or several, checked while it runs."""
 
 import gc
-import importlib.util
 import os
-import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -12,22 +12,30 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from trl import SFTConfig, SFTTrainer
 
 from agorabench.errors import UserError
-from agorabench.files import read_json, write_json
-from agorabench.models import chat
+from agorabench.files import write_json
+from agorabench.models.chat import use_template
 from agorabench.progress import Progress, hush
-from agorabench.training.checkpoints import KEPT, Checkpoints, Stopped, last
-from agorabench.training.speed import Counter, devices, speed
+from agorabench.training import checks, masking
+from agorabench.training.checkpoints import (
+    KEPT,
+    Checkpoints,
+    Stopped,
+    broadcast_first,
+    last_checkpoint,
+)
+from agorabench.training.speed import Counter, device_name, measure_speed
 
 # transformers' plain "constant" would ignore the warm-up.
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 FLAT = ("padding-free", "packed")  # several examples in one row, their attention kept apart
-ASKED = 8  # prompts of the training set that the finished student has to answer
+SAMPLES = 8  # prompts of the training set that the finished student has to answer
 
 
-def train(
-    model, rows, recipe, hardware, seed, output, *, template=None, threads=1, label="train",
-    max_truncated=0.05, trackers=(),
-):  # fmt: skip
+def train_model(
+    model: str, rows: list[dict], recipe: dict, hardware: dict, seed: int, output: Path, *,
+    template: str | None = None, threads: int = 1, label: str = "train",
+    max_truncated: float = 0.05, trackers: Iterable[str] = (),
+) -> dict:  # fmt: skip
     """Fine-tune `model` on `rows` and save it to the folder `output`.
 
     Goes on from the last whole checkpoint in `output`/checkpoints.
@@ -36,81 +44,79 @@ def train(
         model: the base, a folder or a hub id.
         rows: {"prompt": messages, "completion": [message]}.
         recipe, hardware, template, max_truncated, trackers: the student's config; `max_truncated`
-            is a share of the rows.
-        label: what the progress is called.
+            is a fraction of the rows.
+        label: of the progress.
 
     Returns:
-        What to record (train.json), a dict.
+        What train.json records: counts of examples, steps, the loss curve, speed, settings.
 
     Raises:
         UserError: too many examples are too long; the loss does not cover exactly the responses
             and their end of turn; attention is not kept apart where examples share a row; the
-            machine has too few GPUs; a tracker's package is not there.
+            machine has too few GPUs; a tracker's package is not installed.
         Stopped: a signal asked for it; a checkpoint was saved.
     """
     hush()
     torch.set_num_threads(threads)
-    check_machine(hardware, trackers)
+    checks.check_machine(hardware, trackers)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    chat.use_template(tokenizer, template)
-    made = chat.examples(tokenizer, rows, recipe["max_length"])
-    if made.truncated > max_truncated:
-        raise UserError(
-            f"{made.truncated:.0%} of the examples are longer than max_length "
-            f"{recipe['max_length']} tokens (at most {max_truncated:.0%} may be cut); raise "
-            "max_length in the recipe, or max_truncated"
-        )
-    network = load(model, recipe, hardware)
+    use_template(tokenizer, template)
+    examples = masking.build_examples(tokenizer, rows, recipe["max_length"])
+    checks.check_lengths(examples, recipe["max_length"], max_truncated)
+    network = load_base(model, recipe, hardware)
     if recipe["batches"] in FLAT:
-        computed = torch.float32 if recipe["precision"] == "float32" else torch.bfloat16
-        place = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if hardware["gpus"] else "cpu"
-        check_apart(network.config, computed, place)
+        checks.check_attention(network.config, *_computation(recipe, hardware))
     arguments = sft_config(recipe, hardware, seed, output / "checkpoints", trackers, label)
     keeper, show = Checkpoints(hardware["checkpoint_minutes"]), Show(label)
     trainer = SFTTrainer(
         model=network,
         args=arguments,
-        train_dataset=Dataset.from_list(made.rows),
+        train_dataset=Dataset.from_list(examples.rows),
         processing_class=tokenizer,
         callbacks=[keeper, show],
     )
     trainer.remove_callback(PrinterCallback)
-    spans = set(made.spans)
+    spans = set(examples.spans)
+    counter = trainer.data_collator = Counter(
+        trainer.data_collator, lambda batch: masking.check_spans(batch, tokenizer, spans)
+    )
+    seconds = run_steps(trainer, keeper, output / "checkpoints")
+    save_student(trainer, tokenizer, examples.end, recipe, output)
+    return {
+        "examples": len(rows),
+        "dropped": examples.dropped,
+        "truncated": examples.truncated,
+        "steps": trainer.state.global_step,
+        "resumed_from": show.resumed,
+        "loss_curve": loss_curve(trainer.state.log_history),
+        "speed": measure_speed(network, examples, counter, arguments, seconds),
+        "devices": device_name(hardware),
+        "hardware": hardware,
+        "settings": resolved_settings(arguments),
+    }
 
-    def check(batch):
-        chat.check_spans(batch, tokenizer, spans)
 
-    counter = trainer.data_collator = Counter(trainer.data_collator, check)
+def run_steps(trainer: SFTTrainer, keeper: Checkpoints, folder: Path) -> float:
+    """Train from the last whole checkpoint in a folder to the end; return the seconds it took.
 
-    begun = last(output / "checkpoints") if trainer.is_world_process_zero() else None
-    begun = _told(begun)
+    Raises:
+        Stopped: a signal asked for it.
+    """
+    begun = broadcast_first(last_checkpoint(folder) if trainer.is_world_process_zero() else None)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-    seconds = time.monotonic() - started
     if keeper.stopped:
         raise Stopped(
             f"stopped by {keeper.stopped} after step {trainer.state.global_step} of "
             f"{trainer.state.max_steps}, which is saved; the same command goes on from there"
         )
-    save(trainer, tokenizer, made.end, recipe, output)
-    return {
-        "examples": len(rows),
-        "dropped": made.dropped,
-        "truncated": made.truncated,
-        "steps": trainer.state.global_step,
-        "resumed_from": show.resumed,
-        "loss_curve": curve(trainer.state.log_history),
-        "speed": speed(network, made, counter, arguments, seconds),
-        "devices": devices(hardware),
-        "hardware": hardware,
-        "settings": resolved(arguments),
-    }
+    return time.monotonic() - started
 
 
-def part():
-    """Let the processes of a training go their ways, after `train` has returned.
+def destroy_process_group() -> None:
+    """End the process group of a training, after `train_model` has returned.
 
-    Not within it: while the trainer lives, its DDP may be the last to hold their group, and would
+    Not within it: while the trainer lives, its DDP may be the last to hold the group, and would
     end it with Python's lock held, which a thread of gloo may wait for (seen with torch 2.13).
     """
     gc.collect()
@@ -118,18 +124,18 @@ def part():
         torch.distributed.destroy_process_group()
 
 
-def check_machine(hardware, trackers):
-    """Look for the GPUs and for the packages of trackers before anything is loaded."""
-    found = torch.cuda.device_count()
-    if hardware["gpus"] > found:
-        raise UserError(f"hardware.gpus is {hardware['gpus']} and this machine has {found} GPUs")
-    for name in trackers:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"report_to names {name}, which is not installed: pip install {name}")
+def _computation(recipe, hardware):
+    """(Number format, device) of the forward pass."""
+    dtype = torch.float32 if recipe["precision"] == "float32" else torch.bfloat16
+    return dtype, f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if hardware["gpus"] else "cpu"
 
 
-def load(model, recipe, hardware):
-    """The base, in the number format that its weights are trained in."""
+def load_base(model: str, recipe: dict, hardware: dict) -> torch.nn.Module:
+    """Load the base in the number format that its weights are trained in.
+
+    Raises:
+        UserError: the attention implementation of `hardware` is not installed.
+    """
     options = {"attn_implementation": hardware["attention"]} if hardware["attention"] else {}
     try:
         return AutoModelForCausalLM.from_pretrained(
@@ -142,12 +148,14 @@ def load(model, recipe, hardware):
             raise
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"hardware.attention: {hardware['attention']} cannot be had: {reason}"
+            f"hardware.attention: {hardware['attention']} cannot be loaded: {reason}"
         ) from None
 
 
-def sft_config(recipe, hardware, seed, folder, trackers, label):
-    """The recipe in TRL's terms.
+def sft_config(
+    recipe: dict, hardware: dict, seed: int, folder: Path, trackers: Iterable[str], label: str
+) -> SFTConfig:
+    """Return the recipe in TRL's terms.
 
     Raises:
         UserError: batch_size cannot be shared out among the GPUs.
@@ -204,56 +212,6 @@ def sft_config(recipe, hardware, seed, folder, trackers, label):
     )
 
 
-def check_apart(config, dtype, device):
-    """See on a small model of the same kind that examples in one row do not attend to each other.
-
-    Raises:
-        UserError: they do, with this attention implementation.
-    """
-    import copy
-
-    small = copy.deepcopy(config)
-    small.num_hidden_layers = 2
-    if getattr(small, "layer_types", None):
-        small.layer_types = small.layer_types[:2]
-    small.vocab_size = 64
-    small.pad_token_id = small.bos_token_id = small.eos_token_id = None
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        network = AutoModelForCausalLM.from_config(small, dtype=dtype).to(device).eval()
-        first, second = torch.randint(64, (2, 24)).to(device)
-    collate = _flat(pad=0)
-    pair = [{"input_ids": part.tolist(), "labels": part.tolist()} for part in (first, second)]
-    with torch.no_grad():
-        both, alone = (
-            network(
-                **{
-                    key: value.to(device) if isinstance(value, torch.Tensor) else value
-                    for key, value in collate(rows).items()
-                    if key != "labels"
-                },
-                use_cache=False,
-            ).logits[0, -len(second) :]
-            for rows in (pair, pair[1:])
-        )
-    error = ((both - alone).norm() / alone.norm()).item()
-    del network, both, alone
-    if device != "cpu":
-        torch.cuda.empty_cache()
-    if not error < (1e-4 if dtype == torch.float32 else 0.05):
-        raise UserError(
-            f"attention implementation {config._attn_implementation} does not keep examples in one "
-            "row apart; set hardware.attention to one that does (flash_attention_2, sdpa), or "
-            "recipe.batches to padded or grouped"
-        )
-
-
-def _flat(pad):
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-
-    return DataCollatorForLanguageModeling(pad_token_id=pad, padding_free=True)
-
-
 class Show(TrainerCallback):
     """Report steps, and stay quiet otherwise."""
 
@@ -274,17 +232,11 @@ class Show(TrainerCallback):
         self.bar.__exit__(None)
 
 
-def _told(path):
-    """What the first process says, to all of them."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return path
-    told = [path]
-    torch.distributed.broadcast_object_list(told)
-    return told[0]
+def save_student(trainer: SFTTrainer, tokenizer, end: str, recipe: dict, output: Path) -> None:
+    """Save the whole student, in the format it computed in, ready to be loaded and to stop.
 
-
-def save(trainer, tokenizer, end, recipe, output):
-    """Save the whole student, in the format it computed in, ready to be loaded and to stop."""
+    Beside it the first prompts of the training set, for checks.check_student.
+    """
     if trainer.is_fsdp_enabled:
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     state = trainer.accelerator.get_state_dict(trainer.model)
@@ -308,47 +260,19 @@ def save(trainer, tokenizer, end, recipe, output):
     prompts = trainer.train_dataset
     write_json(
         output / "checkpoints" / "prompts.json",
-        [_prompt(prompts[row]) for row in range(min(ASKED, len(prompts)))],
+        [_prompt_tokens(prompts[row]) for row in range(min(SAMPLES, len(prompts)))],
     )
 
 
-def _prompt(row):
+def _prompt_tokens(row):
     """The first prompt in a row of examples: its tokens up to where the loss begins."""
-    ignored = chat.IGNORED
-    begins = next(place for place, label in enumerate(row["labels"]) if label != ignored)
-    return row["input_ids"][:begins]
+    ignored = masking.IGNORED
+    begin = next(n for n, label in enumerate(row["labels"]) if label != ignored)
+    return row["input_ids"][:begin]
 
 
-def examine(output, threads=1):
-    """Load the saved student and look at it: its tensors, and whether it stops by itself.
-
-    Returns:
-        {"stopped": how many of the prompts it was asked it ended by itself, "of": how many}.
-
-    Raises:
-        UserError: a tensor is empty, or holds what is no number.
-    """
-    from safetensors import safe_open
-
-    from agorabench.models.generate import Engine
-
-    for path in sorted(output.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118, no mapping
-                tensor = file.get_tensor(name)
-                if not tensor.numel() or not torch.isfinite(tensor).all():
-                    raise UserError(f"{path}: {name} is empty or holds numbers that are none")
-    prompts = read_json(output / "checkpoints" / "prompts.json")
-    engine = Engine(str(output), threads)
-    replies = engine.generate(prompts, range(len(prompts)), max_tokens=512, temperature=0.0)
-    stopped = sum(reply["finish_reason"] == "stop" for reply in replies)
-    if not stopped:
-        print(f"warning: {output} ended none of {len(prompts)} answers", file=sys.stderr)
-    return {"stopped": stopped, "asked": len(prompts)}
-
-
-def curve(history, stride=10):
-    """The mean loss of every `stride` steps and of those that are left."""
+def loss_curve(history: list[dict], stride: int = 10) -> list[dict]:
+    """Return the mean loss of every `stride` steps and of those that are left."""
     losses = [(entry["step"], float(entry["loss"])) for entry in history if "loss" in entry]
     groups = [losses[start : start + stride] for start in range(0, len(losses), stride)]
     return [
@@ -357,11 +281,10 @@ def curve(history, stride=10):
     ]
 
 
-def resolved(arguments):
-    """Every setting that the trainer ended up with, but for names of places and secrets."""
-    told = arguments.to_dict()
+def resolved_settings(arguments: SFTConfig) -> dict:
+    """Return every setting that the trainer ended up with, but for paths, names and secrets."""
     return {
         key: value
-        for key, value in told.items()
+        for key, value in arguments.to_dict().items()
         if not key.endswith(("_dir", "_token", "run_name")) and value not in (None, {}, [])
     }

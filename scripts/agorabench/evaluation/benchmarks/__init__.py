@@ -45,7 +45,7 @@ from agorabench.plugins import find_plugin
 JUDGED = ("alpaca_eval", "arena_hard")  # protocols
 
 
-def protocol(entry):
+def load_protocol(entry):
     """The module of a benchmark's config entry: a plug-in's, or one of this package."""
     name = entry["protocol"]
     return find_plugin("protocol", name) or import_module(f"{__name__}.{name}")
@@ -61,20 +61,20 @@ def protocol_file(name):
     return f"{__name__.replace('.', '/')}/{name}.py"
 
 
-def files(entry, folder):
+def protocol_files(entry, folder):
     """Paths of the protocol's further files, in a folder, by their names.
 
     Raises:
         UserError: one is not there.
     """
-    found = {name: folder / name for name in protocol(entry).FILES}
+    found = {name: folder / name for name in load_protocol(entry).FILES}
     for name, path in found.items():
         if not path.is_file():
             raise UserError(f"{path}: no such file; {entry['protocol']} needs files.{name}")
     return found
 
 
-def games(entry, items, predictions, files, seed):
+def build_games(entry, items, predictions, files, seed):
     """What a judge is asked of a model's completions, each {"id", "game", "completion", "swapped",
     "messages"}.
 
@@ -86,20 +86,22 @@ def games(entry, items, predictions, files, seed):
     return [
         game | {"id": item["id"], "game": number, "completion": row["completion"]}
         for item, row in zip(items, predictions, strict=True)
-        for number, game in enumerate(protocol(entry).games(item, row["completion"], files, seed))
+        for number, game in enumerate(
+            load_protocol(entry).item_games(item, row["completion"], files, seed)
+        )
     ]
 
 
-def load(entry, path):
+def load_items(entry, path):
     """Items of a benchmark file; `limit` in the entry keeps the first ones.
 
     Raises:
         UserError: the file has no items, an item appears twice, a row lacks a field, or the file is
             not the one that the manifest beside it describes.
     """
-    verify(path)
+    check_manifest(path)
     try:
-        items = protocol(entry).read(read_jsonl(path))
+        items = load_protocol(entry).read_items(read_jsonl(path))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
         raise UserError(f"{path}: {what}; is it a {entry['protocol']} file?") from None
@@ -114,7 +116,7 @@ def load(entry, path):
     return items
 
 
-def verify(path):
+def check_manifest(path):
     """Is a benchmark file what its manifest, if it has one, says it is?"""
     manifest = Path(path).with_suffix(".manifest.json")
     if manifest.is_file() and Path(path).is_file():

@@ -39,7 +39,7 @@ TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.S)
 GAMED_WEIGHT = 0.2 / 2  # of a gamed baseline's answer; there are two of them
 
 
-def read(rows):
+def read_items(rows):
     """Items from the baseline's published outputs."""
     return [
         {
@@ -55,7 +55,7 @@ def read(rows):
 
 
 @cache
-def turns(path):
+def read_judge_prompt(path):
     """[(role, content)] of the judge's prompt, a file of the official tool's.
 
     Raises:
@@ -67,7 +67,7 @@ def turns(path):
     return [(role, content.strip("\n")) for role, content in found]
 
 
-def games(item, completion, files, seed):
+def item_games(item, completion, files, seed):
     """The one game of an item: {"messages", "swapped": is the model's answer shown first?}."""
     swapped = int(json_fingerprint(seed, item["id"])[:8], 16) % 2 == 1
     shown = (completion, item["baseline"]) if swapped else (item["baseline"], completion)
@@ -78,13 +78,13 @@ def games(item, completion, files, seed):
             "swapped": swapped,
             "messages": [
                 {"role": role, "content": fill.sub(lambda m: values[m[1]], content)}
-                for role, content in turns(files["judge"])
+                for role, content in read_judge_prompt(files["judge"])
             ],
         }
     ]
 
 
-def verdict(entry, game, reply):
+def parse_verdict(entry, game, reply):
     """The preference for the model's answer, 0 to 1, or None where the judge gave none."""
     if told := reply.get("logprobs"):
         first, second = (math.exp(told[name]) if name in told else 0.0 for name in NAMES)
@@ -98,7 +98,7 @@ def verdict(entry, game, reply):
     return 1 - share if game["swapped"] else share
 
 
-def grade(items, completions, sandbox=None, *, judgements, files, entry=None):
+def grade_items(items, completions, sandbox=None, *, judgements, files, entry=None):
     """Verdicts with the length-controlled preference as score; None without a verdict.
 
     A score may lie outside 0 to 1, by the item's influence.
@@ -170,7 +170,7 @@ def length_controlled(preferences, differences, numbers, control):
     features, targets, weights, items = (
         column[known] for column in (features, targets, weights, items)
     )
-    model = fit(features, targets, weights)
+    model = fit_preferences(features, targets, weights)
     same = own.copy()
     same[:, 0] = 0.0
     predicted, fitted = (1 / (1 + np.exp(-(rows @ model))) for rows in (same, features))
@@ -183,7 +183,7 @@ def length_controlled(preferences, differences, numbers, control):
     return predicted.tolist(), moved.tolist()
 
 
-def official(items, predictions, judgements, model, judge, entry=None, files=None):
+def official_rows(items, predictions, judgements, model, judge, entry=None, files=None):
     """The same in the formats of the alpaca_eval package: file name -> rows of one JSON list.
 
     There output_1 is the baseline's, output_2 the model's, and a preference runs from 1 to 2.
@@ -213,7 +213,7 @@ STRENGTHS = 10
 FOLDS = 5
 
 
-def fit(features, targets, weights):
+def fit_preferences(features, targets, weights):
     """Coefficients [features] of a logistic regression on probabilities, penalty by five folds.
 
     A target p becomes two rows, 1 with weight p and 0 with weight 1 - p; both are in one fold. The
@@ -229,7 +229,7 @@ def fit(features, targets, weights):
     shares = np.concatenate([targets, 1 - targets])
     both = np.concatenate([weights, weights])
 
-    def solve(chosen, strength):
+    def fit_rows(chosen, strength):
         model = LogisticRegression(
             C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=123
         )
@@ -241,8 +241,8 @@ def fit(features, targets, weights):
     groups = np.tile(np.arange(rows), 2)
     for train, test in GroupKFold(FOLDS).split(doubled, labels, groups):
         for place, strength in enumerate(strengths):
-            odds = doubled[test] @ solve(train, strength)
+            odds = doubled[test] @ fit_rows(train, strength)
             sign = np.where(labels[test] == 1, 1, -1)
             loss = shares[test] * np.logaddexp(0, -sign * odds)
             losses[place] += (loss * both[test]).mean()
-    return solve(np.arange(2 * rows), strengths[losses.argmin()])
+    return fit_rows(np.arange(2 * rows), strengths[losses.argmin()])

@@ -48,7 +48,7 @@ SLOTS = {"question_1": "question", "answer_1": "a", "answer_2": "b"}
 SLOTS |= {"QUESTION": "question", "ANSWER_A": "a", "ANSWER_B": "b"}
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published questions, of v0.1 in either format or of v2.0."""
     return [
         {
@@ -61,7 +61,7 @@ def read(rows):
 
 
 @cache
-def answers(path):
+def read_answers(path):
     """Answers in the official tool's format, old or new: id -> text.
 
     Raises:
@@ -81,7 +81,7 @@ def answers(path):
 
 
 @cache
-def prompts(path):
+def read_judge_prompt(path):
     """(system message, template of the user's) in a file of the official tool's.
 
     Raises:
@@ -97,26 +97,26 @@ def prompts(path):
         raise UserError(f"{path}: no system_prompt and prompt_template ({error})") from None
 
 
-def opponent(item, files):
+def baseline_answer(item, files):
     """The baseline's answer to an item.
 
     Raises:
         UserError: it has none.
     """
-    found = answers(files["baseline"]).get(item["id"])
+    found = read_answers(files["baseline"]).get(item["id"])
     if found is None:
         raise UserError(f"{files['baseline']}: no answer to {item['id']}")
     return found
 
 
-def games(item, completion, files, seed=None):
+def item_games(item, completion, files, seed=None):
     """The two games of an item: the baseline's answer first, then the model's.
 
     Raises:
         UserError: the baseline has no answer to it.
     """
-    baseline = opponent(item, files)
-    system, template = prompts(files["judge"])
+    baseline = baseline_answer(item, files)
+    system, template = read_judge_prompt(files["judge"])
     made = []
     for swapped, (a, b) in enumerate([(baseline, completion), (completion, baseline)]):
         values = {"question": item["prompt"], "a": a, "b": b}
@@ -126,7 +126,7 @@ def games(item, completion, files, seed=None):
     return made
 
 
-def label(text, version="v0.1"):
+def parse_label(text, version="v0.1"):
     """The label in a judge's reply, one of LABELS, or None; see above for the versions."""
     if version == "v0.1":
         found = {match for match in PATTERNS[0].findall(text) if match}
@@ -138,31 +138,31 @@ def label(text, version="v0.1"):
     return chosen if chosen in LABELS else None
 
 
-def verdict(entry, game, reply):
+def parse_verdict(entry, game, reply):
     """The label of a game, or None."""
-    return label(reply["reply"] or "", entry.get("labels", "v0.1"))
+    return parse_label(reply["reply"] or "", entry.get("labels", "v0.1"))
 
 
-def grade(items, completions, sandbox=None, *, judgements, files, entry):
+def grade_items(items, completions, sandbox=None, *, judgements, files, entry):
     """The share of battles that the model wins, weighted by their number; None without a verdict.
 
     A question counts with the games that have one.
     """
-    graded = [share(found) | {"style_controlled": None} for found in judgements]
+    graded = [question_verdict(found) | {"style_controlled": None} for found in judgements]
     fought = [place for place, one in enumerate(graded) if one["weight"]]
     if fought:
-        features = styles(items, completions, files, entry)[fought]
+        features = style_features(items, completions, files, entry)[fought]
         battles = [graded[place]["weight"] for place in fought]
         wins = [graded[place]["weight"] * graded[place]["score"] for place in fought]
-        parts = style_control.controlled(features, wins, battles)
+        parts = style_control.controlled_scores(features, wins, battles)
         for place, part in zip(fought, parts.tolist(), strict=True):
             graded[place]["style_controlled"] = part
     return graded
 
 
-def share(games):
+def question_verdict(games):
     """The verdict on a question by its games: score, weight, extracted, reason."""
-    won = [result for game in games for result in results(game)]
+    won = [result for game in games for result in battle_results(game)]
     return {
         "score": sum(won) / len(won) if won else None,
         "weight": len(won),
@@ -171,7 +171,7 @@ def share(games):
     }
 
 
-def results(game):
+def battle_results(game):
     """What the battles of a game gave the model: 1.0 won, 0.5 drawn, 0.0 lost; none, nothing."""
     if game["verdict"] is None:
         return []
@@ -179,16 +179,16 @@ def results(game):
     return [won if game["swapped"] else 1 - won] * count
 
 
-def styles(items, completions, files, entry):
+def style_features(items, completions, files, entry):
     """Differences of style between completions and the baseline's answers, [items, features]."""
-    return style_control.differences(
-        [style_control.metadata(text) for text in completions],
-        [style_control.metadata(opponent(item, files)) for item in items],
+    return style_control.style_differences(
+        [style_control.style_metadata(text) for text in completions],
+        [style_control.style_metadata(baseline_answer(item, files)) for item in items],
         entry.get("style", "v0.1"),
     )
 
 
-def official(items, predictions, judgements, model, judge, entry, files):
+def official_rows(items, predictions, judgements, model, judge, entry, files):
     """The same in the formats of the arena-hard-auto tool: file name -> rows, one a line.
 
     An answer has the metadata that the tool's style control wants. The rows of leaderboard.csv are
@@ -203,7 +203,7 @@ def official(items, predictions, judgements, model, judge, entry, files):
                 {"role": "user", "content": item["prompt"]},
                 {"role": "assistant", "content": {"answer": row["completion"]}},
             ],
-            "metadata": style_control.metadata(row["completion"]),
+            "metadata": style_control.style_metadata(row["completion"]),
         }
         for item, row in zip(items, predictions, strict=True)
     ]
@@ -222,22 +222,24 @@ def official(items, predictions, judgements, model, judge, entry, files):
     return {
         "model_answer.jsonl": answered,
         "model_judgment.jsonl": judged,
-        "leaderboard.csv": leaderboard(items, predictions, judgements, model, entry, files),
+        "leaderboard.csv": leaderboard_rows(items, predictions, judgements, model, entry, files),
     }
 
 
-def leaderboard(items, predictions, judgements, model, entry, files):
+def leaderboard_rows(items, predictions, judgements, model, entry, files):
     """Rows of the tool's leaderboard for one model: plain, and with style controlled for."""
-    outcomes = [[result for game in games for result in results(game)] for games in judgements]
+    outcomes = [
+        [result for game in games for result in battle_results(game)] for games in judgements
+    ]
     fought = [place for place, found in enumerate(outcomes) if found]
     if not fought:
         return []
     completions = [row["completion"] for row in predictions]
-    features = styles(items, completions, files, entry)[fought]
-    tokens = [style_control.metadata(text)["token_len"] for text in completions]
+    features = style_features(items, completions, files, entry)[fought]
+    tokens = [style_control.style_metadata(text)["token_len"] for text in completions]
     rows = []
     for control in (False, True):
-        score, low, high = style_control.bootstrap(
+        score, low, high = style_control.bootstrap_interval(
             [outcomes[place] for place in fought], features if control else None
         )
         rows.append(

@@ -10,7 +10,7 @@ three marks.
 
 import re
 
-from agorabench.evaluation.benchmarks.math import boxed
+from agorabench.evaluation.benchmarks.math import boxed_answer
 
 ALSO = ("strict",)
 
@@ -24,29 +24,32 @@ HASHES = re.compile(r"####\s*(.*)")
 PHRASE = re.compile(r"answer is:?\s*(.*)", re.I)
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published rows, whose answers stand after ####."""
     return [
         {
             "id": f"gsm8k/{number}",
             "prompt": row["question"],
-            "answer": value(row["answer"].rsplit("####", 1)[1]),
+            "answer": parse_number(row["answer"].rsplit("####", 1)[1]),
         }
         for number, row in enumerate(rows)
     ]
 
 
-def grade(items, completions, sandbox=None):
+def grade_items(items, completions, sandbox=None):
     """Numeric equality of the extracted answer."""
-    return [verdict(item["answer"], text) for item, text in zip(items, completions, strict=True)]
+    return [
+        grade_completion(item["answer"], text)
+        for item, text in zip(items, completions, strict=True)
+    ]
 
 
-def verdict(answer, completion):
+def grade_completion(answer, completion):
     """Compare one completion with the right answer."""
-    found, marked = extract(completion)
+    found, marked = extract_number(completion)
     if found is None:
         return {"score": 0.0, "strict": 0.0, "extracted": "", "reason": "no answer"}
-    right = value(found) == answer
+    right = parse_number(found) == answer
     return {
         "score": float(right),
         "strict": float(right and marked),
@@ -55,25 +58,32 @@ def verdict(answer, completion):
     }
 
 
-def extract(completion):
+def extract_number(completion):
     """(text of the number that the completion gives as its answer, does it stand in a mark?)
 
     (None, False) where there is no number.
     """
-    marks = (last(RESULT, completion), boxed(completion), last(HASHES, completion))
-    for stated, marked in (*((mark, True) for mark in marks), (last(PHRASE, completion), False)):
+    marks = (
+        last_match(RESULT, completion),
+        boxed_answer(completion),
+        last_match(HASHES, completion),
+    )
+    for stated, marked in (
+        *((mark, True) for mark in marks),
+        (last_match(PHRASE, completion), False),
+    ):
         if stated and (numbers := re.findall(NUMBER, SUM.sub("", stated, count=1))):
             return numbers[0], marked
     numbers = re.findall(NUMBER, completion)
     return (numbers[-1] if numbers else None), False
 
 
-def last(pattern, text):
+def last_match(pattern, text):
     """What the last match of a pattern with one group captures, or None."""
     found = pattern.findall(text)
     return found[-1] if found else None
 
 
-def value(text):
+def parse_number(text):
     """A number as written, without dollars, blanks and thousands separators."""
     return float(re.sub(r"[\s$,]", "", text))

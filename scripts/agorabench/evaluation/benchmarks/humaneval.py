@@ -13,7 +13,7 @@ import re
 FENCE = re.compile(r"```(?:python3?|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published rows."""
     return [
         {
@@ -26,16 +26,16 @@ def read(rows):
     ]
 
 
-def grade(items, completions, sandbox):
+def grade_items(items, completions, sandbox):
     """Run every completion against its tests in the sandbox."""
     programs = [
-        (program(item, text), f"{item['test']}\n\ncheck({item['entry_point']})")
+        (build_program(item, text), f"{item['test']}\n\ncheck({item['entry_point']})")
         for item, text in zip(items, completions, strict=True)
     ]
-    return verdicts(programs, sandbox)
+    return grade_programs(programs, sandbox)
 
 
-def verdicts(programs, sandbox):
+def grade_programs(programs, sandbox):
     """A verdict on each (code, tests): right where the tests run to their end."""
     return [
         {
@@ -47,7 +47,7 @@ def verdicts(programs, sandbox):
     ]
 
 
-def plain(item):
+def plain_prompt(item):
     """What a model without a conversation is shown: the function to be continued."""
     return item["prompt"]
 
@@ -56,17 +56,17 @@ def plain(item):
 STOP = ("\ndef ", "\nclass ", "\nif ", "\nprint(", "\n#", "\n```")
 
 
-def program(item, completion):
+def build_program(item, completion):
     """The whole module that a completion stands for."""
     fenced = FENCE.search(completion)
     code = fenced.group(1) if fenced else completion
     if re.search(rf"^def\s+{re.escape(item['entry_point'])}\b", code, re.M):
         # The prompt's imports and helpers stay in force where the function is written again.
-        return f"{item['prompt']}    pass\n\n{without_tail(code)}"
-    return without_tail(item["prompt"] + code)
+        return f"{item['prompt']}    pass\n\n{drop_tail(code)}"
+    return drop_tail(item["prompt"] + code)
 
 
-def without_tail(code):
+def drop_tail(code):
     """Drop lines from the end (prose, or a line cut in two) until what is left is Python."""
     lines = code.split("\n")
     for end in range(len(lines), 0, -1):

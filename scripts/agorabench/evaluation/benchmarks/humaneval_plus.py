@@ -32,7 +32,7 @@ LIMITS = Limits(wall_seconds=300, cpu_seconds=60, memory_mb=4096)  # EvalPlus: 6
 SLOW = 97  # exit status of a program whose test ran out of time
 
 
-def read(rows):
+def read_items(rows):
     """Items from EvalPlus's rows, of HumanEval+ or MBPP+."""
     return [
         {
@@ -48,7 +48,7 @@ def read(rows):
     ]
 
 
-def plain(item):
+def plain_prompt(item):
     """What a model without a conversation is shown: the function to be continued."""
     return item["prompt"]
 
@@ -58,12 +58,12 @@ END = ("\nif __name__", "\ndef main(", "\nprint(", "\n```")
 STOP = (*END, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
 
 
-def grade(items, completions, sandbox, dataset=DATASET):
+def grade_items(items, completions, sandbox, dataset=DATASET):
     """Run every completion on its tests in the sandbox."""
-    codes = [solution(item, text) for item, text in zip(items, completions, strict=True)]
-    base = passed(dataset, items, codes, "base", sandbox)
+    codes = [extract_solution(item, text) for item, text in zip(items, completions, strict=True)]
+    base = failure_reasons(dataset, items, codes, "base", sandbox)
     left = [place for place, reason in enumerate(base) if not reason]
-    plus = passed(
+    plus = failure_reasons(
         dataset, [items[place] for place in left], [codes[place] for place in left], "plus", sandbox
     )
     reasons = dict(zip(left, plus, strict=True))
@@ -78,7 +78,7 @@ def grade(items, completions, sandbox, dataset=DATASET):
     ]
 
 
-def solution(item, completion):
+def extract_solution(item, completion):
     """The program in a completion: what it defines, or else what it continues the prompt with."""
     from evalplus.sanitize import sanitize
 
@@ -89,25 +89,26 @@ def solution(item, completion):
     return sanitize(item["prompt"] + completion, entry)
 
 
-def passed(dataset, items, codes, which, sandbox):
+def failure_reasons(dataset, items, codes, which, sandbox):
     """Why each program fails its `which` ("base" or "plus") tests; "" for those that pass."""
-    programs = [program(dataset, *pair, which) for pair in zip(items, codes, strict=True)]
+    programs = [build_program(dataset, *pair, which) for pair in zip(items, codes, strict=True)]
     outcomes = list(sandbox(programs, limits=LIMITS))
-    slow = [n for n, outcome in enumerate(outcomes) if late(outcome)]
+    slow = [n for n, outcome in enumerate(outcomes) if timed_out(outcome)]
     alone = sandbox([programs[n] for n in slow], limits=LIMITS, workers=1)
     for n, outcome in zip(slow, alone, strict=True):
         outcomes[n] = outcome
     return [
-        "" if one.status == "ok" else "timeout" if late(one) else one.status for one in outcomes
+        "" if one.status == "ok" else "timeout" if timed_out(one) else one.status
+        for one in outcomes
     ]
 
 
-def late(outcome):
+def timed_out(outcome):
     """Was time the reason?"""
     return outcome.status == "timeout" or outcome.exit_code == SLOW
 
 
-def program(dataset, item, code, which):
+def build_program(dataset, item, code, which):
     """(code, tests) for the sandbox: first the canonical solution runs, then the model's."""
     inputs = item[which]
     if dataset == "mbpp":

@@ -23,7 +23,7 @@ WEIGHTS = {"instruction": "instructions", "instruction_loose": "instructions"}
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published rows; the hub's rows hold every argument, most of them null."""
     items = []
     for row in rows:
@@ -40,19 +40,19 @@ def read(rows):
     return items
 
 
-def grade(items, completions, sandbox=None):
+def grade_items(items, completions, sandbox=None):
     """Which instructions of each item are followed."""
-    return [verdict(item, text) for item, text in zip(items, completions, strict=True)]
+    return [grade_completion(item, text) for item, text in zip(items, completions, strict=True)]
 
 
-def verdict(item, completion):
+def grade_completion(item, completion):
     """Compare one completion with its instructions; `reason` is the first that it breaks."""
     asked = item["instructions"]
-    strict = [follows(completion, *one) for one in asked]
+    strict = [follows_instruction(completion, *one) for one in asked]
     # Only what strict refuses can be won by another version.
-    versions = loosened(completion) if not all(strict) else []
+    versions = loose_versions(completion) if not all(strict) else []
     loose = [
-        done or any(follows(text, *one) for text in versions)
+        done or any(follows_instruction(text, *one) for text in versions)
         for done, one in zip(strict, asked, strict=True)
     ]
     missed = [name for (name, _), done in zip(asked, strict, strict=True) if not done]
@@ -67,12 +67,12 @@ def verdict(item, completion):
     }
 
 
-def follows(text, name, arguments):
+def follows_instruction(text, name, arguments):
     """Does a text follow an instruction? An empty one follows none."""
     return bool(text.strip()) and bool(VERIFIERS[name](text, **arguments))
 
 
-def loosened(completion):
+def loose_versions(completion):
     """The versions of a completion of which any may follow an instruction."""
     lines = completion.split("\n")
     cuts = [lines, lines[1:], lines[:-1], lines[1:-1]]
@@ -83,12 +83,12 @@ def loosened(completion):
 # The verifiers: (text, arguments of the instruction) -> is it followed?
 
 
-def compared(number, relation, limit):
+def compare_count(number, relation, limit):
     """A count against its limit; the paper has only these two relations."""
     return number < limit if relation == "less than" else number >= limit
 
 
-def language(text, language):
+def is_language(text, language):
     """Told by langdetect, as in the paper; a text in which it finds no words passes."""
     from langdetect import DetectorFactory, LangDetectException, detect
 
@@ -104,7 +104,7 @@ def keywords_exist(text, keywords):
 
 
 def keyword_frequency(text, keyword, frequency, relation):
-    return compared(len(re.findall(keyword, text, re.I)), relation, frequency)
+    return compare_count(len(re.findall(keyword, text, re.I)), relation, frequency)
 
 
 def forbidden_words(text, forbidden_words):
@@ -112,15 +112,15 @@ def forbidden_words(text, forbidden_words):
 
 
 def letter_frequency(text, letter, let_frequency, let_relation):
-    return compared(text.lower().count(letter.lower()), let_relation, let_frequency)
+    return compare_count(text.lower().count(letter.lower()), let_relation, let_frequency)
 
 
 def number_words(text, num_words, relation):
-    return compared(len(re.findall(r"\w+", text)), relation, num_words)
+    return compare_count(len(re.findall(r"\w+", text)), relation, num_words)
 
 
 def number_sentences(text, num_sentences, relation):
-    return compared(sentences(text), relation, num_sentences)
+    return compare_count(count_sentences(text), relation, num_sentences)
 
 
 # Abbreviations after which a sentence goes on, initials ("J. Doe") and numbers ("1. First").
@@ -132,7 +132,7 @@ STOP = re.compile(r"(?<![.!?])([.!?]+)[\"'\u2019\u201d)\]*]*\s+(?=(\S))")
 LONGEST = 20  # characters before a full stop in which its abbreviation is looked for
 
 
-def sentences(text):
+def count_sentences(text):
     """Number of sentences: !, ? or a full stop ends one, unless that belongs to an abbreviation."""
     text = text.strip()
     count = 1
@@ -163,18 +163,18 @@ def first_word_of_paragraph(text, num_paragraphs, nth_paragraph, first_word):
     return re.split(r"[.,?!'\"]", words[0].lstrip("'\""))[0].lower() == first_word.lower()
 
 
-def placeholders(text, num_placeholders):
+def has_placeholders(text, num_placeholders):
     return len(re.findall(r"\[.*?\]", text)) >= num_placeholders
 
 
-def postscript(text, postscript_marker):
+def has_postscript(text, postscript_marker):
     """Both markers are also accepted with blanks between their letters."""
     letters = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
     marker = letters.get(postscript_marker, postscript_marker.lower())
     return re.search(marker, text.lower()) is not None
 
 
-def bullets(text, num_bullets):
+def number_bullets(text, num_bullets):
     """Lines that begin with * (one, not **) or with -."""
     return len(re.findall(r"^\s*(?:\*[^*]|-).*$", text, re.M)) == num_bullets
 
@@ -183,14 +183,14 @@ def one_of_three(text):
     return any(answer in text for answer in ANSWERS)
 
 
-def highlights(text, num_highlights):
+def number_highlights(text, num_highlights):
     """*Sections* and **sections** that are not empty."""
     single = re.findall(r"\*[^\n*]*\*", text)
     double = re.findall(r"\*\*[^\n*]*\*\*", text)
     return sum(bool(part.strip("*").strip()) for part in single + double) >= num_highlights
 
 
-def sections(text, section_spliter, num_sections):
+def number_sections(text, section_spliter, num_sections):
     """Beginnings like "Section 1"."""
     return len(re.findall(rf"\s?{section_spliter}\s?\d+\s?", text)) >= num_sections
 
@@ -204,7 +204,7 @@ def is_json(text):
     return True
 
 
-def title(text):
+def has_title(text):
     return any(found.strip("<> ") for found in re.findall(r"<<[^\n]+>>", text))
 
 
@@ -215,21 +215,21 @@ def two_responses(text):
     return all(parts[1:-1]) and len(answers) == 2 and answers[0] != answers[1]
 
 
-def repeats(text, prompt_to_repeat):
+def repeats_prompt(text, prompt_to_repeat):
     return text.strip().lower().startswith(prompt_to_repeat.strip().lower())
 
 
-def ends(text, end_phrase):
+def ends_with(text, end_phrase):
     return text.strip().strip('"').lower().endswith(end_phrase.strip().lower())
 
 
 def capital_words(text, capital_frequency, capital_relation):
     """Words all in capitals; a word with a hyphen is one."""
     words = re.findall(r"\w(?:[\w.'\u2019&/-]*\w)?", text)
-    return compared(sum(map(str.isupper, words)), capital_relation, capital_frequency)
+    return compare_count(sum(map(str.isupper, words)), capital_relation, capital_frequency)
 
 
-def quoted(text):
+def is_quoted(text):
     text = text.strip()
     return len(text) > 1 and text[0] == text[-1] == '"'
 
@@ -239,25 +239,25 @@ VERIFIERS = {
     "keywords:frequency": keyword_frequency,
     "keywords:forbidden_words": forbidden_words,
     "keywords:letter_frequency": letter_frequency,
-    "language:response_language": language,
+    "language:response_language": is_language,
     "length_constraints:number_sentences": number_sentences,
     "length_constraints:number_paragraphs": number_paragraphs,
     "length_constraints:number_words": number_words,
     "length_constraints:nth_paragraph_first_word": first_word_of_paragraph,
-    "detectable_content:number_placeholders": placeholders,
-    "detectable_content:postscript": postscript,
-    "detectable_format:number_bullet_lists": bullets,
+    "detectable_content:number_placeholders": has_placeholders,
+    "detectable_content:postscript": has_postscript,
+    "detectable_format:number_bullet_lists": number_bullets,
     "detectable_format:constrained_response": one_of_three,
-    "detectable_format:number_highlighted_sections": highlights,
-    "detectable_format:multiple_sections": sections,
+    "detectable_format:number_highlighted_sections": number_highlights,
+    "detectable_format:multiple_sections": number_sections,
     "detectable_format:json_format": is_json,
-    "detectable_format:title": title,
+    "detectable_format:title": has_title,
     "combination:two_responses": two_responses,
-    "combination:repeat_prompt": repeats,
-    "startend:end_checker": ends,
-    "startend:quotation": quoted,
+    "combination:repeat_prompt": repeats_prompt,
+    "startend:end_checker": ends_with,
+    "startend:quotation": is_quoted,
     "change_case:capital_word_frequency": capital_words,
-    "change_case:english_capital": lambda text: text.isupper() and language(text, "en"),
-    "change_case:english_lowercase": lambda text: text.islower() and language(text, "en"),
+    "change_case:english_capital": lambda text: text.isupper() and is_language(text, "en"),
+    "change_case:english_lowercase": lambda text: text.islower() and is_language(text, "en"),
     "punctuation:no_comma": lambda text: "," not in text,
 }

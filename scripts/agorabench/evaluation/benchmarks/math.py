@@ -27,40 +27,43 @@ FORMULA = r"(?:(?<!\\)\${1,2}[^$]+(?<!\\)\${1,2}|\\\(.+?\\\)|\\\[.+?\\\])"
 FORMULAS = re.compile(rf"{FORMULA}(?:\s*(?:,|,?\s*and|,?\s*or)\s*{FORMULA})*", re.S)
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published rows; the answer is in the solution's last box."""
     return [
         {
             "id": row.get("unique_id") or f"math/{number}",
             "prompt": row["problem"],
-            "answer": row["answer"] if "answer" in row else answer(row["solution"], number),
+            "answer": row["answer"]
+            if "answer" in row
+            else solution_answer(row["solution"], number),
         }
         for number, row in enumerate(rows)
     ]
 
 
-def answer(solution, number):
-    found = boxed(solution)
+def solution_answer(solution, number):
+    found = boxed_answer(solution)
     if found is None:
         raise ValueError(f"the solution of row {number} has no \\boxed answer")
     return found
 
 
-def grade(items, completions, sandbox=None):
+def grade_items(items, completions, sandbox=None):
     """Equality of the stated answer by Math-Verify; `sandbox.workers` answers at a time."""
-    found = [extract(text) for text in completions]
+    found = [extract_answer(text) for text in completions]
     pairs = [
-        (expression(item["answer"]), theirs)
+        (answer_expression(item["answer"]), theirs)
         for item, (text, _, theirs) in zip(items, found, strict=True)
         if text is not None
     ]
-    verdicts = iter(math_equality.equal(pairs, sandbox.workers if sandbox else 1))
+    verdicts = iter(math_equality.compare_answers(pairs, sandbox.workers if sandbox else 1))
     return [
-        verdict(text, marked, None if text is None else next(verdicts)) for text, marked, _ in found
+        make_verdict(text, marked, None if text is None else next(verdicts))
+        for text, marked, _ in found
     ]
 
 
-def verdict(text, marked, equal):
+def make_verdict(text, marked, equal):
     """What becomes of one completion; `equal` is of math_equality, None for no answer."""
     right = equal is True
     reason = "no answer" if equal is None else "" if right else equal or "wrong answer"
@@ -72,31 +75,31 @@ def verdict(text, marked, equal):
     }
 
 
-def extract(completion):
+def extract_answer(completion):
     """(what the completion gives as its answer, does it stand in a mark?, Math-Verify's form of it)
 
     Of several marks of a kind the last counts, and in a mark its last formula; after "the answer
     is" the first. An answer without all that is looked for in the whole completion, by Math-Verify.
     (None, False, "") where there is nothing to look through.
     """
-    if marked := stated(completion):
-        return marked, True, expression(marked)
+    if marked := marked_answer(completion):
+        return marked, True, answer_expression(marked)
     phrases = [text for text in PHRASE.findall(completion) if text.strip(" $*:")]
     if phrases:
         formulas = FORMULAS.findall(phrases[-1])
         text = formulas[0] if formulas else phrases[-1].strip()
-        return text, False, expression(text)
+        return text, False, answer_expression(text)
     if re.search(r"[\d$\\]", completion):
         return completion.strip(), False, completion
     return None, False, ""
 
 
-def stated(completion):
+def marked_answer(completion):
     """The text in the completion's last mark that has one, or None."""
     results = [text.strip() for text in RESULT.findall(completion) if text.strip()]
     if results:
-        return boxed(results[-1]) or _last_formula(results[-1])
-    if found := boxed(completion):
+        return boxed_answer(results[-1]) or _last_formula(results[-1])
+    if found := boxed_answer(completion):
         return found
     hashes = HASHES.findall(completion)
     return _last_formula(hashes[-1].strip()) if hashes else None
@@ -107,7 +110,7 @@ def _last_formula(text):
     return (FORMULAS.findall(text) or [text])[-1]
 
 
-def boxed(text):
+def boxed_answer(text):
     r"""What stands in the last \boxed{...} that is closed and not empty, or None.
 
     \boxed is also used without braces, of one token: \boxed 5.
@@ -126,16 +129,16 @@ def boxed(text):
     return None
 
 
-def box(text):
+def as_boxed(text):
     r"""LaTeX as Math-Verify reads it whole."""
     return f"\\boxed{{{text}}}"
 
 
-def expression(text):
+def answer_expression(text):
     """What Math-Verify is given for an answer: several formulas as they are, else all as LaTeX."""
     text = text.strip().strip("*").strip()
     if FORMULAS.fullmatch(text):
         if not re.fullmatch(FORMULA, text, re.S):
             return text
         text = text.strip("$") if text.startswith("$") else text[2:-2]
-    return box(text.strip().removesuffix("."))
+    return as_boxed(text.strip().removesuffix("."))

@@ -9,10 +9,10 @@ The prompt shows the first assertion, which tells the function's name. The setup
 code: before it, it would break two of the tasks' own solutions.
 """
 
-from agorabench.evaluation.benchmarks.humaneval import FENCE, verdicts, without_tail
+from agorabench.evaluation.benchmarks.humaneval import FENCE, drop_tail, grade_programs
 
 
-def read(rows):
+def read_items(rows):
     """Items from the published rows."""
     return [
         {
@@ -24,15 +24,16 @@ def read(rows):
     ]
 
 
-def grade(items, completions, sandbox):
+def grade_items(items, completions, sandbox):
     """Run every completion against its assertions in the sandbox."""
     programs = [
-        (program(text), item["tests"]) for item, text in zip(items, completions, strict=True)
+        (extract_program(text), item["tests"])
+        for item, text in zip(items, completions, strict=True)
     ]
-    return verdicts(programs, sandbox)
+    return grade_programs(programs, sandbox)
 
 
-def program(completion):
+def extract_program(completion):
     """The module in a completion: its fenced block, or all of it that is Python."""
     fenced = FENCE.search(completion)
-    return without_tail(fenced.group(1) if fenced else completion)
+    return drop_tail(fenced.group(1) if fenced else completion)

@@ -3,8 +3,13 @@
 from functools import partial
 
 from agorabench.evaluation.benchmarks import humaneval_plus
-from agorabench.evaluation.benchmarks.humaneval_plus import ALSO, END, plain, read  # noqa: F401
+from agorabench.evaluation.benchmarks.humaneval_plus import (  # noqa: F401
+    ALSO,
+    END,
+    plain_prompt,
+    read_items,
+)
 
-grade = partial(humaneval_plus.grade, dataset="mbpp")
+grade_items = partial(humaneval_plus.grade_items, dataset="mbpp")
 # EvalPlus's stop strings: a program goes on after its imports and first function.
 STOP = (*END, '\n"""', "\nassert")

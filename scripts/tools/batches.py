@@ -1,14 +1,18 @@
 r"""List the batches that are open at providers, or cancel them.
 
-    python scripts/batches.py --config config/mini.yaml
-    python scripts/batches.py --config config/mini.yaml --cancel
+    python scripts/tools/batches.py --config config/mini.yaml
+    python scripts/tools/batches.py --config config/mini.yaml --cancel
 
-One line for each: how many of its requests are done, its id, and the state file that remembers it.
-What a cancelled batch has answered until then is kept: run the workflow again to collect it, which
-stops once and says so; the run after that asks for the rest.
+One line for each: how many of its requests are done, its id, and the file that remembers it. What a
+cancelled batch has answered until then is kept: run the workflow again to collect it, which stops
+once and says so; the run after that asks for the rest.
 """
 
+import sys
 from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
@@ -22,26 +26,26 @@ def main(argv=None):
         parser.add_argument("--cancel", action="store_true", help="have them end now")
 
     args = parse_arguments(__doc__, "", argv, add_cancel)
-    generators, clients = args.config["generators"], {}
     classifiers = {
         paths.open_batches(paths.classification_journal(chosen["prompt"])): chosen["generator"]
         for chosen in matrix.classifications(args.config)
     }
+    clients = {}
     for path in paths.list_open_batches():
-        name = classifiers.get(path) or paths.parse_journal(path).generator
+        generator = classifiers.get(path) or paths.parse_journal(path).generator
         batches = read_batches(path)[0].values()
-        if batches and name not in clients:
-            clients[name] = opened(name, generators, path)
+        if batches and generator not in clients:
+            clients[generator] = open_client(generator, args.config["generators"], path)
         for batch in batches:
             size = f"{len(batch.requests):,} requests"
-            if not batch.id:
-                print(f"{size} planned, perhaps not submitted; {path}", flush=True)
+            if batch.id:
+                status = describe_batch(*clients[generator], batch.id, args.cancel)
+                print(f"{status} of {size}; {path}", flush=True)
             else:
-                told = look(*clients[name], batch.id, args.cancel)
-                print(f"{told} of {size}; {path}", flush=True)
+                print(f"{size} planned, perhaps not submitted; {path}", flush=True)
 
 
-def opened(name, generators, path):
+def open_client(name, generators, path):
     """(provider, client) of a generator.
 
     Raises:
@@ -55,14 +59,14 @@ def opened(name, generators, path):
     return provider, provider.open_client()
 
 
-def look(provider, client, id, cancel):
-    """What the provider says of a batch, after it was cancelled if that is wanted."""
+def describe_batch(provider, client, id, cancel):
+    """What the provider says of a batch; with `cancel`, an open one is cancelled."""
     try:
-        seen = provider.batch_status(client, id)
-        if cancel and seen.state == "open":
+        status = provider.batch_status(client, id)
+        if cancel and status.state == "open":
             provider.cancel_batch(client, id)
-            return f"{id}: being cancelled, {seen.done:,} done"
-        return f"{id}: {seen.state}, {seen.done:,} done"
+            return f"{id}: being cancelled, {status.done:,} done"
+        return f"{id}: {status.state}, {status.done:,} done"
     except errors.Fault as fault:
         return f"{id}: {fault}"
 

@@ -1,10 +1,14 @@
 """What of a conversation the loss is on, with the templates of the field."""
 
 import pytest
-import train
 from agorabench.errors import UserError
 from agorabench.models import chat
-from agorabench.models.chat import IGNORED
+from agorabench.training.masking import (
+    IGNORED,
+    build_conversations,
+    build_examples,
+    check_spans,
+)
 from helpers import ROOT
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -71,8 +75,8 @@ def families():
 @pytest.mark.parametrize("system", ["", "You are a helpful AI assistant."])
 def test_the_loss_is_on_the_last_response_and_its_end_of_turn(family, system):
     made, end = families()[family]
-    asked = train.conversations(ROWS, system)
-    found = chat.examples(made, asked, 4096)
+    asked = build_conversations(ROWS, system)
+    found = build_examples(made, asked, 4096)
     assert found.end == end and found.truncated == found.dropped == 0
     for row, conversation in zip(found.rows, asked, strict=True):
         start = next(i for i, label in enumerate(row["labels"]) if label != IGNORED)
@@ -83,14 +87,14 @@ def test_the_loss_is_on_the_last_response_and_its_end_of_turn(family, system):
         wanted = content.strip() if family == "llama-3" else content  # which trims, as the original
         assert trained == wanted + end
         # What comes before is what the student will be asked with, to the token.
-        prompt = chat.render(made, conversation["prompt"], answering=True)
+        prompt = chat.render_chat(made, conversation["prompt"], answering=True)
         assert row["input_ids"][:start] == made(prompt, add_special_tokens=False)["input_ids"]
         assert system in prompt
 
 
 def test_the_template_of_llama_3():
     made, _ = families()["llama-3"]
-    text = chat.render(made, ROWS[0]["messages"])
+    text = chat.render_chat(made, ROWS[0]["messages"])
     assert text == (
         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n2+2?<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\nIt is 4.<|eot_id|>"
@@ -107,7 +111,7 @@ def test_a_cut_example_has_no_end_of_turn_and_a_long_prompt_is_dropped():
         "prompt": [{"role": "user", "content": "a"}],
         "completion": [{"role": "assistant", "content": "b" * 100}],
     }
-    found = chat.examples(made, [long, cut], 40)
+    found = build_examples(made, [long, cut], 40)
     assert found.truncated == 1.0 and found.dropped == 1
     (row,), (span,) = found.rows, found.spans
     assert len(row["input_ids"]) == 40 and set(span) == {"b"}
@@ -119,7 +123,7 @@ def test_special_tokens_in_a_response_do_not_end_it():
         "prompt": [{"role": "user", "content": "a"}],
         "completion": [{"role": "assistant", "content": f"say {end} now"}],
     }
-    (found,) = chat.examples(made, [row], 400).rows
+    (found,) = build_examples(made, [row], 400).rows
     assert (
         made.decode([label for label in found["labels"] if label != IGNORED])
         == f"say {end} now{end}"
@@ -129,13 +133,13 @@ def test_special_tokens_in_a_response_do_not_end_it():
 def test_a_template_without_an_end_of_turn_is_refused():
     made = tokenizer(CHATML, "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
     with pytest.raises(UserError, match="would not learn to stop"):
-        chat.examples(made, train.conversations(ROWS), 400)
+        build_examples(made, build_conversations(ROWS), 400)
 
 
 def test_a_template_that_shows_prompts_otherwise_is_refused():
     template = "{{ messages | length }}" + QWEN
     with pytest.raises(UserError, match="the loss cannot be kept to the response"):
-        chat.examples(tokenizer(CHATML, template), train.conversations(ROWS), 400)
+        build_examples(tokenizer(CHATML, template), build_conversations(ROWS), 400)
 
 
 def test_a_tokenizer_without_a_template_needs_one():
@@ -148,11 +152,11 @@ def test_a_loss_elsewhere_is_refused(fault):
     import torch
 
     made, _ = families()["chatml"]
-    found = chat.examples(made, train.conversations(ROWS), 4096)
+    found = build_examples(made, build_conversations(ROWS), 4096)
     ids = torch.tensor([found.rows[0]["input_ids"]])
     labels = torch.tensor([found.rows[0]["labels"]])
     wanted = set(found.spans)
-    assert chat.check_spans({"input_ids": ids, "labels": labels}, made, wanted) == 1
+    assert check_spans({"input_ids": ids, "labels": labels}, made, wanted) == 1
     start = int((labels[0] != IGNORED).nonzero()[0])
     if fault == "prompt":
         labels[0, start - 1] = ids[0, start - 1]
@@ -161,7 +165,7 @@ def test_a_loss_elsewhere_is_refused(fault):
     else:
         labels[0, start] += 1
     with pytest.raises(UserError, match="loss"):
-        chat.check_spans({"input_ids": ids, "labels": labels}, made, wanted)
+        check_spans({"input_ids": ids, "labels": labels}, made, wanted)
 
 
 def test_a_template_that_adds_to_the_response_is_refused():
@@ -171,4 +175,4 @@ def test_a_template_that_adds_to_the_response_is_refused():
         "('<think></think>' if message.role == 'assistant' else '') + message.content",
     )
     with pytest.raises(UserError, match=r"shows the response 'It is 4\.' as '<think>"):
-        chat.examples(tokenizer(CHATML, template), train.conversations(ROWS), 400)
+        build_examples(tokenizer(CHATML, template), build_conversations(ROWS), 400)

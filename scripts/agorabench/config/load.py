@@ -1,0 +1,172 @@
+"""Check a configuration before the DAG is built, and fill in its defaults.
+
+Its form is that of agorabench.config.models; names that refer to each other are checked by
+references.py, the files that it names by files.py.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agorabench.config.files import check_files
+from agorabench.config.messages import Fault, raise_first
+from agorabench.config.models import Config
+from agorabench.config.references import check_references
+from agorabench.errors import UserError
+
+ABSENT = object()
+# What a config that has neither seeds nor benchmarks adds to, here as in the Snakefile.
+MINIATURE = Path(__file__).resolve().parents[3] / "config" / "mini.yaml"
+
+
+def load_config(file: str | Path) -> dict:
+    """Return the checked config in one file; the files that it names are not checked.
+
+    What is no matrix of its own, as config/axes.yaml, is added to the miniature.
+    """
+    config = read_file(file)
+    if isinstance(config, Mapping) and not {"seeds", "benchmarks"} & {*config}:
+        config = merge_configs(read_file(MINIATURE), config)
+    return check_config(config, [file], files_too=False)
+
+
+def merge_configs(config: Mapping, more: Mapping) -> dict:
+    """Return a config with the keys of another in it, mappings key by key, as Snakemake does it."""
+    merged = {**config, **more}
+    for key in config.keys() & more.keys():
+        if isinstance(config[key], Mapping) and isinstance(more[key], Mapping):
+            merged[key] = merge_configs(config[key], more[key])
+    return merged
+
+
+def check_config(
+    config: Mapping, files: Iterable = (), root: str | Path = ".", files_too: bool = True
+) -> dict:
+    """Check a config and fill in its defaults.
+
+    Args:
+        config: what Snakemake made of its config files and --config; left as it is.
+        files: the config files, Snakemake's `workflow.configfiles`; the message names the one that
+            holds the fault.
+        root: folder that paths in the config are relative to.
+        files_too: also look for keys given twice in `files` and check the files that the config
+            names. A job on a cluster reads a config again that has passed and can do without.
+
+    Returns:
+        A new dictionary with every default in it.
+
+    Raises:
+        UserError: the first fault, in one sentence: file, key path, and what was possible.
+    """
+    root = Path(root)
+    if files_too:
+        _refuse_repeated_keys(files, root)
+    try:
+        filled = fill_defaults(config)
+        check_references(filled, root)
+        if files_too:
+            check_files(filled, root)
+    except Fault as fault:
+        parts = [_name_holders(fault.at, config, files, root), ".".join(map(str, fault.path))]
+        raise UserError(": ".join([*filter(None, parts), fault.text])) from None
+    return filled
+
+
+def fill_defaults(config: Mapping) -> dict:
+    """Return a config with every default in it.
+
+    Raises:
+        Fault: what does not have the form of the models.
+    """
+    try:
+        return Config.model_validate(config).model_dump(by_alias=True)
+    except ValidationError as error:
+        raise_first(error.errors(include_url=False), config)
+
+
+def read_file(file: str | Path) -> dict:
+    """Return what a YAML or JSON file holds; JSON is read as such, for to YAML 1e-05 is text."""
+    import yaml
+
+    text = Path(file).read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.load(text, Loader=_yaml_loader())
+
+
+def _yaml_loader():
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is 10 times as fast
+
+
+# ---- Which file holds a fault
+
+
+def _refuse_repeated_keys(files, root):
+    import yaml
+
+    for file in files:
+        try:
+            tree = yaml.compose((root / file).read_text(encoding="utf-8"), Loader=_yaml_loader())
+        except (OSError, yaml.YAMLError):
+            continue  # Snakemake has read it, perhaps as JSON, which YAML resembles but is not
+        if repeated := _find_repeated(tree):
+            path, key, first, second = repeated
+            parts = [_relative_name(file, root), ".".join(path)]
+            text = f"'{key}' is given twice, on lines {first} and {second}"
+            raise UserError(": ".join([*filter(None, parts), text]))
+
+
+def _find_repeated(node, path=()):
+    """Return (path, key, first line, second line) of the first key given twice below a YAML node,
+    or None."""
+    if node is None or isinstance(node.value, str):
+        return None
+    lines = {}
+    for child in node.value:
+        key, inner = child if isinstance(child, tuple) else (None, child)
+        here = path
+        if key is not None:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines and name != "<<":
+                return path, name, lines[name], line
+            lines[name] = line
+            here = (*path, name)
+        if repeated := _find_repeated(inner, here):
+            return repeated
+    return None
+
+
+def _name_holders(at, config, files, root):
+    """Return the files whose value at key path `at` is the one in force, or "--config".
+
+    A default is in no file: what holds it is the nearest mapping above that is in the config.
+    """
+    if not files:
+        return ""
+    while (wanted := _get_value(config, at)) is ABSENT:
+        at = at[:-1]
+    holders = {}
+    for file in files:
+        held = _get_value(read_file(root / file), at)
+        both = isinstance(held, Mapping) and isinstance(wanted, Mapping)
+        if held is not ABSENT and (both or held == wanted):
+            holders[_relative_name(file, root)] = None
+    return ", ".join(holders) or "--config"
+
+
+def _get_value(config, path):
+    for key in path:
+        if not isinstance(config, Mapping) or key not in config:
+            return ABSENT
+        config = config[key]
+    return config
+
+
+def _relative_name(file, root):
+    path, folder = (root / file).absolute(), root.absolute()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else file)

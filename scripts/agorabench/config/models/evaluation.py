@@ -1,0 +1,153 @@
+"""What students and generated sets are measured by: benchmarks and intrinsic metrics."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from agorabench.config.models.base import (
+    Commit,
+    Count,
+    Domain,
+    MaxTokens,
+    Model,
+    Positive,
+    Section,
+    Temperature,
+    Text,
+    TopP,
+    Whole,
+)
+from agorabench.config.models.sources import File, Source
+
+# Absent unless given: null is refused, and no default stands in the checked config.
+OrAbsent = Field(None, validate_default=False, exclude_if=lambda value: value is None)
+
+
+class JudgeFiles(Section):
+    """Further files that a protocol with a judge needs."""
+
+    judge: File = OrAbsent
+    """The judge's prompt."""
+    control: File = OrAbsent
+    """For alpaca_eval, the answers of the gamed baselines."""
+    baseline: File = OrAbsent
+    """For arena_hard, the baseline's answers."""
+
+
+class Benchmark(Section):
+    """One benchmark."""
+
+    domain: Domain
+    """Domain whose cells are scored on it."""
+    protocol: Text
+    """How items are prompted and graded: a module of scripts/agorabench/evaluation/benchmarks. Or
+    unscored: no model is queried, generated sets are only compared with the items."""
+    source: Source
+    judge: Text | None = None
+    """Generator that judges, one of generators; protocols alpaca_eval and arena_hard need it."""
+    files: JudgeFiles = {}
+    labels: Literal["v0.1", "v2.0"] = "v0.1"
+    """Version of Arena-Hard's tool that the judge's labels are read as."""
+    style: Literal["v0.1", "v2.0"] = "v0.1"
+    """Version of Arena-Hard's tool whose features of style are controlled for."""
+    score: Text | None = None
+    """Which of the protocol's further scores counts for PGR instead of its main one:
+    style_controlled of arena_hard, raw of alpaca_eval, base of humaneval_plus and mbpp_plus."""
+    max_tokens: MaxTokens = 1024
+    temperature: Temperature = 0.0
+    top_p: TopP = 0.95
+    repetition_penalty: Positive = 1.0
+    """Divisor of the logits of tokens already seen; 1 changes nothing."""
+    shots: Whole = 0
+    """Solved examples shown to a model that is not a chat model."""
+    shots_from: Text | None = None
+    """JSON Lines file the shots are taken from; required where shots is above 0."""
+    limit: Annotated[int, Field(ge=2)] | None = None
+    """Only the first so many items; null means all."""
+    in_mean: bool = True
+    """Whether its PGR counts in the mean of the domain; if not, it has rows of its own only."""
+
+
+class Metric(Section):
+    """An intrinsic metric, of a sample of each set."""
+
+    measure: str
+    sample: Annotated[int, Field(ge=3)] | None = 1000
+    """Examples of a set that are measured, drawn by seed from those that the generator wrote; null
+    means all."""
+
+
+class JudgedMetric(Metric):
+    """A judge's score, 1 to 5, without an answer to compare with."""
+
+    measure: Literal["judged"]
+    judge: Text
+    """Generator that judges, one of generators."""
+    rubrics: Text
+    """Folder of the question to the judge, prompt.md with {rubric}, {instruction} and perhaps
+    {response}, and of a rubric for each domain, {domain}.md."""
+
+
+class ModelMetric(Metric):
+    """A metric that a model computes."""
+
+    model: Model
+    revision: Commit | None = None
+    """Commit of the model on the hub; null takes the newest, which trust_remote_code refuses."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the model's weights and of its computation."""
+    batch_size: Count = 8
+    """Examples in one forward pass; a change makes nothing stale."""
+    parameters: Positive | None = None
+    """Billions of parameters of the model, for the GPU hours in the plan and the memory and time of
+    its jobs."""
+    gpus: Whole = 0
+    """GPUs that the model takes; 0 is the CPU."""
+
+
+class TemplatedMetric(ModelMetric):
+    """A metric of a model that reads whole examples."""
+
+    template: Text | None = None
+    """File of the chat template (Jinja) that shows examples; null takes its own."""
+    max_length: Count = 4096
+    """Longest example, in tokens; longer ones have no value and are counted."""
+
+
+class RewardMetric(TemplatedMetric):
+    """The response's score by a sequence classifier with one output."""
+
+    measure: Literal["reward"]
+
+
+class PerplexityMetric(TemplatedMetric):
+    """Perplexity of the response given the instruction, under a base model."""
+
+    measure: Literal["perplexity"]
+    system: Text | None = None
+    """System message of every example; null means none."""
+
+
+class SimilarityMetric(ModelMetric):
+    """Average cosine similarity of all pairs of embeddings."""
+
+    measure: Literal["similarity"]
+    of: Literal["instruction", "response"]
+    """What is embedded."""
+    pooling: Literal["model", "mean"] = "model"
+    """How a text's tokens become one embedding. model: as a model of sentence-transformers says
+    itself, on one GPU at most; mean: the mean of the last layer of any model of transformers."""
+    trust_remote_code: bool = False
+    """Whether code that the model brings along is executed; it then takes a revision, or a local
+    folder as the model. Code of another repository is refused."""
+    options: dict[str, Any] = {}
+    """Settings that replace those in the model's own config.json."""
+
+
+IntrinsicMetric = Annotated[
+    JudgedMetric | RewardMetric | PerplexityMetric | SimilarityMetric,
+    Field(
+        discriminator="measure",
+        description="One metric; measure decides which other keys it has.",
+    ),
+]
