@@ -7,7 +7,7 @@ from agorabench.llm.budget import format_usd
 from agorabench.matrix import Cell
 from agorabench.planning.estimates import assumptions
 from agorabench.planning.forecast import UNKNOWN
-from agorabench.report.markdown import table
+from agorabench.report.table import align_markdown
 
 
 def render_plan(config, rows, spent) -> str:
@@ -41,7 +41,7 @@ def table_jobs(rows):
         words = [f"{why} ({n})" if len(counted) > 1 else why for why, n in counted.most_common(5)]
         words += [f"and {len(counted) - 5} more"] if len(counted) > 5 else []
         lines.append((rule, f"{counted.total():,}", "; ".join(words)))
-    return table(("rule", "jobs", "why"), lines, "lrl")
+    return align_markdown(("rule", "jobs", "why"), lines, "lrl")
 
 
 def shorten_reason(reason) -> str:
@@ -75,7 +75,7 @@ def table_sets(rows):
         )  # fmt: skip
     sources = [f"[{number}] {source}.  \n" for source, number in notes.items()]
     intro = "Requests (at least, and about) that are still to be asked, and their tokens:\n\n"
-    return "".join([intro, table(head, lines, "llrrrrrrrrl"), "\n", *sources])
+    return "".join([intro, align_markdown(head, lines, "llrrrrrrrrl"), "\n", *sources])
 
 
 QUANTITIES, MONEY = ("requests", "prompt_tokens", "completion_tokens"), ("usd_online", "usd_batch")
@@ -115,7 +115,7 @@ def table_generators(config, rows, spent):
     bill = f"As configured: {format_usd(providers + own)} USD"
     if own:
         bill += f", {format_usd(providers)} of it to providers and the rest for models of one's own"
-    return "\n".join([table(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
+    return "\n".join([align_markdown(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
 
 
 def table_students(rows):
@@ -130,7 +130,7 @@ def table_students(rows):
         source = Counter(row["source"] for row in due).most_common(1)[0][0]
         hours = show_hours(add_up(due, "gpu_hours"))
         lines.append((student, stage, f"{len(due):,}", tokens, hours, source))
-    return table(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
+    return align_markdown(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
 
 
 def table_metrics(rows):
@@ -141,7 +141,7 @@ def table_metrics(rows):
         tokens, hours = (add_up(due, key) for key in ("prompt_tokens", "gpu_hours"))
         columns = f"{len(due):,}", show_count(tokens), show_hours(hours)
         lines.append((name, *columns, due[0]["source"]))
-    return table(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
+    return align_markdown(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
 
 
 def add_up(rows, *keys):
