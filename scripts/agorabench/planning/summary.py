@@ -7,7 +7,7 @@ from agorabench.llm.budget import format_usd
 from agorabench.matrix import Cell
 from agorabench.planning.estimates import assumptions
 from agorabench.planning.forecast import UNKNOWN
-from agorabench.report.markdown import table
+from agorabench.report.table import align_markdown
 
 
 def render_plan(config, rows, spent) -> str:
@@ -41,7 +41,7 @@ def table_jobs(rows):
         words = [f"{why} ({n})" if len(counted) > 1 else why for why, n in counted.most_common(5)]
         words += [f"and {len(counted) - 5} more"] if len(counted) > 5 else []
         lines.append((rule, f"{counted.total():,}", "; ".join(words)))
-    return table(("rule", "jobs", "why"), lines, "lrl")
+    return align_markdown(("rule", "jobs", "why"), lines, "lrl")
 
 
 def shorten_reason(reason) -> str:
@@ -75,7 +75,7 @@ def table_sets(rows):
         )  # fmt: skip
     sources = [f"[{number}] {source}.  \n" for source, number in notes.items()]
     intro = "Requests (at least, and about) that are still to be asked, and their tokens:\n\n"
-    return "".join([intro, table(head, lines, "llrrrrrrrrl"), "\n", *sources])
+    return "".join([intro, align_markdown(head, lines, "llrrrrrrrrl"), "\n", *sources])
 
 
 QUANTITIES, MONEY = ("requests", "prompt_tokens", "completion_tokens"), ("usd_online", "usd_batch")
@@ -115,7 +115,7 @@ def table_generators(config, rows, spent):
     bill = f"As configured: {format_usd(providers + own)} USD"
     if own:
         bill += f", {format_usd(providers)} of it to providers and the rest for models of one's own"
-    return "\n".join([table(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
+    return "\n".join([align_markdown(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
 
 
 def table_loading(rows, name):
@@ -129,10 +129,26 @@ def table_loading(rows, name):
         tokens = show_count(add_up(due, "trained_tokens", *QUANTITIES[1:]))
         source = Counter(row["source"] for row in due).most_common(1)[0][0]
         hours = show_hours(add_up(due, "gpu_hours"))
+<<<<<<< HEAD
         key = (value, stage) if name == "student" else (value,)
         lines.append((*key, f"{len(due):,}", tokens, hours, source))
     head = (name, "stage") if name == "student" else (name,)
     return table((*head, "jobs", "tokens", "GPU h", "from"), lines, f"{'l' * len(head)}rrrl")
+=======
+        lines.append((student, stage, f"{len(due):,}", tokens, hours, source))
+    return align_markdown(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
+
+
+def table_metrics(rows):
+    """What models measure, by metric."""
+    lines = []
+    for name in sorted({row["wildcards"]["metric"] for row in rows}):
+        due = [row for row in rows if row["wildcards"]["metric"] == name]
+        tokens, hours = (add_up(due, key) for key in ("prompt_tokens", "gpu_hours"))
+        columns = f"{len(due):,}", show_count(tokens), show_hours(hours)
+        lines.append((name, *columns, due[0]["source"]))
+    return align_markdown(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
+>>>>>>> h2
 
 
 def add_up(rows, *keys):
