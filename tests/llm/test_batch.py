@@ -789,7 +789,9 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         spent = budget.rows_cost(job.journal(), job.entry["price"])
         tokens = server.books()["tokens"]["batch"]
         assert spent == pytest.approx(0.5e-6 * (tokens["input"] + tokens["output"]))
-        told = read_json(tmp_path / "budget.json")["math/response/strong/mini/seed1.jsonl"]
+        told = read_json(tmp_path / "journal" / "budget.json")[
+            "math/response/strong/mini/seed1.jsonl"
+        ]
         assert told["spent"] == pytest.approx(spent) and told["held"] == pytest.approx(0, abs=1e-12)
 
         requests += asked(40, 40)
