@@ -38,48 +38,19 @@ include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 
-# On a cluster: what is cheap, or needs the network, stays on the machine that Snakemake runs on.
-localrules:
-    fetch_seeds,
-    fetch_benchmark,
-    fetch_file,
-    mix,
-    curate,
-    tabulate_pgr,
-    tabulate_reference,
-    tabulate_cost,
-    tabulate_paid,
-    tabulate_data,
-    tabulate_intrinsic,
-    analyse,
-    plot,
-    report,
-    export,
-    paper,
-    plan,
-
-
 rule all:
     default_target: True
     input:
-        rules.tabulate_pgr.output,
+        rules.aggregate_pgr.output,
         rules.references.input,
-        rules.tabulate_cost.output,
-        rules.tabulate_paid.output,
-        rules.tabulate_data.output,
-        rules.tabulate_intrinsic.output if config["intrinsic"] else [],
+        rules.aggregate_cost.output,
+        rules.aggregate_paid.output,
+        rules.aggregate_data.output,
+        rules.aggregate_intrinsic.output if config["intrinsic"] else [],
         rules.analyse.output,
         rules.plot.output,
         rules.report.output,
 
 
 onstart:
-    slurm.lift_rate_limit(workflow.scheduler)
-    due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
-    # Jobs of a cluster must not leave their node or their limits.
-    warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
-    try:
-        generators, models = queried_generators(config, due), loaded_models(config, due)
-        locks.begin_run(config, generators, models=models, warm=warm)
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
+    start_run(workflow)

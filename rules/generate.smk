@@ -8,6 +8,11 @@ Makes: results/raw/{cell}.jsonl (every reply), results/data/{cell}.jsonl (the tr
 """
 
 
+localrules:
+    mix,
+    curate,
+
+
 rule generate:
     input:
         inputs(of_cell(stages.generate)),

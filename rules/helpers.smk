@@ -105,7 +105,8 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
+    inside = (f"agorabench/sandbox/{name}.py" for name in ("child", "child_walls"))
+    return code("score", protocol_file(protocol), *inside)
 
 
 def score_threads(wildcards):
@@ -137,3 +138,21 @@ def measurement(wildcards):
 def seed_classifier(wildcards):
     """The `classify` entry of a seed set, or None."""
     return matrix.classification(config["seeds"][wildcards.domain][wildcards.method])
+
+
+def reference_table(wildcards):
+    """The PGR table with a further reference."""
+    return result_stages.aggregate(config, "pgr", wildcards.reference)
+
+
+def start_run(workflow):
+    """Take the locks of a run, check that what it needs can be had, keep its config, warm up."""
+    slurm.lift_rate_limit(workflow.scheduler)
+    due = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
+    # Jobs of a cluster must not leave their node or their limits.
+    warm = config["warm"] and workflow.local_exec and {rule for rule, _ in due} != {"plan"}
+    try:
+        generators, models = queried_generators(config, due), loaded_models(config, due)
+        locks.begin_run(config, generators, models=models, warm=warm)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -4,8 +4,13 @@ Needs: nothing.
 Makes: results/plan.{md,csv}, where it is asked for: `snakemake plan`.
 """
 
-
 # No output: what is to be done can change without any file that Snakemake looks at.
+
+
+localrules:
+    plan,
+
+
 rule plan:
     log:
         "logs/plan.log",

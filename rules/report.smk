@@ -16,6 +16,12 @@ TEMPLATES = {
 }
 
 
+localrules:
+    export,
+    report,
+    paper,
+
+
 rule export:
     input:
         **result_stages.export(config).inputs,

@@ -8,6 +8,12 @@ Makes: resources/seeds/{domain}/{method}.jsonl, resources/benchmarks/{benchmark}
 """
 
 
+localrules:
+    fetch_seeds,
+    fetch_benchmark,
+    fetch_file,
+
+
 rule fetch_seeds:
     input:
         inputs(of_names(stages.seeds, "domain", "method")),

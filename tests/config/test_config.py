@@ -844,6 +844,11 @@ def test_an_editor_finds_the_schema_of_a_shipped_config_and_nothing_wrong(file):
     jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
 
 
+@pytest.mark.parametrize("file", WHOLE)
+def test_a_shipped_config_that_is_whole_passes(file):
+    assert load_config(ROOT / "config" / file)["experiments"]
+
+
 @pytest.mark.parametrize("name", ["misspelt key", "text for a number", "key unlike any"])
 def test_the_schema_of_a_config_behind_another_refuses_what_is_wrong_in_any(name):
     schema = json.loads((ROOT / "config/schema-overlay.json").read_text(encoding="utf-8"))

@@ -4,9 +4,9 @@ import contextlib
 import random
 from pathlib import Path
 
+import aggregate
 import pyarrow
 import pyarrow.parquet
-import tabulate
 from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs, training_row
@@ -21,7 +21,7 @@ def plain(kind, number):
 
 
 class Study:
-    """The files of a study below `folder`/results, and the arguments that scripts want of it."""
+    """The files of a study below `folder`/results, and its config."""
 
     def __init__(
         self, folder, text=plain, generators=("strong", "weak"), domains=("math",),
@@ -137,9 +137,9 @@ class Study:
     def write_tables(self):
         """The PGR table and the costs, by the program that makes them."""
         with contextlib.chdir(self.results.parent):
-            tabulate.write_pgr_table(self.config)
-            tabulate.write_table(self.config, "cost")
-            tabulate.write_table(self.config, "paid")
+            aggregate.write_pgr_table(self.config)
+            aggregate.write_table(self.config, "cost")
+            aggregate.write_table(self.config, "paid")
 
     @property
     def config(self):
@@ -152,7 +152,8 @@ class Study:
             name: entry | {"price": self.prices[name]} if name in self.prices else entry
             for name, entry in self.matrix["generators"].items()
         }
-        students = self.matrix["experiments"]["main"]["students"]
-        rest = {"students": {name: {"references": {}} for name in students}}
-        rest |= {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        experiments = self.matrix["experiments"].values()
+        students = [name for axes in experiments for name in axes["students"]]
+        rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
+        rest |= {"students": {name: {"references": {}} for name in students}}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

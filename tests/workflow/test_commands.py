@@ -29,14 +29,12 @@ def shell_lines(text):
     return re.findall(r"^ *Shell command: (.+)$", text, re.M)
 
 
-def paste(folder, line):
-    """Run a command line in a folder, as a user pastes it; returns what it printed."""
-    ended = subprocess.run(
+def run_line(folder, line):
+    """Run a command line in a folder, as a user pastes it."""
+    return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
         cwd=folder.path, env=folder.environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout + ended.stderr
 
 
 @under_way
@@ -65,9 +63,9 @@ def test_a_line_means_the_same_after_another_config_was_run(clone):
     first, rows = run("a")
     second, others = run("b")
     assert first != second and b"question a" in rows and b"question b" in others
-    paste(clone, first)
+    assert run_line(clone, first).returncode == 0
     assert target.read_bytes() == rows
-    paste(clone, second)
+    assert run_line(clone, second).returncode == 0
     assert target.read_bytes() == others
 
 
@@ -146,3 +144,24 @@ def test_a_docstring_begins_with_a_command_of_the_program_itself(name):
     commands = pasted(ROOT / f"scripts/{name}.py")
     assert commands and all(c.startswith(f"python scripts/{name}.py ") for c in commands)
     assert all(" --config config/" in command for command in commands)
+
+
+@under_way
+@pytest.mark.slow
+def test_every_docstrings_command_runs_in_a_finished_miniature(copy):
+    sets = [
+        f"results/raw/math/response/{name}/mini/n300-seed1.jsonl" for name in ("strong", "noisy")
+    ]
+    copy.snakemake("--configfile", "config/axes.yaml", "--", *sets)  # the parts of a mixture
+    commands = [c for name in PROGRAMS for c in pasted(copy.path / f"scripts/{name}.py")]
+    commands = [command for command in commands if MATRIX not in command]
+    assert len(commands) >= len(PROGRAMS)
+    faults = {command: fault for command in commands if (fault := failure(copy, command))}
+    assert not faults, "\n\n".join(f"{command}\n{fault}" for command, fault in faults.items())
+    assert copy.stale() == []  # each made what was there
+
+
+def failure(folder, command):
+    """What a command printed that failed, or nothing."""
+    ended = run_line(folder, command)
+    return ended.returncode and (ended.stdout + ended.stderr)[-1500:]

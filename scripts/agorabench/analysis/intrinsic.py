@@ -22,7 +22,7 @@ TABLE = Table(
 )
 
 
-def tabulate(params):
+def aggregate(params):
     """Rows of COLUMNS; `params`: see config/stages.py.
 
     `without` counts the examples of the sample that have no value; `median` is that of
@@ -50,7 +50,8 @@ def read_assessed(judges, cell):
         path = Path(paths.assessments(judge, cell))
         rows = read_jsonl(path)
         for name in (name for name, other in judges.items() if other == judge):
-            metrics[name] = {"by": rows[0]["judge"]} | judged.measure(path, rows, name).summary()
+            measured = judged.measure_scores(path, rows, name)
+            metrics[name] = {"by": rows[0]["judge"]} | measured.to_dict()
     return metrics
 
 

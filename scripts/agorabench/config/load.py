@@ -17,11 +17,28 @@ from agorabench.config.references import check_references
 from agorabench.errors import UserError
 
 ABSENT = object()
+# What a config that has neither seeds nor benchmarks adds to, here as in the Snakefile.
+MINIATURE = Path(__file__).resolve().parents[3] / "config" / "mini.yaml"
 
 
 def load_config(file: str | Path) -> dict:
-    """Return the checked config in one file; the files that it names are not checked."""
-    return check_config(read_file(file), [file], files_too=False)
+    """Return the checked config in one file; the files that it names are not checked.
+
+    What is no matrix of its own, as config/axes.yaml, is added to the miniature.
+    """
+    config = read_file(file)
+    if isinstance(config, Mapping) and not {"seeds", "benchmarks"} & {*config}:
+        config = merge_configs(read_file(MINIATURE), config)
+    return check_config(config, [file], files_too=False)
+
+
+def merge_configs(config: Mapping, more: Mapping) -> dict:
+    """Return a config with the keys of another in it, mappings key by key, as Snakemake does it."""
+    merged = {**config, **more}
+    for key in config.keys() & more.keys():
+        if isinstance(config[key], Mapping) and isinstance(more[key], Mapping):
+            merged[key] = merge_configs(config[key], more[key])
+    return merged
 
 
 def check_config(

@@ -7,8 +7,8 @@ is read when the page comes to it: rows of one set are in memory at a time.
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +24,13 @@ from agorabench.stats.pgr import MEAN, METHODS
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 IMAGES = {".svg": "image/svg+xml", ".png": "image/png"}
-IN_SECTION = ("pairs", "seeds_added", "replies")  # of every set, whatever the exhibits have
+# Controls but tab and line feed, marks and overrides of direction (but the joiners of letters and
+# emoji), separators of lines, halves of characters, and code points that are no character: UTF-8
+# has no halves, and no text may turn the page around it.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufffe\uffff]"
+)
 
 
 def render_report(
@@ -54,12 +60,9 @@ def render_report(
     runs = matrix.expand_runs(config)
     names = matrix.scored_benchmarks(config)
     benchmarks = {name: config["benchmarks"][name]["domain"] for name in names}
-    overall, lacking = select_overall(views)
     loaded = [load_exhibit(number, each) for number, each in enumerate(exhibits, 1)]
-    by_key = {
-        tuple(row[name] for name in ("student", *COORDINATES, "benchmark")): row for row in rows
-    }
-    sections = Sections(by_key, loaded, benchmarks, prices, samples, answers)
+    sections = Sections(rows, loaded, benchmarks, prices, samples, answers)
+    overall, lacking = select_overall(views)
     return load_template("page.html", home).generate(
         characters=characters,
         style=inline_file("page.css"),
@@ -69,7 +72,8 @@ def render_report(
         lacking=lacking,
         all_rows=compare_rows(rows),
         exhibits=loaded,
-        counts=count_parts(runs, benchmarks),
+        runs=runs,
+        benchmarks=benchmarks,
         sets=map(sections.read_set, group_runs(runs)),
         anchors=(sections.read_model(name, domains) for name, domains in list_anchors(runs)),
     )
@@ -91,78 +95,33 @@ def list_anchors(runs: list[matrix.Run]) -> list[tuple[str, set[str]]]:
     return [(f"{name}/{anchor}", domains[name]) for name in domains for anchor in matrix.ANCHORS]
 
 
-def count_parts(runs: list[matrix.Run], benchmarks: dict) -> dict[str, int]:
-    """Counts for the first sentence of the page."""
-    return {
-        "generators": len({run.generator for run in runs}),
-        "sets": len({run.cell for run in runs}),
-        "students": len(runs),
-        "benchmarks": len(benchmarks),
-    }
-
-
 # ---- Exhibits
 
 
-@dataclass(frozen=True)
-class LoadedExhibit:
-    """An Exhibit as the template shows it.
+def load_exhibit(number: int, exhibit: Exhibit) -> dict:
+    """An exhibit as the template shows it. Raises UserError for one that cannot be shown.
 
-    Attributes:
-        caption: HTML.
-        common: column -> the value that all rows have there.
-        head: the columns in which rows differ.
-        rows: with numbers as they are read.
-        numbers: names of the columns of numbers.
-        reasons: (rows in words, why they lack numbers).
-        errors: as `readable.read_errors` gives them.
-        image: the figure as an address that holds it.
+    `common`: column -> the value that all rows have there; `head`: the columns in which rows
+    differ; `numbers`: those of numbers.
     """
-
-    id: str
-    exhibit: Exhibit
-    caption: str
-    common: dict[str, str]
-    head: list[str]
-    rows: list[dict]
-    numbers: set[str]
-    reasons: list[tuple[str, str]]
-    errors: list[dict]
-    image: str | None
-
-    def rows_of(self, cell: matrix.Cell) -> list[dict]:
-        """Rows of a set, without what its section says anyway."""
-        place = {name: str(getattr(cell, name)) for name in COORDINATES}
-        if not self.rows or not place.keys() <= self.rows[0].keys():
-            return []
-        return [
-            {name: row[name] for name in row if name not in (*COORDINATES, *IN_SECTION)}
-            for row in self.rows
-            if place.items() <= row.items()
-        ]
-
-
-def load_exhibit(number: int, exhibit: Exhibit) -> LoadedExhibit:
-    """Read the files of an exhibit. Raises UserError for one that cannot be shown."""
     columns, rows = readable.read_table(exhibit.table) if exhibit.table else ([], [])
     numbers = readable.number_columns(columns, rows)
-    rows = readable.format_rows(rows, numbers)
+    rows = readable.format_rows(rows, numbers.difference(COORDINATES))
     common = readable.shared_values(columns, rows)
     named = [name for name in columns if name != "reason"]
     head = [name for name in named if name not in common]
     words = [name for name in head if name not in numbers.difference(COORDINATES)]
-    return LoadedExhibit(
-        id=f"exhibit-{number}",
-        exhibit=exhibit,
-        caption=render_caption(exhibit.caption) if exhibit.caption else "",
-        common={name: common[name] for name in named if common.get(name)},
-        head=head,
-        rows=rows,
-        numbers=numbers,
-        reasons=readable.group_reasons(rows, words),
-        errors=readable.read_errors(exhibit.errors) if exhibit.errors else [],
-        image=embed_image(exhibit.figure) if exhibit.figure else None,
-    )
+    return exhibit._asdict() | {
+        "id": f"exhibit-{number}",
+        "caption": render_caption(exhibit.caption) if exhibit.caption else "",
+        "common": {name: common[name] for name in named if common.get(name)},
+        "head": head,
+        "rows": rows,
+        "numbers": numbers,
+        "reasons": readable.group_reasons(rows, words),
+        "errors": readable.read_errors(exhibit.errors) if exhibit.errors else [],
+        "image": embed_image(exhibit.figure) if exhibit.figure else None,
+    }
 
 
 def render_caption(path: str | Path) -> str:
@@ -220,36 +179,17 @@ def link_file(path: str, home: str | Path) -> str:
     return quote(os.path.relpath(path, home).replace(os.sep, "/"))
 
 
-def spell_character(code: int) -> str:
-    """A character that is not seen, or moves others, in letters."""
+def show_unseen(value):
+    """What the page shows of a value of the template: characters that are not seen, or move others,
+    in letters; HTML of this project's own stays as it is."""
+    return UNSEEN.sub(_spell_character, value) if type(value) is str else value
+
+
+def _spell_character(match):
+    code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)  # Unicode's pictures of control characters
     return f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
-
-
-# Controls but tab and line feed, marks and overrides of direction, separators of lines, halves of
-# characters and what is none. UTF-8 has no halves, and no text may turn the page around it.
-UNSEEN = {
-    code: spell_character(code)
-    for codes in (
-        (0x00, 0x09),
-        (0x0B, 0x20),
-        (0x7F, 0xA0),
-        (0x200B, 0x200C),  # the two after it join letters and emoji
-        (0x200E, 0x2010),
-        (0x2028, 0x202F),
-        (0x2060, 0x2070),
-        (0xD800, 0xE000),
-        (0xFEFF, 0xFF00),
-        (0xFFFE, 0x10000),
-    )
-    for code in range(*codes)
-}
-
-
-def show_unseen(value):
-    """What the page shows of a value of the template; HTML of this project's own stays as it is."""
-    return value.translate(UNSEEN) if type(value) is str else value
 
 
 def inline_file(name: str) -> dict:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.matrix import COORDINATES
 from agorabench.report import table
 
 GROUP = ("student", "prompt", "size", "seed")  # what is analysed together
@@ -72,7 +71,7 @@ def is_number(text: str) -> bool:
 
 
 def format_rows(rows: list[dict], numbers: set[str]) -> list[dict]:
-    """Rows of text, each column of `numbers` with the same decimals throughout.
+    """Rows of text, those columns of numbers with the same decimals throughout.
 
     Where rows are a metric and its value, every metric has a scale of its own.
     """
@@ -82,15 +81,11 @@ def format_rows(rows: list[dict], numbers: set[str]) -> list[dict]:
 
     texts = {}
     for row in rows:
-        for name in numbers.difference(COORDINATES):
+        for name in numbers:
             texts.setdefault(scale(row, name), []).append(row[name])
     places = {key: count_decimals(key[1], found) for key, found in texts.items()}
     return [
-        row
-        | {
-            name: format_value(name, row[name], places[scale(row, name)])
-            for name in numbers.difference(COORDINATES)
-        }
+        row | {name: format_value(name, row[name], places[scale(row, name)]) for name in numbers}
         for row in rows
     ]
 

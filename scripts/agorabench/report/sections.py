@@ -2,47 +2,47 @@
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from agorabench import paths
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
 from agorabench.llm.budget import usage_cost
-from agorabench.matrix import COORDINATES
+from agorabench.matrix import COORDINATES, Cell
 from agorabench.report.pgr_rows import section_id
 from agorabench.report.readable import read_text
 from agorabench.stats.pgr import MEAN
 
+KEY = ("student", *COORDINATES, "benchmark")  # of a row of the PGR table
+IN_SECTION = ("pairs", "seeds_added", "replies")  # of every set, whatever the exhibits have
 CURVE_POINTS = 200  # more than the width of a training curve in pixels cannot be seen
 
 
-@dataclass(frozen=True)
 class Sections:
     """Reads what the page says of a set or a model.
 
-    Attributes:
-        rows: (student, *coordinates, benchmark) -> row of the PGR table.
-        exhibits: LoadedExhibits, of which those by set are repeated there.
+    Args:
+        table: rows of the PGR table.
+        exhibits: loaded ones, whose rows of a set are repeated in its section.
         benchmarks: name -> domain.
         prices: generator -> USD per million tokens.
         samples: pairs to show of a set.
         answers: answers to show of a model on a benchmark.
     """
 
-    rows: dict
-    exhibits: list
-    benchmarks: dict
-    prices: dict
-    samples: int
-    answers: int
+    def __init__(self, table, exhibits, benchmarks, prices, samples, answers):
+        self.rows = {tuple(row[name] for name in KEY): row for row in table}
+        self.exhibits, self.benchmarks, self.prices = exhibits, benchmarks, prices
+        self.samples, self.answers = samples, answers
 
     def read_set(self, runs) -> dict:
         """A set with the students trained on it, one for each of its runs."""
         cell = runs[0].cell
         raw = read_jsonl(paths.raw_replies(cell))
         valid = [row for row in raw if row["verdict"] == "valid"][: cell.size]
-        shown = [(each, rows) for each in self.exhibits if (rows := each.rows_of(cell))]
+        shown = [
+            (each, rows) for each in self.exhibits if (rows := select_rows(each["rows"], cell))
+        ]
         return {
             "id": section_id(cell),
             "place": {name: getattr(cell, name) for name in COORDINATES},
@@ -70,9 +70,11 @@ class Sections:
 
     def row(self, run, benchmark) -> dict:
         """A run's row of the PGR table."""
-        key = (run.student, *(getattr(run, name) for name in COORDINATES), benchmark)
+        key = tuple({**vars(run), "benchmark": benchmark}[name] for name in KEY)
         if key not in self.rows:
-            raise UserError(f"the PGR table has no row of {run.model} on {benchmark}: tally again")
+            raise UserError(
+                f"the PGR table has no row of {run.model} on {benchmark}: aggregate again"
+            )
         return self.rows[key]
 
     def read_model(self, model, domains, run=None) -> dict:
@@ -109,6 +111,16 @@ class Sections:
                 for row in space_evenly(verdicts, self.answers)
             ],
         }
+
+
+def select_rows(rows: list[dict], cell: Cell) -> list[dict]:
+    """An exhibit's rows of a set, without what its section says anyway."""
+    place = {name: str(getattr(cell, name)) for name in COORDINATES}
+    return [
+        {name: row[name] for name in row if name not in (*COORDINATES, *IN_SECTION)}
+        for row in rows
+        if place.items() <= row.items()
+    ]
 
 
 def read_record(path: str) -> dict:

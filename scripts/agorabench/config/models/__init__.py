@@ -78,7 +78,7 @@ class Generation(Section):
 
 
 class DatasetCard(Section):
-    """What the dataset card says that no other key does; see target dataset."""
+    """What the dataset card says that no other key does; see rule export."""
 
     title: Text = "AgoraBench data"
     """Name of the collection of sets."""
