@@ -697,7 +697,7 @@ def test_batches_of_others_are_not_taken_for_ours(tmp_path, submitted):
         left(job, requests, submitted)
         others = [other(200), other(300, 5), other(400)]
         # One of the others is a sibling's, whose state says so.
-        sibling = tmp_path / "code" / "instance" / "strong" / "mini" / "seed2.batches"
+        sibling = tmp_path / "journal" / "code" / "instance" / "strong" / "mini" / "seed2.batches"
         sibling.parent.mkdir(parents=True)
         planned = {"event": "planned", "name": "n", "at": 0, "tokens": 1, "fingerprints": ["f"]}
         rows = [planned | {"model": "gpt-4o-mini"}]
