@@ -11,7 +11,7 @@ import yaml
 from agorabench import matrix
 from agorabench.analysis.pgr_table import to_csv
 from agorabench.analysis.seeds import COLUMNS, spread_rows
-from agorabench.config import references as configs
+from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
@@ -205,7 +205,7 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
     for folder in ("config", "scripts"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
-    config = configs.check_config(whole)
+    config = check_config(whole)
     runs = {run.generator: run for run in matrix.expand_runs(config)}
     assert list(runs) == ["mixed", "strong"]
     due = [part for _, part in matrix.mixture_parts(config, runs["mixed"])]
