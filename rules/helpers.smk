@@ -142,7 +142,7 @@ def seed_classifier(wildcards):
 
 def reference_table(wildcards):
     """The PGR table with a further reference."""
-    return result_stages.tabulate(config, "pgr", wildcards.reference)
+    return result_stages.aggregate(config, "pgr", wildcards.reference)
 
 
 def start_run(workflow):

@@ -1,33 +1,48 @@
 """The analyses of a user's results: on the paper's numbers as if they were the user's, and where
 something is missing."""
 
+import contextlib
 import csv
 import itertools
 import json
 import math
 
 import analyse
-import foresee
 import numpy as np
 import pandas
 import pytest
-import spend
-from agorabench.analysis import choices, findings, illustrations, published, study
+from agorabench.analysis import (
+    amount,
+    components,
+    correlations,
+    offers,
+    pgr_table,
+    prediction,
+    prompts,
+    regressions,
+    study,
+    value,
+)
+from agorabench.analysis import (
+    paper as published,
+)
+from agorabench.analysis.pgr_table import COLUMNS, list_views, to_csv
 from agorabench.cluster import locks
 from agorabench.errors import UserError
 from agorabench.report import figures
 from agorabench.stats import regression
 from agorabench.stats.learning_curve import Curve
-from agorabench.stats.pgr import COLUMNS, MEAN, to_csv, views
+from agorabench.stats.pgr import MEAN
 from helpers import ROOT
 from sklearn.linear_model import LinearRegression
+from tools import recommend
 
 METHODS = {
     "instance_generation": "instance",
     "response_generation": "response",
     "quality_enhancement": "enhancement",
 }
-FIGURES = ("ability", "components", "correlations", "prediction", "amount", "value")
+FIGURES = ("regressions", "components", "correlations", "prediction", "amount", "value")
 
 
 def row(generator, method, domain, pgr, prompt="main", size=100, seed=1, half=4.0, **more):
@@ -66,41 +81,49 @@ class Results:
         self.rows, self.metrics, self.costs, self.scores = [], [], [], {}
         self.benchmarks = {}
 
-    def run(self, *more, figures=False):
-        table, cost, metrics = (self.folder / f"{name}.csv" for name in ("pgr", "cost", "metrics"))
+    def study(self, mixtures=(), prices=None):
+        """The Study of the results, as files."""
+        folder = self.folder / "results"
+        table, cost = folder / "pgr_table.csv", folder / "tables/cost.csv"
+        metrics = folder / "tables/intrinsic.csv"
+        cost.parent.mkdir(parents=True, exist_ok=True)
         table.write_text(to_csv(self.rows))
         pandas.DataFrame(self.costs, columns=list(study.COSTS)).to_csv(cost, index=False)
-        arguments = ["--table", str(table), "--cost", str(cost), "--bootstrap", "200", *more]
         if self.metrics:
             pandas.DataFrame(self.metrics).to_csv(metrics, index=False)
-            arguments += ["--intrinsic", str(metrics)]
-        if self.scores:
-            for (generator, benchmark), score in self.scores.items():
-                path = self.folder / f"scores/generators/{generator}/{benchmark}.json"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                summary = {"score": score, "standard_error": 1.25, "n": 200}
-                path.write_text(json.dumps(summary))
-            arguments += ["--scores", str(self.folder / "scores"), "--generators"]
-            arguments += [*dict.fromkeys(name for name, _ in self.scores)]
-            arguments += ["--benchmarks", json.dumps(self.benchmarks)]
-        arguments += ["--tables", str(self.folder / "tables")]
-        if figures:
-            arguments += ["--figures", str(self.folder / "figures")]
-        analyse.main(arguments)
+        for (generator, benchmark), score in self.scores.items():
+            path = folder / f"scores/generators/{generator}/{benchmark}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            summary = {"score": score, "standard_error": 1.25, "n": 200}
+            path.write_text(json.dumps(summary))
+        inputs = {"table": [table], "cost": [cost], "intrinsic": [metrics] if self.metrics else []}
+        params = {"generators": list(dict.fromkeys(name for name, _ in self.scores)), "apart": []}
+        params |= {"benchmarks": self.benchmarks, "mixtures": list(mixtures)}
+        params |= {"prices": prices or {}, "bootstrap": 200, "seed": 1}
+        with contextlib.chdir(self.folder):
+            return study.read_study(inputs, params)
+
+    def run(self, mixtures=(), prices=None, figures=False):
+        found = self.study(mixtures, prices)
+        with contextlib.chdir(self.folder):
+            analyse.write_tables(found)
+            if figures:
+                analyse.write_figures(found)
         return {
             path.stem: list(csv.DictReader(path.open()))
-            for path in (self.folder / "tables").glob("*.csv")
+            for path in (self.folder / "results/tables").glob("*.csv")
+            if path.stem not in ("cost", "intrinsic")
         }
 
     def text(self, ending="md"):
-        return (self.folder / f"tables/analysis.{ending}").read_text()
+        return (self.folder / f"results/tables/analysis.{ending}").read_text()
 
 
 def measure(results, generator, method, domain, metrics, **more):
     place = {"generator": generator, "method": method, "domain": domain, "prompt": "main"}
     place |= {"size": 100, "seed": 1, **more}
-    for name, value in metrics.items():
-        results.metrics.append(place | {"metric": name, "value": value})
+    for name, number in metrics.items():
+        results.metrics.append(place | {"metric": name, "value": number})
 
 
 def charge(results, generator, method, domain, each, size=100, prompt="main"):
@@ -113,8 +136,8 @@ def charge(results, generator, method, domain, each, size=100, prompt="main"):
 def paper(tmp_path_factory):
     """The paper's printed numbers as if they were a user's results; (results, tables)."""
     results = Results(tmp_path_factory.mktemp("paper"))
-    tables = published.read(ROOT / "config/paper")
-    cells = published.cells(tables)
+    tables = published.read_tables(ROOT / "config/paper")
+    cells = published.join_cells(tables)
     pgr = {}
     for one in cells.to_dict("records"):
         place = one["generator"], METHODS[one["method"]], one["domain"]
@@ -142,15 +165,13 @@ def paper(tmp_path_factory):
             for one in rows.to_dict("records")
         }
         results.rows += complete(other, prompt=prompt)
-    return results, results.run("--prices", json.dumps(prices), figures=True)
+    return results, results.run(prices=prices, figures=True)
 
 
-def told_by(figure, results, mixtures=(), abilities=()):
-    """The lines of a figure's title, legend and notes."""
-    (block,) = study.blocks(views(results.rows), results.metrics, abilities, mixtures)
-    one = findings.Findings.of(block, choices.Costs(results.costs), {}, 50, 1)
+def told_by(question, results, mixtures=()):
+    """The lines of a figure's title, legend and headings."""
     with figures.style():
-        return [text.get_text() for text in figure(one).texts]
+        return [text.get_text() for text in question.figure(results.study(mixtures)).texts]
 
 
 def of(rows, **values):
@@ -237,7 +258,7 @@ def test_all_tables_and_figures_are_there(paper):
     }  # fmt: skip
     for name in FIGURES:
         for ending in ("png", "svg", "pdf"):
-            assert (results.folder / f"figures/{name}.{ending}").stat().st_size > 2000
+            assert (results.folder / f"results/figures/{name}.{ending}").stat().st_size > 2000
     for ending in ("md", "tex", "html"):
         text = results.text(ending)
         assert "nan" not in text.lower().replace("nano", "")
@@ -269,7 +290,7 @@ def test_without_metrics_every_table_says_why(tmp_path):
     assert "No cells were run with two sizes (the matrix has 100)" in text
     assert "No generator has solved the benchmarks" in text
     for name in FIGURES:
-        assert (tmp_path / f"figures/{name}.png").exists()
+        assert (tmp_path / f"results/figures/{name}.png").exists()
 
 
 def test_one_generator_has_no_interval_and_no_held_out_r2(tmp_path):
@@ -367,9 +388,9 @@ def test_both_errors_are_over_the_cells_that_another_generator_has(tmp_path):
     assert fit["reason"] == f"errors: {which}"
     assert {float(row["rmse"]) for row in rows} == {float(fit["rmse_held_out"])}
     assert f"(root mean square, {which})" in results.text()
-    drawn = " ".join(told_by(illustrations.prediction, results))
-    assert f"error on left-out generators {error('predicted'):.1f} points" in drawn
-    assert f"in the same setting {error('others'):.1f}; errors: {which}" in drawn
+    assert f"missed by {error('predicted'):.1f} points" in results.text()
+    assert f"by the mean of the others by {error('others'):.1f} (" in results.text()
+    assert f"errors: {which}." in results.text()
     # So are the three numbers of an average.
     (mean,) = of(tables["prediction"], generator="a", method=MEAN)
     mine = of(shared, generator="a")
@@ -398,7 +419,7 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
         for place in cells:
             measure(results, *place, metrics[place])
             charge(results, *place, 0.01)
-        found[kind] = results.run("--mixtures", "ab", "unused", figures=True)
+        found[kind] = results.run(["ab", "unused"], figures=True)
         texts[kind] = results.text()
     for table in ("correlations", "components", "regressions"):
         assert found["with"][table] == found["without"][table]
@@ -427,10 +448,12 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
         in (texts["with"])
     )
     assert "ixture" not in texts["without"]
-    for figure in (illustrations.components, illustrations.correlations, illustrations.prediction):
-        drawn = told_by(figure, results, ["ab"])
-        assert "without mixtures (ab)" in drawn and "ab" not in drawn  # the latter: in the legend
-    assert "ab" in told_by(illustrations.value_figure, results, ["ab"])
+    for question in (components, correlations, prediction):
+        name = question.__name__.rpartition(".")[2]
+        caption = " ".join((ROOT / f"docs/captions/{name}.rst").read_text().split())
+        assert "ixtures of generators" in caption  # that they are left out
+        assert "ab" not in told_by(question, results, ["ab"])  # in the legend
+    assert "ab" in told_by(value, results, ["ab"])
 
 
 def mixed_results(folder):
@@ -452,7 +475,7 @@ def test_a_mixture_without_a_sound_pgr_says_so_and_its_average_tells_its_cells(t
     for one in results.rows:
         if (one["generator"], one["domain"]) == ("ab", "y"):
             one.update(pgr=None, pgr_low=None, pgr_high=None, flag="gap within noise")
-    rows = of(results.run("--mixtures", "ab")["prediction"], basis="mixture")
+    rows = of(results.run(["ab"])["prediction"], basis="mixture")
     assert len(rows) == 7
     for row in rows[:6]:
         assert row["predicted"] and row["others"]
@@ -479,7 +502,7 @@ def test_a_mixture_of_one_cell_is_not_averaged_as_all(tmp_path):
     results.rows, results.metrics = (
         list(filter(kept, rows)) for rows in (results.rows, results.metrics)
     )
-    results.run("--mixtures", "ab")
+    results.run(["ab"])
     lines = [line.replace(" ", "") for line in results.text().splitlines()]
     assert any(line.startswith("|ab|1of6|mixture|") for line in lines)
 
@@ -488,9 +511,9 @@ def test_mixtures_do_not_decide_the_seed():
     rows = [row(name, "response", "x", 10.0, seed=1) for name in "ab"]
     mixed = [row(name, "response", "x", 10.0, seed=2) for name in ("ab1", "ab2", "ab3")]
     names = ["ab1", "ab2", "ab3"]
-    (block,) = study.blocks(views(rows + mixed), mixtures=names)
+    (block,) = study.build_blocks(list_views(rows + mixed), mixtures=names)
     assert (block.seed, block.cells["generator"].tolist(), block.elsewhere) == (1, ["a", "b"], 3)
-    (block,) = study.blocks(views(mixed), mixtures=names)
+    (block,) = study.build_blocks(list_views(mixed), mixtures=names)
     assert block.seed == 2
 
 
@@ -503,11 +526,11 @@ def test_meta_prompts_are_compared_without_mixtures(tmp_path):
             for domain in "xy"
         }
         results.rows += complete(cells, prompt=prompt)
-    (row,) = results.run("--mixtures", "ab")["prompts"]
+    (row,) = results.run(["ab"])["prompts"]
     assert (row["n"], float(row["difference"])) == ("4", -7.5)
     assert "Mixtures are left out of the differences" in results.text()
     only = [row for row in results.rows if row["prompt"] == "main" or row["generator"] == "ab"]
-    (row,) = choices.compare_prompts(only, ["ab"])
+    (row,) = prompts.compare_prompts(only, ["ab"])
     assert (row["n"], row["reason"]) == (0, "no cell has both prompts")
 
 
@@ -526,32 +549,31 @@ def test_intervals_of_few_generators_say_how_little_they_say(paper, tmp_path):
         for benchmark, domain in results.benchmarks.items()
     ]
     results.scores = {(one["generator"], one["benchmark"]): one["score"] for one in abilities}
-    results.run("--mixtures", "ab")
+    results.run(["ab"])
     told = "ntervals from resampled generators say little: of 3 there are 10 distinct resamples"
     assert results.text().count(f"I{told}.") == 2  # regressions and correlations
     paper_results, _ = paper  # six generators, and three for the other meta-prompts
     for section in paper_results.text().split("\n## "):
         assert "say little" not in section or "prompt main," not in section
-    for figure in (illustrations.correlations, illustrations.ability):
-        drawn = " ".join(told_by(figure, results, ["ab"], abilities))
-        assert f"i{told}" in drawn
 
 
 @pytest.mark.parametrize(("generators", "resamples"), [(3, 10), (4, 35), (5, 126), (6, None)])
 def test_how_many_resamples_there_are(generators, resamples):
     drawn = itertools.combinations_with_replacement(range(generators), generators)
-    told = regression.caution([(regression.Interval(1.0, 2.0), generators)])
+    told = regression.few_generators_caution([(regression.Interval(1.0, 2.0), generators)])
     assert bool(told) == (generators < 6)
     if resamples:
         assert resamples == len(list(drawn)) and f" {resamples} distinct" in told[0]
-    assert regression.caution([(regression.Interval(reason="none"), generators)]) == []
+    assert (
+        regression.few_generators_caution([(regression.Interval(reason="none"), generators)]) == []
+    )
 
 
 def test_what_is_too_small_for_any_fit_says_what_is_left_out():
     rows = [row("a", "response", "x", 10.0), row("b", "response", "x", None, flag="no gap")]
     rows.append(row("c", "response", "x", 10.0, seed=2))
-    (block,) = study.blocks(views(rows))
-    assert findings.nothing_sheet(block).notes == [
+    (block,) = study.build_blocks(list_views(rows))
+    assert regressions.too_small(block).notes == [
         "1 of 2 cells are left out: they have no PGR, or one over a gap within its own noise.",
         "1 cell is left out: it has other seeds.",
     ]
@@ -564,12 +586,12 @@ def test_blocks_too_small_for_any_fit_are_told_in_one_sentence(tmp_path):
     results.rows += complete({("a", "response", "x"): 30.0}, prompt="other")
     for place in cells:
         measure(results, *place, {"reward": 1.0})
-    tables = results.run("--mixtures", "ab", figures=True)
+    tables = results.run(["ab"], figures=True)
     text = results.text()
     assert text.count("Nothing can be fitted to 2 cells without its mixtures: ") == 1
     assert text.count("Nothing can be fitted to 1 cell: ") == 1
     assert "## Loadings" not in text and "## Correlation" not in text
-    assert text.count("## What says PGR") == 2 and text.count("## Price, ability and PGR") == 2
+    assert text.count("## What predicts PGR") == 2 and text.count("## Price, ability and PGR") == 2
     assert all(row["reason"] for row in tables["correlations"] + tables["regressions"])
     assert len(tables["correlations"]) == 2 and len(tables["regressions"]) == 8
 
@@ -581,7 +603,7 @@ def test_more_seeds_of_one_generator_leave_no_other_out():
         for method in ("instance", "response")
         for seed in (*seeds, *([MEAN] if len(seeds) > 1 else []))
     ]
-    (block,) = study.blocks(views(rows))
+    (block,) = study.build_blocks(list_views(rows))
     assert block.seed == 1
     assert block.cells["generator"].tolist() == ["a", "a", "b", "b", "c", "c"]
     assert block.new.empty
@@ -607,20 +629,20 @@ def test_some_of_the_seeds_stand_for_their_mean():
         for prompt, more in (("main", 0.0), ("other", 7.0))
         for pgr, seed, half in ((10.0 + more, 1, 2.0), (16.0 + more, 2, 4.0))
     ]
-    found = choices.whole(rows)
+    found = pgr_table.average_seeds(rows)
     one = found["s", "main", "a", "response", "x", 100]
     assert (one["pgr"], one["pgr_low"], one["pgr_high"]) == (13.0, 10.0, 16.0)
-    (line,) = [line for line in choices.amounts(rows, fewest=1) if line.place[1] == "main"]
+    (line,) = [line for line in amount.fit_lines(rows, fewest=1) if line.place[1] == "main"]
     assert [point["pgr"] for point in line.points] == [13.0]
-    (told,) = choices.compare_prompts(rows)
+    (told,) = prompts.compare_prompts(rows)
     assert (told["difference"], told["n"]) == (-7.0, 1)
     # A mean over all seeds stands for them; a PGR that one lacks, the mean lacks.
-    whole = choices.whole([*rows, row("a", "response", "x", 12.0, seed=MEAN)])
+    whole = pgr_table.average_seeds([*rows, row("a", "response", "x", 12.0, seed=MEAN)])
     assert whole["s", "main", "a", "response", "x", 100]["pgr"] == 12.0
     rows[1] |= {"pgr": None, "pgr_low": None, "pgr_high": None, "flag": "gap within noise"}
-    one = choices.whole(rows)["s", "main", "a", "response", "x", 100]
+    one = pgr_table.average_seeds(rows)["s", "main", "a", "response", "x", 100]
     assert (one["pgr"], one["flag"]) == (None, "gap within noise")
-    assert len(choices.amounts(rows, fewest=1)) == 1
+    assert len(amount.fit_lines(rows, fewest=1)) == 1
 
 
 def test_metrics_are_means_over_seeds(tmp_path):
@@ -631,9 +653,7 @@ def test_metrics_are_means_over_seeds(tmp_path):
     for i, place in enumerate(cells):
         for seed in (1, 2):
             measure(results, *place, {"reward": i + seed}, seed=seed)
-    from agorabench.stats.pgr import views
-
-    (block,) = study.blocks(views(results.rows), results.metrics)
+    (block,) = study.build_blocks(list_views(results.rows), results.metrics)
     assert block.seed == MEAN
     assert list(block.cells["reward"]) == [i + 1.5 for i in range(len(cells))]
 
@@ -658,15 +678,15 @@ def test_bad_input_is_told_with_the_file_and_what_was_possible(tmp_path):
     results = Results(tmp_path)
     results.rows = complete({("a", "response", "x"): 1.0, ("b", "response", "x"): 2.0})
     results.metrics = [{"generator": "a", "metric": "reward", "value": 1}]
-    with pytest.raises(UserError, match=r"metrics.csv lacks the column 'method'; it needs"):
+    with pytest.raises(UserError, match=r"intrinsic.csv lacks the column 'method'; it needs"):
         results.run()
     results.metrics = []
     measure(results, "a", "response", "x", {"reward": "high"})
-    with pytest.raises(UserError, match=r"metrics.csv, line 2: value is no number: 'high'"):
+    with pytest.raises(UserError, match=r"intrinsic.csv, line 2: value is no number: 'high'"):
         results.run()
     results.metrics = []
     measure(results, "a", "response", "x", {"reward": 1.0}, size="many")
-    with pytest.raises(UserError, match=r"metrics.csv, line 2: size is no whole number: 'many'"):
+    with pytest.raises(UserError, match=r"intrinsic.csv, line 2: size is no whole number: 'many'"):
         results.run()
     results.metrics, results.benchmarks = [], {"b1": "x"}
     results.scores["a", "b1"] = None
@@ -679,35 +699,35 @@ def test_bad_input_is_told_with_the_file_and_what_was_possible(tmp_path):
 
 def line(pgrs, curve="no curve", generator="g"):
     points = [row(generator, MEAN, MEAN, pgr, size=size) for size, pgr in pgrs.items()]
-    return choices.Line(("s", "main", generator, MEAN, MEAN), (), points, curve)
+    return amount.Line(("s", "main", generator, MEAN, MEAN), (), points, curve)
 
 
 def test_an_offer_is_the_best_that_the_dollars_pay_for():
-    found = choices.offer(line({100: 20.0, 1000: 40.0}), "g", 0.01, 9.99)
+    found = offers.make_offer(line({100: 20.0, 1000: 40.0}), "g", 0.01, 9.99)
     assert (found.pairs, found.usd, found.pgr, found.basis) == (100, 1.0, 20.0, "measured")
     assert (found.low, found.high) == (16.0, 24.0)
-    assert choices.offer(line({100: 20.0, 1000: 40.0}), "g", 0.01, 10.0).pairs == 1000
-    few = choices.offer(line({100: 20.0}), "g", 0.01, 0.5)
+    assert offers.make_offer(line({100: 20.0, 1000: 40.0}), "g", 0.01, 10.0).pairs == 1000
+    few = offers.make_offer(line({100: 20.0}), "g", 0.01, 0.5)
     assert few.pgr is None
     assert few.reason == "pays for 50 pairs; the fewest that were tried are 100, for $1.00"
-    assert choices.offer(line({100: 20.0}), "g", 0.01, 1.0).untried == ""  # nothing left over
-    untried = choices.offer(line({100: 20.0}), "g", 0.01, 1.01).untried
+    assert offers.make_offer(line({100: 20.0}), "g", 0.01, 1.0).untried == ""  # nothing left over
+    untried = offers.make_offer(line({100: 20.0}), "g", 0.01, 1.01).untried
     assert untried == "more pairs than 100 were not tried: give an experiment several sizes"
     sizes = {100: 20.0, 200: 21.0, 400: 22.0, 800: 23.0}
-    untried = choices.offer(line(sizes, "it does not level off"), "g", 0.01, 99.0).untried
+    untried = offers.make_offer(line(sizes, "it does not level off"), "g", 0.01, 99.0).untried
     assert untried == "more pairs than 800 were not tried: it does not level off"
-    assert choices.offer(line({100: 20.0, 1000: 10.0}), "g", 0.01, 99.0).untried == ""
+    assert offers.make_offer(line({100: 20.0, 1000: 10.0}), "g", 0.01, 99.0).untried == ""
     # More pairs that did worse are not recommended, and of what is free there is no end.
-    assert choices.offer(line({100: 20.0, 1000: 10.0}), "g", 0.0, 0.0).pairs == 100
+    assert offers.make_offer(line({100: 20.0, 1000: 10.0}), "g", 0.0, 0.0).pairs == 100
 
 
 def test_an_offer_goes_along_a_curve_as_far_as_it_pays_and_not_far_beyond():
     curve = Curve(80.0, 60.0, 1.0, 100, 1.0, None, None)  # a doubling adds < 1 from 3,000 on
     points = {100: 20.0, 200: 50.0, 400: 65.0, 800: 72.5}
-    found = choices.offer(line(points, curve), "g", 0.01, 6.0)
+    found = offers.make_offer(line(points, curve), "g", 0.01, 6.0)
     assert (found.pairs, found.basis) == (600, "on the curve")
     assert found.pgr == pytest.approx(70.0)
-    far = choices.offer(line(points, curve), "g", 0.01, 1e6)
+    far = offers.make_offer(line(points, curve), "g", 0.01, 1e6)
     assert (far.pairs, far.basis) == (1600, "on the curve, beyond 800")
     assert far.untried == (
         "more pairs than 800 were not tried, and no curve is followed beyond twice as many"
@@ -716,7 +736,11 @@ def test_an_offer_goes_along_a_curve_as_far_as_it_pays_and_not_far_beyond():
 
 
 def test_front():
-    assert choices.front([(1, 10), (2, 20), (3, 15), (None, 50), (2, 20), (4, None)]) == {0, 1, 4}
+    assert value.pareto_front([(1, 10), (2, 20), (3, 15), (None, 50), (2, 20), (4, None)]) == {
+        0,
+        1,
+        4,
+    }
 
 
 def test_a_generator_that_trained_nobody_is_foreseen_as_if_it_had_been_left_out(
@@ -731,7 +755,7 @@ def test_a_generator_that_trained_nobody_is_foreseen_as_if_it_had_been_left_out(
     known[mine].to_csv(tmp_path / "new.csv", index=False)
     known[~mine].to_csv(tmp_path / "known.csv", index=False)
     files = ["--intrinsic", str(tmp_path / "new.csv"), "--known", str(tmp_path / "known.csv")]
-    foresee.main(["--table", str(table), *files])
+    recommend.main(["expect", "--table", str(table), *files])
     text = capsys.readouterr().out
     found = {
         tuple(cells[:3]): cells[3]
@@ -746,8 +770,14 @@ def test_a_generator_that_trained_nobody_is_foreseen_as_if_it_had_been_left_out(
     assert "it missed a set's PGR by " in text and "others' mean (%)" in text
 
 
+def table_files(folder):
+    """Options that name the files of results in a folder."""
+    tables = f"{folder}/results/tables"
+    return ["--table", f"{folder}/results/pgr_table.csv", "--intrinsic", f"{tables}/intrinsic.csv"]
+
+
 def foreseen(text, generator):
-    """{(method, domain): cells of its line} of what foresee.py printed of a generator."""
+    """{(method, domain): cells of its line} of what recommend.py printed of a generator."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     return {tuple(line[1:3]): line[3:] for line in lines if line and line[0] == generator}
 
@@ -756,7 +786,7 @@ def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, m
     results = mixed_results(tmp_path)
     for method in METHODS.values():
         measure(results, "new", method, "x", {"reward": 0.5, "perplexity": -0.5})
-    rows = of(results.run("--mixtures", "ab")["prediction"], basis="new")
+    rows = of(results.run(["ab"])["prediction"], basis="new")
     expected = {
         (row["method"], row["domain"]): [
             f"{float(row[name]):.1f}" for name in ("predicted", "others")
@@ -764,11 +794,11 @@ def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, m
         for row in rows
     }
     monkeypatch.chdir(tmp_path)
-    files = ["--table", "pgr.csv", "--intrinsic", "metrics.csv"]
+    files = ["--table", "results/pgr_table.csv", "--intrinsic", "results/tables/intrinsic.csv"]
     config = tmp_path / locks.CONFIG
 
     def answer(*more):
-        foresee.main([*files, *more])
+        recommend.main(["expect", *files, *more])
         found = foreseen(capsys.readouterr().out, "new")
         del found[MEAN, MEAN]
         return found
@@ -792,8 +822,8 @@ def test_a_setting_without_another_generator_leaves_the_mean_of_what_is_foreseen
     for place in [*cells, ("new", "response", "x"), ("new", "response", "y")]:
         measure(results, *place, {"reward": random.normal(), "perplexity": random.normal()})
     results.run()
-    files = ["--table", f"{tmp_path}/pgr.csv", "--intrinsic", f"{tmp_path}/metrics.csv"]
-    foresee.main(files)
+    files = table_files(tmp_path)
+    recommend.main(["expect", *files])
     text = capsys.readouterr().out
     found = foreseen(text, "new")
     mean = np.mean([float(found["response", domain][0]) for domain in "xy"])
@@ -804,7 +834,7 @@ def test_a_setting_without_another_generator_leaves_the_mean_of_what_is_foreseen
     # Of a set that was not measured nothing is foreseen, so there is no mean.
     measure(results, "new", "instance", "x", {"reward": 1.0})
     results.run()
-    foresee.main(files)
+    recommend.main(["expect", *files])
     text = capsys.readouterr().out
     assert (MEAN, MEAN) not in foreseen(text, "new")
     assert "new instance x: a metric is missing.\n" in text
@@ -812,15 +842,15 @@ def test_a_setting_without_another_generator_leaves_the_mean_of_what_is_foreseen
 
 def test_nothing_new_to_foresee_is_told(paper):
     results, _ = paper
-    files = [f"{results.folder}/pgr.csv", "--intrinsic", f"{results.folder}/metrics.csv"]
-    with pytest.raises(UserError, match=r"metrics.csv has no set that is new to .*pgr.csv"):
-        foresee.main(["--table", *files])
+    files = table_files(results.folder)
+    with pytest.raises(UserError, match=r"intrinsic.csv has no set that is new to .*pgr_table.csv"):
+        recommend.main(["expect", *files])
 
 
 def test_without_a_table_there_is_a_word_on_how_to_get_one(tmp_path):
     path = tmp_path / "pgr_table.csv"
     with pytest.raises(UserError, match=f"no PGR table {path}: snakemake {path} makes it"):
-        foresee.main(["--table", str(path)])
+        recommend.main(["expect", "--table", str(path)])
 
 
 def test_what_cannot_be_foreseen_says_why(tmp_path, capsys):
@@ -830,9 +860,9 @@ def test_what_cannot_be_foreseen_says_why(tmp_path, capsys):
     for place in [*places, ("b", "instance", "x")]:
         measure(results, *place, {"reward": float(len(results.metrics))})
     results.run()
-    files = [f"{tmp_path}/pgr.csv", "--intrinsic", f"{tmp_path}/metrics.csv"]
-    foresee.main(["--table", *files])
-    assert "Nothing can be foreseen: PGR is the same in all 3 rows." in capsys.readouterr().out
+    files = table_files(tmp_path)
+    recommend.main(["expect", *files])
+    assert "Nothing can be predicted: PGR is the same in all 3 rows." in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -856,13 +886,13 @@ def market(tmp_path):
 
 
 def test_dollars_buy_pairs_in_every_setting(market, capsys):
-    spend.main(["--dollars", "40", *market])
+    recommend.main(["spend", "--dollars", "40", *market])
     text = capsys.readouterr().out
     # 200 pairs of two settings; the third size is of one setting only, and no answer to this.
     assert "| dear      |               200 | 40.00 |    52.0 | [48.0, 56.0] | measured |" in text
     assert "Take dear and 200 pairs in each of 2 settings: a PGR of 52.0 % for $40.00." in text
     assert "cheap costs $4.00, and their intervals overlap: 50.0 %." in text
-    spend.main(["--dollars", "5", *market])
+    recommend.main(["spend", "--dollars", "5", *market])
     text = capsys.readouterr().out
     assert "Take cheap and 200 pairs" in text
     assert "pays for 25 pairs; the fewest that were tried are 100, for $20.00" in text
@@ -873,9 +903,9 @@ def test_small_amounts_are_not_nothing(tmp_path, capsys):
     results.rows = complete({("dear", "response", "x"): 20.0, ("cheap", "response", "x"): 19.0})
     charge(results, "dear", "response", "x", 0.00004)
     charge(results, "cheap", "response", "x", 0.00001)
-    costs = choices.Costs(results.costs)
+    costs = study.Costs(results.costs)
     whole = dict.fromkeys(("student", "prompt", "domain", "method"))
-    text = spend.answer(results.rows, costs, 0.005, whole)
+    text = recommend.recommend_generators(results.rows, costs, 0.005, whole)
     assert text.startswith("## $0.0050 for response x") and "| 0.0040 |" in text
     assert "Take dear and 100 pairs: a PGR of 20.0 % for $0.0040." in text
     assert "cheap costs $0.0010" in text
@@ -883,13 +913,13 @@ def test_small_amounts_are_not_nothing(tmp_path, capsys):
         " Dollars are left over, but more pairs than 100 were not tried: give an experiment "
         "several sizes.\n"
     )
-    assert ", for $0.0040 |" in spend.answer(results.rows, costs, 0.002, whole)
+    assert ", for $0.0040 |" in recommend.recommend_generators(results.rows, costs, 0.002, whole)
 
 
 def test_dollars_for_one_setting(market, capsys):
-    spend.main(["--dollars", "40", "--method", "instance", *market])
+    recommend.main(["spend", "--dollars", "40", "--method", "instance", *market])
     assert "Take dear and 400 pairs: a PGR of 54.0 % for $40.00." in capsys.readouterr().out
-    spend.main(["--dollars", "0.01", *market])
+    recommend.main(["spend", "--dollars", "0.01", *market])
     assert "No generator can be recommended: see the reasons." in capsys.readouterr().out
 
 
@@ -904,4 +934,4 @@ def test_dollars_for_one_setting(market, capsys):
 )
 def test_an_impossible_question_is_told(market, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
-        spend.main([*arguments, *market])
+        recommend.main(["spend", *arguments, *market])

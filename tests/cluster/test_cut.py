@@ -66,7 +66,7 @@ def test_every_stage_was_submitted_and_cheap_ones_were_not(ran, lab):
     told = [row["Comment"].split("_wildcards_")[0] for row in lab.jobs("Comment")]
     for rule in ("generate", "train", "predict_code", "predict_anchor", "score"):
         assert f"rule_{rule}" in told
-    assert not {"rule_curate", "rule_tally"} & set(told)
+    assert not {"rule_curate", "rule_tabulate_pgr"} & set(told)
 
 
 def test_a_killed_generation_goes_on_from_its_journal(ran, lab):

@@ -11,7 +11,7 @@ from agorabench.llm.request import build_request, fingerprint_parameters
 SAMPLING = ("max_tokens", "temperature", "top_p")
 
 
-def load_items(params: dict):
+def load_items(params: dict) -> dict[str, list[dict]]:
     """{benchmark: its items} of a stage's parameters (config/stages.py)."""
     return {
         name: benchmarks.load_items(entry, Path(paths.benchmark_items(name)))
@@ -20,12 +20,7 @@ def load_items(params: dict):
 
 
 def query_benchmarks(
-    params: dict,
-    entry: dict,
-    items: dict[str, list[dict]],
-    journal,
-    backend,
-    advance=lambda count: None,
+    params: dict, entry: dict, items: dict, journal, backend, advance=lambda count: None
 ) -> dict[str, list[dict]]:
     """Ask a generator for all items of benchmarks: {benchmark: its replies, in the items' order}.
 

@@ -67,14 +67,9 @@ def judge_request(identity: str, game: dict, asked: dict, seed: int, attempt: in
 
 
 def judge_games(
-    games: list[dict],
-    read_verdict: Callable,
-    asked: dict,
-    seed: int,
-    journal,
-    backend,
+    games: list[dict], read_verdict: Callable, asked: dict, seed: int, journal, backend,
     advance=lambda count=1: None,
-) -> list[dict]:
+) -> list[dict]:  # fmt: skip
     """Verdicts on games, in their order.
 
     Args:

@@ -72,7 +72,9 @@ class Sections:
         """A run's row of the PGR table."""
         key = tuple({**vars(run), "benchmark": benchmark}[name] for name in KEY)
         if key not in self.rows:
-            raise UserError(f"the PGR table has no row of {run.model} on {benchmark}: tally again")
+            raise UserError(
+                f"the PGR table has no row of {run.model} on {benchmark}: aggregate again"
+            )
         return self.rows[key]
 
     def read_model(self, model, domains, run=None) -> dict:

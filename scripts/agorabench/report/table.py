@@ -19,7 +19,7 @@ LATEX = {
 WIDE = 7  # columns; a LaTeX table with more is scaled to the page
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:0;color:#222}"
-    "main{max-width:60rem;margin:auto;padding:1rem}div{overflow-x:auto}"
+    "main{max-width:90rem;margin:auto;padding:1rem}div{overflow-x:auto}"
     "table{border-collapse:collapse;margin:1rem 0}"
     "th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap}"
     ".w{text-align:left;font-weight:normal}thead .w{font-weight:bold}"
