@@ -41,12 +41,12 @@ include: "rules/targets.smk"
 rule all:
     default_target: True
     input:
-        rules.tabulate_pgr.output,
+        rules.aggregate_pgr.output,
         rules.references.input,
-        rules.tabulate_cost.output,
-        rules.tabulate_paid.output,
-        rules.tabulate_data.output,
-        rules.tabulate_intrinsic.output if config["intrinsic"] else [],
+        rules.aggregate_cost.output,
+        rules.aggregate_paid.output,
+        rules.aggregate_data.output,
+        rules.aggregate_intrinsic.output if config["intrinsic"] else [],
         rules.analyse.output,
         rules.plot.output,
         rules.report.output,

@@ -8,7 +8,7 @@ Each trial draws two new benchmarks of the paper's sizes, and a base, a referenc
 known accuracies that answer them. An item is as hard for all three alike, up to chance: model m is
 right where sqrt(h) z + sqrt(1 - h) e_m is below the quantile of its accuracy, with z of the item
 and e_m of the answer standard normal. So the true accuracies, and the true PGR, are exact.
-The intervals are those that `tabulate` writes, by agorabench.stats.pgr.estimate_cells.
+The intervals are those that `aggregate` writes, by agorabench.stats.pgr.estimate_cells.
 
 On AlpacaEval a model has a known length-controlled win rate instead. The judge's preferences follow
 the model of Dubois et al. 2024 (arXiv 2404.04475) and are as far from 0 and 1 as on the published

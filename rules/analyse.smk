@@ -16,49 +16,49 @@ QUESTIONS = [f"agorabench/analysis/{name}.py" for name in analysis.module_names(
 
 
 localrules:
-    tabulate_pgr,
-    tabulate_reference,
-    tabulate_cost,
-    tabulate_paid,
-    tabulate_data,
-    tabulate_intrinsic,
+    aggregate_pgr,
+    aggregate_reference,
+    aggregate_cost,
+    aggregate_paid,
+    aggregate_data,
+    aggregate_intrinsic,
     analyse,
     plot,
 
 
-rule tabulate_pgr:
+rule aggregate_pgr:
     input:
-        **result_stages.tabulate(config, "pgr").inputs,
-        code=code("tabulate", *PGR_MODULES),
+        **result_stages.aggregate(config, "pgr").inputs,
+        code=code("aggregate", *PGR_MODULES),
     output:
         report(paths.PGR_TABLE, caption="../docs/captions/pgr_table.rst", category="PGR"),
         report(paths.table("pgr", "html"), caption="../docs/captions/pgr_table.rst", category="PGR"),
         [paths.table("pgr", ending) for ending in ("md", "tex")],
         paths.table("seeds"),
     log:
-        "logs/tabulate/pgr.log",
+        "logs/aggregate/pgr.log",
     conda:
         "../envs/local.yaml"
     params:
-        decides=result_stages.tabulate(config, "pgr").text,
+        decides=result_stages.aggregate(config, "pgr").text,
     shell:
-        program("tabulate", "--table pgr")
+        program("aggregate", "--table pgr")
 
 
-rule tabulate_reference:
+rule aggregate_reference:
     input:
         inputs(reference_table),
-        code=code("tabulate", *PGR_MODULES),
+        code=code("aggregate", *PGR_MODULES),
     output:
         paths.reference_table("{reference}"),
     log:
-        "logs/tabulate/reference-{reference}.log",
+        "logs/aggregate/reference-{reference}.log",
     conda:
         "../envs/local.yaml"
     params:
         decides=decides(reference_table),
     shell:
-        program("tabulate", "--table pgr --reference {wildcards.reference}")
+        program("aggregate", "--table pgr --reference {wildcards.reference}")
 
 
 for table, category in {
@@ -70,21 +70,21 @@ for table, category in {
 
     rule:
         name:
-            f"tabulate_{table}"
+            f"aggregate_{table}"
         input:
-            **result_stages.tabulate(config, table).inputs,
-            code=code("tabulate", f"agorabench/analysis/{table}.py"),
+            **result_stages.aggregate(config, table).inputs,
+            code=code("aggregate", f"agorabench/analysis/{table}.py"),
         output:
             report(paths.table(table), caption=f"../docs/captions/{table}.rst", category=category),
         log:
-            f"logs/tabulate/{table}.log",
+            f"logs/aggregate/{table}.log",
         conda:
             "../envs/local.yaml"
         params:
-            decides=result_stages.tabulate(config, table).text,
+            decides=result_stages.aggregate(config, table).text,
             table=table,  # a shell line is made when the loop has ended
         shell:
-            program("tabulate", "--table {params.table}")
+            program("aggregate", "--table {params.table}")
 
 
 rule analyse:

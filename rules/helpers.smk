@@ -105,7 +105,8 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    return code("score", protocol_file(protocol), "agorabench/sandbox/child.py")
+    inside = (f"agorabench/sandbox/{name}.py" for name in ("child", "child_walls"))
+    return code("score", protocol_file(protocol), *inside)
 
 
 def score_threads(wildcards):
@@ -141,7 +142,7 @@ def seed_classifier(wildcards):
 
 def reference_table(wildcards):
     """The PGR table with a further reference."""
-    return result_stages.tabulate(config, "pgr", wildcards.reference)
+    return result_stages.aggregate(config, "pgr", wildcards.reference)
 
 
 def start_run(workflow):

@@ -31,7 +31,7 @@ rule providers:
 rule data:
     input:
         [paths.training_set(cell) for cell in CELLS],
-        rules.tabulate_data.output,
+        rules.aggregate_data.output,
 
 
 rule models:
@@ -67,7 +67,7 @@ rule scores:
 rule references:
     """Tables with further references in the place of the usual one."""
     input:
-        expand(rules.tabulate_reference.output, reference=list(REFERENCES)),
+        expand(rules.aggregate_reference.output, reference=list(REFERENCES)),
 
 
 rule abilities:
@@ -79,4 +79,4 @@ rule abilities:
 rule intrinsic:
     """Intrinsic metrics of all generated sets."""
     input:
-        rules.tabulate_intrinsic.output,
+        rules.aggregate_intrinsic.output,

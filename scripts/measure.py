@@ -7,7 +7,7 @@ Makes results/intrinsic/{metric}/{cell}.json: value, standard_error and n, witho
 sample that have no value), also (further numbers), by (the model) and measure; and .parquet: of
 every example of the sample its id, which is its line in the data from 0, and its value where the
 metric has values of examples. Seeds that a student trains on too are not measured. What judges said
-is made a metric by tabulate.py.
+is made a metric by aggregate.py.
 """
 
 from agorabench import intrinsic, paths

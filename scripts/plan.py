@@ -15,8 +15,9 @@ import os
 from agorabench import paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.files import atomic_file
-from agorabench.planning.forecast import forecast, stale_jobs, survey
+from agorabench.planning.forecast import forecast
 from agorabench.planning.summary import render_plan
+from agorabench.planning.survey import stale_jobs, survey
 
 COLUMNS = (
     "rule", "model", "benchmark", "student", "anchor", "metric", "domain", "method", "generator",

@@ -2,7 +2,7 @@
 
     AGORABENCH_JOBS=/tmp/jobs.jsonl PYTHONPATH=scripts snakemake --dry-run --logger agorabench
 
-Snakemake finds it by its name, hence its length; agorabench.planning.forecast uses it.
+Snakemake finds it by its name, hence its length; agorabench.planning.survey uses it.
 """
 
 import json

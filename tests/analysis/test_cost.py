@@ -2,9 +2,9 @@
 
 import contextlib
 
+import aggregate
 import pandas
 import pytest
-import tabulate
 from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs
@@ -45,8 +45,8 @@ def books(tmp_path, generators, journals=None, prices=None, classified=None):
         }
     }
     with contextlib.chdir(tmp_path):
-        tabulate.write_table(config, "cost")
-        tabulate.write_table(config, "paid")
+        aggregate.write_table(config, "cost")
+        aggregate.write_table(config, "paid")
     sets = pandas.read_csv(tmp_path / "results/tables/cost.csv").to_dict("records")
     paid = pandas.read_csv(tmp_path / "results/tables/paid.csv").to_dict("records")
     found = {(row["generator"], row["size"]): row for row in sets}

@@ -4,9 +4,9 @@ import contextlib
 import random
 from pathlib import Path
 
+import aggregate
 import pyarrow
 import pyarrow.parquet
-import tabulate
 from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs, training_row
@@ -137,9 +137,9 @@ class Study:
     def write_tables(self):
         """The PGR table and the costs, by the program that makes them."""
         with contextlib.chdir(self.results.parent):
-            tabulate.write_pgr_table(self.config)
-            tabulate.write_table(self.config, "cost")
-            tabulate.write_table(self.config, "paid")
+            aggregate.write_pgr_table(self.config)
+            aggregate.write_table(self.config, "cost")
+            aggregate.write_table(self.config, "paid")
 
     @property
     def config(self):

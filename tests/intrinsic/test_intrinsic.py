@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import servers
+import aggregate
 import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
@@ -19,8 +20,12 @@ from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
+<<<<<<< HEAD
+from agorabench.planning import forecast, survey
+=======
 from agorabench.planning import forecast
 from agorabench.report.table import to_csv
+>>>>>>> h2
 from helpers import ROOT
 from helpers.asking import KEY, generator
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
@@ -180,19 +185,22 @@ def call(program, folder, config, *arguments):
         program.main(["--config", "config.json", "--cell", str(CELL), *arguments])
 
 
+def judged_metrics(sample):
+    """Config entries of the metrics of a judge called judge."""
+    entry = {"measure": "judged", "judge": "judge", "sample": sample}
+    return {
+        f"{aspect}-judge": entry | {"rubrics": f"{RUBRICS}/{aspect}"}
+        for aspect in ("difficulty", "quality")
+    }
+
+
 def assessed(folder, server, sample=30, **more):
     """Rows of judge.py by a judge behind HTTP."""
     config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
     entry = generator(server, "openai", model="judge-1", **more)
     entry["sampling"] = {"max_tokens": 60, "stop": False, "seeded": True}
     config["generators"]["judge"] = entry
-    config["intrinsic"] = {
-        f"{aspect}-judge": {
-            "measure": "judged", "judge": "judge", "rubrics": f"{RUBRICS}/{aspect}",
-            "sample": sample,
-        }
-        for aspect in ("difficulty", "quality")
-    }  # fmt: skip
+    config["intrinsic"] = judged_metrics(sample)
     call(judge, folder, config, "--judge", "judge")
     return read_jsonl(folder / paths.assessments("judge", CELL))
 
@@ -532,13 +540,28 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
             assert table["value"].mean() == pytest.approx(told[name]["value"])
         assert f"measure {name} of {CELL}: {size} of {size} examples" in capsys.readouterr().err
 
-    axes = {"students": ["s", "t"], "domains": ["math"], "methods": ["response"]}
+    config = read_json(cell / "config.json")
+    config["students"]["other"] = config["students"]["mini"]
+    axes = {"students": ["mini", "other"], "domains": ["math"], "methods": ["response"]}
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
-    matrix = {"experiments": {"x": axes}, "generators": {"strong": {"backend": "transformers"}}}
+    config["experiments"] = {"x": axes}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
+<<<<<<< HEAD
+    config["generators"]["judge"] = generator("http://localhost:1", "openai", model="judge-1")
+    config["intrinsic"] = {
+        name: {key: chosen[key] for key in chosen if key != "name"}
+        for name, chosen in metrics.items()
+    } | judged_metrics(20)
+    write_json(cell / "config.json", config)
     with contextlib.chdir(cell):
-        rows = intrinsic_table.tabulate({"matrix": matrix, "metrics": who})
+        aggregate.main(["--config", "config.json", "--table", "intrinsic"])
+    with open(cell / paths.table("intrinsic")) as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+=======
+    with contextlib.chdir(cell):
+        rows = intrinsic_table.aggregate({"matrix": matrix, "metrics": who})
     rows = {row["metric"]: row for row in csv.DictReader(to_csv(rows, rows[0]).splitlines())}
+>>>>>>> h2
     assert list(rows) == sorted(who)  # a set counts once, whoever learns from it
     row = rows["perplexity"]
     place = [row[key] for key in ("generator", "method", "size", "n")]
@@ -667,7 +690,7 @@ def test_the_plan_counts_what_a_judge_has_yet_to_say(monkeypatch):
         {"rule": "judge_set", "wildcards": run | {"judge": "hasty", "size": size}, "output": ["x"]}
         for size in ("600", "150")
     ]
-    known = forecast.Known()
+    known = survey.Known()
     rows = forecast.forecast(config, jobs, known)
     assert [row["requests"] for row in rows] == [400, 300]  # two metrics, 200 examples at most
     assert {row["asks"] for row in rows} == {"hasty"} and rows[0]["usd"] > 0

@@ -9,10 +9,11 @@ from collections import Counter
 import pytest
 import servers
 import yaml
-from agorabench.config import references as configs
+from agorabench.config import check_config
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.llm import connect
 from agorabench.llm.budget import usage_cost
+from agorabench.llm.silent import SilentBackend
 from agorabench.planning import estimates
 from agorabench.planning.summary import shorten_reason
 from helpers.asking import KEY, config, generator
@@ -168,7 +169,7 @@ def test_nothing_to_do_for_what_is_made(made, plans, monkeypatch):
     assert plans.sets() == {}
     text, rows = plans.plan()
     assert "generate" not in text and "Students" in text  # the students are still to be trained
-    assert {row["rule"] for row in rows} >= {"train", "predict_math", "score", "tabulate_pgr"}
+    assert {row["rule"] for row in rows} >= {"train", "predict_math", "score", "aggregate_pgr"}
     trained = [row for row in rows if row["rule"] == "train"]
     assert all(int(row["trained_tokens"]) > 0 for row in trained)
 
@@ -379,15 +380,15 @@ def test_gpu_hours_are_those_of_the_formula(plans):
 
 def test_a_model_is_named_as_its_backend_names_it():
     """The plan looks replies up without loading what a backend would load."""
-    whole = configs.check(settings(), files_too=False)
+    whole = check_config(settings(), files_too=False)
     for entry in whole["generators"].values():
-        assert connect(entry).identity == entry["model"]
+        assert connect(entry).identity == SilentBackend(entry).identity == entry["model"]
 
 
 def test_the_plan_of_another_target(made, plans):
     rows = plans.plan("--target", "models")[1]
     assert Counter(row["rule"] for row in rows)["train"] == 4
-    assert not {row["rule"] for row in rows} & {"score", "tabulate_pgr", "generate"}
+    assert not {row["rule"] for row in rows} & {"score", "aggregate_pgr", "generate"}
     status, text = run(plans, "--target", "results/of/nothing")
     assert status == 1 and text.startswith("error: Snakemake cannot plan a run: "), text
     assert "results/of/nothing" in text and text.count("\n") == 1

@@ -220,7 +220,7 @@ def test_export_from_pairs_to_a_folder_that_loads(folder):
     # An edit of a benchmark is seen in the report and makes no data, so no student, stale.
     folder.edit("idle.jsonl", lambda text: text.replace("night", "day"))
     stale = [rule for rule, _ in folder.stale("export", "models", *options)]
-    assert {"audit", "tabulate_data", "export"} <= set(stale)
+    assert {"audit", "aggregate_data", "export"} <= set(stale)
     assert not {"generate", "curate"} & set(stale)
 
 

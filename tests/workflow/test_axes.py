@@ -3,10 +3,10 @@
 import contextlib
 import json
 
+import aggregate
 import mix
 import numpy as np
 import pytest
-import tabulate
 import yaml
 from agorabench import matrix
 from agorabench.analysis.pgr_table import to_csv
@@ -16,7 +16,7 @@ from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall
-from agorabench.planning import forecast
+from agorabench.planning import forecast, survey
 from agorabench.report import card
 from agorabench.stats.pgr import MEAN
 from analysis import test_tabulate
@@ -169,9 +169,9 @@ def test_a_mixture_is_a_set_like_others(tmp_path):
             [{**row, "fingerprint": f"{name}{i}"} for i, row in enumerate(made[name])],
         )
     with contextlib.chdir(tmp_path):
-        tabulate.write_table(config, "cost")
+        aggregate.write_table(config, "cost")
         (data / "a/mini/n4-seed1.ledger.json").unlink()
-        tabulate.write_table(config, "paid")
+        aggregate.write_table(config, "paid")
     cost, paid = (
         {
             row["generator"]: row
@@ -210,7 +210,7 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
     assert list(runs) == ["mixed", "strong"]
     due = [part for _, part in matrix.mixture_parts(config, runs["mixed"])]
     jobs = [job("generate", run) for run in due] + [job("train", run) for run in runs.values()]
-    known = forecast.survey(config, jobs, 1)
+    known = survey.survey(config, jobs, 1)
     rows = forecast.forecast(config, jobs, known)
     asked = {row["asks"]: row["requests_at_least"] for row in rows if "asks" in row}
     assert asked == {"strong": 100, "noisy": 100}
@@ -238,8 +238,8 @@ def test_another_reference_takes_the_place_of_the_usual_one(tmp_path, monkeypatc
         test_tabulate.write_scores(tmp_path / "results/scores", model, "sums", share)
     config["students"]["mini"]["references"] = {"weak": {}, "none": {}}
     monkeypatch.chdir(tmp_path)
-    tabulate.write_pgr_table(config)
-    tabulate.write_pgr_table(config, "weak")
+    aggregate.write_pgr_table(config)
+    aggregate.write_pgr_table(config, "weak")
     usual, weak = (
         test_tabulate.read(tmp_path / f"results/{name}.csv")[0]
         for name in ("pgr_table", "references/weak")
@@ -248,9 +248,9 @@ def test_another_reference_takes_the_place_of_the_usual_one(tmp_path, monkeypatc
     assert (weak["pgr"], weak["reference_score"]) == ("50.0000", "50.0000")
     assert list(weak) == list(usual)
     with pytest.raises(UserError, match="mini/reference-none"):
-        tabulate.write_pgr_table(config, "none")
+        aggregate.write_pgr_table(config, "none")
     with pytest.raises(UserError, match="unknown reference 'other'; known: weak, none"):
-        tabulate.write_pgr_table(config, "other")
+        aggregate.write_pgr_table(config, "other")
 
 
 # The miniature's experiments
@@ -269,7 +269,7 @@ def test_the_axes_add_little_to_the_miniature(planned):
         "generate": 8,  # of strong and noisy with three seeds each; of half the size; reworded
         "mix": 3, "curate": 11, "audit": 11, "train": 13, "predict_math": 13,
         "predict_anchor": 3,  # of the second student two, and the further reference
-        "score": 2 * (13 + 2) + 4, "tabulate_reference": 1,
+        "score": 2 * (13 + 2) + 4, "aggregate_reference": 1,
         "judge_set": 2 * 11, "measure": 4 * 11,  # of each new set, by two judges and four metrics
     }  # fmt: skip
 

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 CONFIG = "config/mini.yaml"
 PROMPT = "config/prompts/mini/response/math.md"
 SEEDLESS = "generation:\n  train_on_seeds: false\n"
-TABLES = [f"tabulate_{name}" for name in ("pgr", "cost", "paid", "data")]
-REPORT = {*TABLES, "tabulate_intrinsic", "plot", "analyse", "report"}
+TABLES = [f"aggregate_{name}" for name in ("pgr", "cost", "paid", "data")]
+REPORT = {*TABLES, "aggregate_intrinsic", "plot", "analyse", "report"}
 COSTLY = {"fetch_seeds", "fetch_benchmark", "build_tokenizer", "build_base", "build_model"}
 COSTLY |= {"generate", "curate", "train", "predict_anchor"}
 COSTLY |= {"predict_generator_math", "predict_generator_code", "predict_generator_instruction"}
@@ -41,7 +41,7 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     jobs = copy.stale()
     assert count(jobs) == {
         "generate": 3, "curate": 3, "audit": 3, "train": 3, "predict_math": 3, "score": 6,
-        "judge_set": 6, "measure": 12, "tabulate_intrinsic": 1,
+        "judge_set": 6, "measure": 12, "aggregate_intrinsic": 1,
         **dict.fromkeys(TABLES, 1), "plot": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
@@ -75,7 +75,7 @@ def test_an_added_generator_makes_only_its_cells(copy):
         "predict_code": 3, "predict_instruction": 3, "score": 16,
         "predict_generator_math": 1, "predict_generator_code": 1,
         "predict_generator_instruction": 1,
-        "judge_set": 18, "measure": 36, "tabulate_intrinsic": 1,
+        "judge_set": 18, "measure": 36, "aggregate_intrinsic": 1,
         **dict.fromkeys(TABLES, 1), "plot": 1, "analyse": 1, "report": 1,
     }  # fmt: skip
     cells = [output for rule, output in jobs if rule not in REPORT]
@@ -99,20 +99,22 @@ def test_a_changed_metric_measures_itself_only(copy):
         CONFIG, lambda text: text.replace("reward, sample: 200", "reward, sample: 9")
     )
     jobs = copy.stale()
-    assert count(jobs) == {"measure": 27, "tabulate_intrinsic": 1, "analyse": 1, "report": 1}
+    assert count(jobs) == {"measure": 27, "aggregate_intrinsic": 1, "analyse": 1, "report": 1}
     measured = [output for rule, output in jobs if rule == "measure"]
     assert all(output.startswith("results/intrinsic/reward/") for output in measured)
     judged = before.replace("difficulty, sample: 200", "difficulty, sample: 9")
     copy.edit(CONFIG, lambda _: judged)
     jobs = count(copy.stale())
-    assert jobs["judge_set"] == 2 * 27 and jobs["tabulate_intrinsic"] == 1 and "measure" not in jobs
+    assert (
+        jobs["judge_set"] == 2 * 27 and jobs["aggregate_intrinsic"] == 1 and "measure" not in jobs
+    )
 
 
 def test_a_price_changes_the_costs_and_the_report_only(copy):
     copy.edit(CONFIG, lambda text: text.replace("input: 0.35", "input: 0.70"))
     assert count(copy.stale()) == {
-        "tabulate_cost": 1,
-        "tabulate_paid": 1,
+        "aggregate_cost": 1,
+        "aggregate_paid": 1,
         "analyse": 1,
         "report": 1,
     }
@@ -163,7 +165,7 @@ CUT = {
 INSTANTS = [
     ("generate", 0.5), ("generate", 1.0), ("generate", 1.5), ("generate", 0.2),
     ("train", 0.5), ("train", 2.0), ("predict", 0.5), ("score", 0.1), ("score", 0.3),
-    ("tabulate", 0.2),
+    ("aggregate", 0.2),
 ]  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_the_jobs_are_those_of_the_papers_arithmetic(clone):
         "judge": JUDGED * (IN_DOMAIN + 2),
         "score": 3 * BENCHMARKS * (IN_DOMAIN + 2),
         "models": 1,
-        "tabulate_pgr": 1,
+        "aggregate_pgr": 1,
     }
 
 
@@ -145,10 +145,10 @@ def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     copy.edit(PROMPT, lambda text: "Please. " + text)
     jobs = copy.stale(*TARGETS)
     assert count(jobs) == {
-        "generate": 6, "curate": 6, "train": 6, "predict_math": 6, "score": 12, "tabulate_pgr": 1,
+        "generate": 6, "curate": 6, "train": 6, "predict_math": 6, "score": 12, "aggregate_pgr": 1,
         "models": 1,
     }  # fmt: skip
-    cells = [output for rule, output in jobs if rule not in ("tabulate_pgr", "models")]
+    cells = [output for rule, output in jobs if rule not in ("aggregate_pgr", "models")]
     assert all("math/response/" in output and "/free-form/" in output for output in cells)
 
 
@@ -159,9 +159,9 @@ def test_an_added_generator_makes_its_cells_only(copy):
     jobs = copy.stale(*TARGETS)
     assert count(jobs) == {
         "generate": 9, "curate": 9, "train": 9, "predict_math": 3, "predict_code": 3,
-        "predict_instruction": 3, "judge": 6, "score": 18, "tabulate_pgr": 1, "models": 1,
+        "predict_instruction": 3, "judge": 6, "score": 18, "aggregate_pgr": 1, "models": 1,
     }  # fmt: skip
-    cells = [output for rule, output in jobs if rule not in ("tabulate_pgr", "models")]
+    cells = [output for rule, output in jobs if rule not in ("aggregate_pgr", "models")]
     assert all("/newcomer/" in output for output in cells)
 
 
@@ -170,7 +170,7 @@ def test_a_changed_recipe_trains_anew_and_generates_nothing(copy):
     assert count(copy.stale(*TARGETS)) == {
         "train": STUDENTS, "predict_math": IN_DOMAIN, "predict_code": IN_DOMAIN,
         "predict_instruction": IN_DOMAIN, "judge": JUDGED * IN_DOMAIN,
-        "score": 3 * BENCHMARKS * IN_DOMAIN, "tabulate_pgr": 1, "models": 1,
+        "score": 3 * BENCHMARKS * IN_DOMAIN, "aggregate_pgr": 1, "models": 1,
     }  # fmt: skip
 
 

@@ -25,9 +25,9 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
     assert [jobs[f"predict_generator_{domain}"] for domain in matrix.DOMAINS] == [3, 3, 3]
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
-    assert (jobs["judge_set"], jobs["measure"], jobs["tabulate_intrinsic"]) == (2 * 27, 4 * 27, 1)
-    assert jobs["tabulate_pgr"] == jobs["plot"] == jobs["tabulate_cost"] == 1
-    assert jobs["tabulate_paid"] == 1
+    assert (jobs["judge_set"], jobs["measure"], jobs["aggregate_intrinsic"]) == (2 * 27, 4 * 27, 1)
+    assert jobs["aggregate_pgr"] == jobs["plot"] == jobs["aggregate_cost"] == 1
+    assert jobs["aggregate_paid"] == 1
     assert jobs["analyse"] == jobs["report"] == 1
 
 
@@ -46,7 +46,7 @@ def test_the_workflow_is_lint_clean(clone):
 def test_stages_are_targets(clone):
     assert "train" not in count(clone.stale("data"))
     assert "score" not in count(clone.stale("models"))
-    assert "tabulate_pgr" not in count(clone.stale("scores"))
+    assert "aggregate_pgr" not in count(clone.stale("scores"))
 
 
 def test_a_run_is_what_the_axes_say():

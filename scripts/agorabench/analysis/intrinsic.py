@@ -22,7 +22,7 @@ TABLE = Table(
 )
 
 
-def tabulate(params: dict) -> list[dict]:
+def aggregate(params: dict) -> list[dict]:
     """Rows of COLUMNS; `params`: see config/stages.py.
 
     `without` counts the examples of the sample that have no value; `median` is that of

@@ -10,8 +10,8 @@ from agorabench.models.weights import DIGEST_FILE
 # ---- Tables and figures
 
 
-def tabulate(config, table, reference=None):
-    """A table of scripts/tabulate.py; `reference`: a further one, for the PGR table."""
+def aggregate(config, table, reference=None):
+    """A table of scripts/aggregate.py; `reference`: a further one, for the PGR table."""
     return {
         "pgr": _tabulate_pgr,
         "data": _tabulate_data,

@@ -11,7 +11,7 @@ from agorabench.llm.request import build_request, fingerprint_parameters
 SAMPLING = ("max_tokens", "temperature", "top_p")
 
 
-def load_items(params):
+def load_items(params: dict) -> dict[str, list[dict]]:
     """{benchmark: its items} of a stage's parameters (config/stages.py)."""
     return {
         name: benchmarks.load_items(entry, Path(paths.benchmark_items(name)))
@@ -19,7 +19,9 @@ def load_items(params):
     }
 
 
-def query_benchmarks(params, entry, items, journal, backend, advance=lambda count: None):
+def query_benchmarks(
+    params: dict, entry: dict, items: dict, journal, backend, advance=lambda count: None
+) -> dict[str, list[dict]]:
     """Ask a generator for all items of benchmarks: {benchmark: its replies, in the items' order}.
 
     Args:
@@ -37,7 +39,9 @@ def query_benchmarks(params, entry, items, journal, backend, advance=lambda coun
     return {name: [journal[one["fingerprint"]] for one in rows] for name, rows in asked.items()}
 
 
-def benchmark_requests(identity, entry, name, benchmark, items, seed):
+def benchmark_requests(
+    identity: str, entry: dict, name: str, benchmark: dict, items: list[dict], seed: int
+) -> list[dict]:
     """The requests to a generator for the items of a benchmark, in their order.
 
     Args:
@@ -56,13 +60,13 @@ def benchmark_requests(identity, entry, name, benchmark, items, seed):
     return requests
 
 
-def benchmark_sampling(own, benchmark):
+def benchmark_sampling(own: dict, benchmark: dict) -> dict:
     """The benchmark's sampling, without what the generator's config leaves out."""
     chosen = {key: benchmark[key] for key in SAMPLING if own.get(key, 0) is not None}
     return own | chosen | ({"stop": False} if "stop" in own else {})  # [END] is the data's own
 
 
-def prediction_rows(model, items, replies):
+def prediction_rows(model: str, items: list[dict], replies: list[dict]) -> list[dict]:
     """Rows as predict.py writes them, from the generator's replies to the items."""
     return [
         {

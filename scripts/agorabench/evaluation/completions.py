@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from agorabench.evaluation import benchmarks
 from agorabench.files import json_fingerprint, read_appended, read_jsonl, to_json, write_jsonl
@@ -14,7 +16,17 @@ MANY_UNFINISHED = 0.1  # share of answers without an end above which the log war
 SAMPLING = ("max_tokens", "temperature", "top_p", "repetition_penalty")
 
 
-def answer_benchmark(engine, name, entry, items, model, system, chat, seed, output):
+def answer_benchmark(
+    engine: Callable,
+    name: str,
+    entry: dict,
+    items: list[dict],
+    model: tuple[str, str],
+    system: str,
+    chat: bool,
+    seed: int,
+    output: str | Path,
+) -> Path:
     """Write a row for every item: id, model, prompt, completion, finish_reason.
 
     Args:
@@ -49,7 +61,7 @@ def answer_benchmark(engine, name, entry, items, model, system, chat, seed, outp
     return partial
 
 
-def warn_unfinished(rows, label, name, entry):
+def warn_unfinished(rows: list[dict], label: str, name: str, entry: dict) -> None:
     """Say so where many answers did not end within the limit."""
     unfinished = sum(row["finish_reason"] != "stop" for row in rows) / len(rows)
     if unfinished > MANY_UNFINISHED:
@@ -87,7 +99,7 @@ class PartialCompletions:
     def __exit__(self, *_):
         self._file.close()
 
-    def add_rows(self, rows):
+    def add_rows(self, rows) -> None:
         """Write rows before they count."""
         lines = (to_json({"asked": self.asked} | row) + "\n" for row in rows)
         self._file.write("".join(lines).encode())
@@ -96,7 +108,17 @@ class PartialCompletions:
         self.rows += rows
 
 
-def complete_items(engine, name, entry, items, prompts, seed, stop, label, kept):
+def complete_items(
+    engine: Callable,
+    name: str,
+    entry: dict,
+    items: list[dict],
+    prompts: list,
+    seed: int,
+    stop: list[str],
+    label: str,
+    kept: PartialCompletions,
+) -> None:
     """Add a row for every item that `kept` lacks, in order, completed in batches.
 
     `engine()` loads the model, if that has not been done; `prompts` are texts, or conversations.
@@ -130,14 +152,14 @@ def complete_items(engine, name, entry, items, prompts, seed, stop, label, kept)
             bar.advance(len(batch))
 
 
-def plain_renderer(protocol, shown):
+def plain_renderer(protocol: ModuleType, shown: list[dict]) -> tuple[Callable, list[str]]:
     """(How a protocol's items are put to a model without a conversation, where it stops)."""
     if hasattr(protocol, "plain_prompt"):
         return protocol.plain_prompt, list(protocol.STOP)
     return lambda item: few_shot_prompt(shown, item["prompt"]), ["\nQuestion:"]
 
 
-def few_shot_prompt(shown, question):
+def few_shot_prompt(shown: list[dict], question: str) -> str:
     """A plain-text prompt: worked examples, then the question."""
     examples = [f"Question: {row['instruction']}\nAnswer: {row['response']}\n" for row in shown]
     return "\n".join([*examples, f"Question: {question}\nAnswer:"])

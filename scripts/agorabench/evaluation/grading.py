@@ -1,5 +1,7 @@
 """From verdicts on items to a score, and what must hold of predictions and judgements before."""
 
+from types import ModuleType
+
 from agorabench import sandbox
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint
@@ -25,7 +27,7 @@ class Execute:
 FIELDS = ("id", "model", "prompt", "completion", "finish_reason")
 
 
-def check_predictions(predictions, model, path):
+def check_predictions(predictions: list, model: str, path: str) -> None:
     """Are these completions, and of `model`?
 
     Raises:
@@ -47,12 +49,14 @@ def check_predictions(predictions, model, path):
         )
 
 
-def is_empty(row):
+def is_empty(row: dict) -> bool:
     """Has the model said nothing?"""
     return not row["completion"].strip()
 
 
-def order_judgements(predictions, rows, model, judge, games, path):
+def order_judgements(
+    predictions: list[dict], rows: list[dict], model: str, judge: str, games: int, path: str
+) -> list[list[dict]]:
     """The judgements of each prediction's games, in the order of the predictions.
 
     Raises:
@@ -79,7 +83,7 @@ def order_judgements(predictions, rows, model, judge, games, path):
     return [[held[number] for number in range(games)] for held in found.values()]
 
 
-def match_items(items, predictions, path):
+def match_items(items: list[dict], predictions: list[dict], path: str) -> list[dict]:
     """Predictions in the order of the items.
 
     Raises:
@@ -108,7 +112,9 @@ def match_items(items, predictions, path):
 MAIN = "main"  # name of a protocol's own score where the config has another one count
 
 
-def select_score(protocol, verdicts, name=None):
+def select_score(
+    protocol: ModuleType, verdicts: list[dict], name: str | None = None
+) -> tuple[list[dict], dict]:
     """What counts as the score: (verdicts, {a score: its mean and standard error}).
 
     `name`: of the protocol's further scores, the one that takes the place of `score`, or None.
@@ -128,7 +134,7 @@ def select_score(protocol, verdicts, name=None):
     return turned, {"score": means.pop(name), MAIN: means.pop("score"), **means}
 
 
-def weighted_mean(verdicts, name, weight=None):
+def weighted_mean(verdicts: list[dict], name: str, weight: str | None = None) -> dict[str, float]:
     """Mean and standard error, in percent, of a score (fractions) of those that have it.
 
     Args:
@@ -144,7 +150,7 @@ def weighted_mean(verdicts, name, weight=None):
     }
 
 
-def summarise_score(predictions, verdicts, means):
+def summarise_score(predictions: list[dict], verdicts: list[dict], means: dict) -> dict:
     """What a score's file says besides whose score it is: the score with its standard error and the
     further ones in percent, items with and without a verdict, shares unfinished and empty.
     """

@@ -5,6 +5,7 @@ another sample, up to a ceiling; what is left without a verdict after that is co
 guessed. Replies are journaled, so that a game is paid for once.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class Match(NamedTuple):
     games: list
 
 
-def load_match(stage, benchmark):
+def load_match(stage, benchmark: str) -> Match:
     """The Match of a stage `judge` (config/stages.py).
 
     Raises:
@@ -49,12 +50,12 @@ def load_match(stage, benchmark):
     return Match(items, predictions, files, games)
 
 
-def verdict_reader(entry):
+def verdict_reader(entry: dict) -> Callable:
     """What reads the verdict on a game of a benchmark from a reply row."""
     return partial(benchmarks.load_protocol(entry).parse_verdict, entry)
 
 
-def judge_request(identity, game, asked, seed, attempt=0):
+def judge_request(identity: str, game: dict, asked: dict, seed: int, attempt: int = 0) -> dict:
     """The request that puts a game to a judge.
 
     Args:
@@ -65,7 +66,10 @@ def judge_request(identity, game, asked, seed, attempt=0):
     return build_request(identity, game["messages"], asked, [seed, attempt])
 
 
-def judge_games(games, read_verdict, asked, seed, journal, backend, advance=lambda count=1: None):
+def judge_games(
+    games: list[dict], read_verdict: Callable, asked: dict, seed: int, journal, backend,
+    advance=lambda count=1: None,
+) -> list[dict]:  # fmt: skip
     """Verdicts on games, in their order.
 
     Args:
@@ -83,17 +87,17 @@ def judge_games(games, read_verdict, asked, seed, journal, backend, advance=lamb
     """
     ended = {}
     for attempt in range(ATTEMPTS):
-        open_games = [place for place in range(len(games)) if place not in ended]
+        open_games = [index for index in range(len(games)) if index not in ended]
         requests = {}
-        for place in open_games:
-            request = judge_request(backend.identity, games[place], asked, seed, attempt)
-            games[place]["fingerprint"] = request["fingerprint"]
+        for index in open_games:
+            request = judge_request(backend.identity, games[index], asked, seed, attempt)
+            games[index]["fingerprint"] = request["fingerprint"]
             requests[request["fingerprint"]] = request
         answer(backend, journal, requests)
-        for place in open_games:
-            row = journal[games[place]["fingerprint"]]
-            verdict = read_verdict(games[place], row)
+        for index in open_games:
+            row = journal[games[index]["fingerprint"]]
+            verdict = read_verdict(games[index], row)
             if verdict is not None or attempt + 1 == ATTEMPTS:
-                ended[place] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
+                ended[index] = {"verdict": verdict, "attempts": attempt + 1, "reply": row}
                 advance()
-    return [ended[place] for place in range(len(games))]
+    return [ended[index] for index in range(len(games))]

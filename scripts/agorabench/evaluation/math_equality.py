@@ -33,7 +33,9 @@ PLAIN = re.compile(r"(-?)(?:(\d{1,9}(?:\.\d{1,6})?)|\\frac\{(\d{1,9})\}\{([1-9]\
 APART = Fraction(1, 10_000)  # it rounds to 6 decimals: numbers that differ by more are different
 
 
-def compare_answers(pairs, workers=1, seconds=SECONDS):
+def compare_answers(
+    pairs: list[tuple[str, str]], workers: int = 1, seconds: int = SECONDS
+) -> list[bool | str]:
     """Verdicts on [(right answer, answer)], in order.
 
     Each is True, False, "timeout" (the answer took more than `seconds` of CPU time) or "crash" (its
@@ -168,7 +170,7 @@ def _serve_pairs(pipe, seconds):
         pipe.send(verify_pair(*pair))
 
 
-def verify_pair(right, answer):
+def verify_pair(right: str, answer: str) -> bool:
     """Math-Verify's verdict on two texts, without a time limit."""
     from math_verify import verify
 

@@ -47,7 +47,7 @@ BASE, TWICE, STRENGTH = 10, 2, 1.0
 ROUNDS = 100  # of the tool's bootstrap
 
 
-def style_metadata(answer):
+def style_metadata(answer: str) -> dict:
     """The style of an answer, in the form that the tool keeps it in beside the answer."""
     prose = CODE.sub("", answer)
     counted = {
@@ -57,7 +57,7 @@ def style_metadata(answer):
     return {"token_len": len(TOKEN.findall(answer))} | counted
 
 
-def style_differences(model, baseline, version):
+def style_differences(model: list[dict], baseline: list[dict], version: str):
     """Relative differences of style, [answers, features]: tokens, headers, lists, bold passages.
 
     Args:
@@ -68,10 +68,10 @@ def style_differences(model, baseline, version):
 
     own, other = (
         np.array(
-            [[one["token_len"], *(sum(one[name].values()) for name in MARKDOWN)] for one in told],
+            [[row["token_len"], *(sum(row[name].values()) for name in MARKDOWN)] for row in rows],
             dtype=float,
         )
-        for told in (model, baseline)
+        for rows in (model, baseline)
     )
     if version == "v0.1":
         return (own - other) / (own + other + 1)
@@ -118,7 +118,7 @@ def fit_battles(design, wins, battles):
     return model.coef_[0]
 
 
-def win_probability(coefficients):
+def win_probability(coefficients) -> float:
     """The chance to win at equal style, 0 to 1."""
     return 1 / (1 + math.exp(-math.log(BASE) * (coefficients[0] - coefficients[1])))
 
@@ -151,7 +151,9 @@ def controlled_scores(features, wins, battles):
     return won + influence(pull, bend, towards)
 
 
-def bootstrap_interval(outcomes, features=None, rounds=ROUNDS, seed=42):
+def bootstrap_interval(
+    outcomes: list[list[float]], features=None, rounds=ROUNDS, seed: int = 42
+) -> tuple[float, float, float]:
     """(chance to win, its 2.5 % and 97.5 % quantile) in percent, as the tool's leaderboards give.
 
     The tool resamples battles, each for itself, so two games of a question, and the three battles
@@ -163,14 +165,14 @@ def bootstrap_interval(outcomes, features=None, rounds=ROUNDS, seed=42):
     """
     import numpy as np
 
-    place = np.repeat(np.arange(len(outcomes)), [len(one) for one in outcomes])
+    index = np.repeat(np.arange(len(outcomes)), [len(one) for one in outcomes])
     results = np.concatenate([np.asarray(one, dtype=float) for one in outcomes])
-    whole = np.bincount(place)
+    whole = np.bincount(index)
     design = design_matrix(np.zeros((len(outcomes), 0)) if features is None else features, whole)
 
     def score_draw(times):
-        battles = np.bincount(place, times, len(outcomes))
-        wins = np.bincount(place, times * results, len(outcomes))
+        battles = np.bincount(index, times, len(outcomes))
+        wins = np.bincount(index, times * results, len(outcomes))
         fought = battles > 0
         if features is None:
             return 100 * wins.sum() / battles.sum()

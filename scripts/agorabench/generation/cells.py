@@ -6,9 +6,12 @@ from agorabench.files import read_jsonl
 from agorabench.generation import prompts
 from agorabench.generation.slots import FIRST_WAVE, Slots, pair_checks
 from agorabench.llm.request import fingerprint_parameters
+from agorabench.matrix import Cell
 
 
-def open_slots(stage, entry, cell, journal, identity, advance=lambda count=1: None):
+def open_slots(
+    stage, entry: dict, cell: Cell, journal, identity: str, advance=lambda count=1: None
+) -> Slots:
     """The Slots of a cell, none of them asked for yet.
 
     Args:
@@ -28,7 +31,7 @@ def open_slots(stage, entry, cell, journal, identity, advance=lambda count=1: No
     )  # fmt: skip
 
 
-def open_composer(stage, cell):
+def open_composer(stage, cell: Cell) -> prompts.Composer:
     """What composes the requests of a cell (prompts.Composer)."""
     inputs, params = stage
     generation = params["generation"]
@@ -46,11 +49,11 @@ def open_composer(stage, cell):
     )
 
 
-def read_template(stage):
+def read_template(stage) -> str:
     """The meta-prompt of a cell."""
     return Path(*stage.inputs["prompt"]).read_text(encoding="utf-8")
 
 
-def first_wave(stage):
+def first_wave(stage) -> int:
     """Slots that are filled before any generated pair is shown."""
     return stage.params["generation"].get("first_wave", FIRST_WAVE)

@@ -15,6 +15,8 @@ import random
 import statistics
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
@@ -38,18 +40,18 @@ class Measured:
     values: list | None = None
     also: dict = field(default_factory=dict)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """All but the values of the examples, as a dictionary."""
         names = ("value", "standard_error", "n", "without", "also")
         return {name: getattr(self, name) for name in names}
 
 
-def load_metric_module(entry):
+def load_metric_module(entry: dict) -> ModuleType:
     """The module that measures a metric, from its config entry."""
     return import_module(f"agorabench.intrinsic.{entry['measure']}")
 
 
-def read_generated_pairs(path):
+def read_generated_pairs(path: str | Path) -> list[dict]:
     """The pairs of a set that its generator wrote: {"id": line from 0, "instruction", "response"}.
 
     Raises:
@@ -65,16 +67,16 @@ def read_generated_pairs(path):
     return pairs
 
 
-def sample_pairs(rows, size, seed):
+def sample_pairs(rows: list, size: int | None, seed: int) -> list:
     """`size` of the rows (None: all), in their order, drawn by `seed`.
 
     A smaller sample is part of a larger one.
     """
     order = random.Random(f"intrinsic {seed}").sample(range(len(rows)), len(rows))
-    return [rows[place] for place in sorted(order[:size])]
+    return [rows[index] for index in sorted(order[:size])]
 
 
-def measure_mean(name, values):
+def measure_mean(name: str, values: list[float | None]) -> Measured:
     """The Measured of independent examples: their mean, and the standard error of that.
 
     Raises:

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from agorabench.generation import prompts
-from agorabench.intrinsic import measure_mean, read_generated_pairs, sample_pairs
+from agorabench.intrinsic import Measured, measure_mean, read_generated_pairs, sample_pairs
 
 # What the prompts of judges and their replies set a score off with.
 # "Result" counts in brackets only: mathematics has results of its own.
@@ -25,18 +25,18 @@ VERDICT = re.compile(
 )
 
 
-def rubric_files(folder, domain):
+def rubric_files(folder: str, domain: str) -> list[str]:
     """Files that the question to a judge is made of: the prompt, and the domain's rubric."""
     return [f"{folder}/prompt.md", f"{folder}/{domain}.md"]
 
 
-def load_games(stage, domain):
+def load_games(stage, domain: str) -> list[dict]:
     """The games of a stage `assess` (config/stages.py) about a set of a domain."""
     pairs = read_generated_pairs(*stage.inputs["data"])
     return rubric_games(pairs, stage.params["metrics"], domain, stage.params["seed"])
 
 
-def rubric_games(pairs, metrics, domain, seed):
+def rubric_games(pairs: list[dict], metrics: dict[str, dict], domain: str, seed: int) -> list[dict]:
     """Return what the judge is asked (judge.judge_games): a game for each metric and example of its
     sample, {"metric", "id", "messages"}.
 
@@ -58,12 +58,12 @@ def rubric_games(pairs, metrics, domain, seed):
     return found
 
 
-def read_verdict(_, reply):
+def read_verdict(_, reply: dict) -> int | None:
     """`parse_score`, in the form that judge_games wants."""
     return parse_score(reply)
 
 
-def parse_score(reply):
+def parse_score(reply: dict) -> int | None:
     """The score, 1 to 5, that a reply row ends with, or None."""
     if reply["finish_reason"] != "stop":
         return None
@@ -71,7 +71,7 @@ def parse_score(reply):
     return int(found[1]) if found else None
 
 
-def measure_scores(path, rows, metric):
+def measure_scores(path: str | Path, rows: list[dict], metric: str) -> Measured:
     """The Measured of a metric's scores, 1 to 5; an example without a readable verdict has none.
 
     Args:

@@ -13,7 +13,7 @@ from agorabench.progress import hush
 
 
 @contextmanager
-def guard_loading(entry, threads):
+def guard_loading(entry: dict, threads: int):
     """What every loading of a metric's model has around it; `entry` is the metric's.
 
     Raises:
@@ -33,7 +33,7 @@ def guard_loading(entry, threads):
         raise UserError(f"cannot load the model {entry['model']}: {reason}") from None
 
 
-def refuse_other_code(model, revision):
+def refuse_other_code(model: str, revision: str | None) -> None:
     """Refuse a model (a folder or hub id) whose classes are in another repository.
 
     Of that transformers takes the newest, whatever the revision of the model.
@@ -45,7 +45,7 @@ def refuse_other_code(model, revision):
         raise UserError(hub.foreign_code_message(model, others))
 
 
-def load_pretrained(kind, entry, threads, **settings):
+def load_pretrained(kind: type, entry: dict, threads: int, **settings):
     """(tokenizer, model): the model of a transformers Auto class, on as many GPUs as it asks for.
 
     Args:
@@ -65,20 +65,20 @@ def load_pretrained(kind, entry, threads, **settings):
     return tokenizer, loaded.eval()
 
 
-def token_batches(rows, size, device):
+def token_batches(rows: list[list[int]], size: int, device):
     """Token ids in batches of alike lengths: (places of the rows, arguments of the model).
 
     Padding is on the right, by a token that none of the rows has.
     """
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     for start in range(0, len(order), size):
-        places = order[start : start + size]
-        width = len(rows[places[-1]])
-        used = {token for place in places for token in rows[place]}
+        indices = order[start : start + size]
+        width = len(rows[indices[-1]])
+        used = {token for index in indices for token in rows[index]}
         pad = next(token for token in range(len(used) + 1) if token not in used)
-        ids = torch.full((len(places), width), pad)
-        mask = torch.zeros((len(places), width), dtype=torch.long)
-        for line, place in enumerate(places):
-            ids[line, : len(rows[place])] = torch.tensor(rows[place])
-            mask[line, : len(rows[place])] = 1
-        yield places, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        ids = torch.full((len(indices), width), pad)
+        mask = torch.zeros((len(indices), width), dtype=torch.long)
+        for line, index in enumerate(indices):
+            ids[line, : len(rows[index])] = torch.tensor(rows[index])
+            mask[line, : len(rows[index])] = 1
+        yield indices, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}

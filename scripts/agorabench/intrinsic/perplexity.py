@@ -13,48 +13,49 @@ thousands.
 
 import math
 import statistics
+from collections.abc import Callable
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from agorabench.errors import UserError
-from agorabench.intrinsic import loading, measure_mean
+from agorabench.intrinsic import Measured, loading, measure_mean
 from agorabench.models import chat
 
 
-def load_model(entry, threads):
+def load_model(entry: dict, threads: int):
     """(tokenizer, model)."""
     tokenizer, model = loading.load_pretrained(AutoModelForCausalLM, entry, threads)
     chat.use_template(tokenizer, entry["template"])
     return tokenizer, model
 
 
-def measure_pairs(loaded, entry, pairs, advance):
+def measure_pairs(loaded, entry: dict, pairs: list[dict], advance: Callable) -> Measured:
     """Perplexities, without a unit: 1 is no surprise at all."""
     tokenizer, model = loaded
     system = [{"role": "system", "content": entry["system"]}] if entry["system"] else []
     rows = [pair_tokens(tokenizer, system, pair) for pair in pairs]
     values = [None] * len(rows)
     fit = [
-        place
-        for place, (prompt, response) in enumerate(rows)
+        index
+        for index, (prompt, response) in enumerate(rows)
         if response and len(prompt) + len(response) <= entry["max_length"]
     ]
-    ids = [rows[place][0] + rows[place][1] for place in fit]
-    starts = [len(rows[place][0]) for place in fit]
-    for places, batch in loading.token_batches(ids, entry["batch_size"], model.device):
+    ids = [rows[index][0] + rows[index][1] for index in fit]
+    starts = [len(rows[index][0]) for index in fit]
+    for indices, batch in loading.token_batches(ids, entry["batch_size"], model.device):
         found = negative_log_likelihood(
-            model, batch, [(starts[place], len(ids[place])) for place in places]
+            model, batch, [(starts[index], len(ids[index])) for index in indices]
         )
-        for place, value in zip(places, found, strict=True):
-            values[fit[place]] = math.exp(value)
-        advance(len(places))
-    told = measure_mean(entry["name"], values)
-    told.also["median"] = statistics.median(value for value in values if value is not None)
-    return told
+        for index, value in zip(indices, found, strict=True):
+            values[fit[index]] = math.exp(value)
+        advance(len(indices))
+    measured = measure_mean(entry["name"], values)
+    measured.also["median"] = statistics.median(value for value in values if value is not None)
+    return measured
 
 
-def pair_tokens(tokenizer, system, pair):
+def pair_tokens(tokenizer, system: list[dict], pair) -> list[list[int]]:
     """Token ids [prompt, response] of a pair, each made by itself as in training.
 
     Raises:
@@ -75,7 +76,7 @@ def pair_tokens(tokenizer, system, pair):
 
 
 @torch.inference_mode()
-def negative_log_likelihood(model, batch, spans):
+def negative_log_likelihood(model, batch, spans) -> list[float]:
     """Mean negative log-likelihood, in nats, of the tokens in each row's span (start, end)."""
     width = batch["input_ids"].shape[1]
     # The head is computed only from where the first of the responses begins.

@@ -15,6 +15,7 @@ and sum_i (x_i . s)^2 = s' (sum_i x_i x_i') s needs no second look at the embedd
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -28,7 +29,7 @@ from agorabench.models import hub
 CHUNK = 4096  # texts that are embedded before their embeddings are added up and forgotten
 
 
-def load_model(entry, threads):
+def load_model(entry: dict, threads: int):
     """embed(texts, batch_size) -> vectors, [texts, dimensions].
 
     By the entry's `pooling`, "model" takes a model of sentence-transformers, as that says itself;
@@ -60,19 +61,19 @@ def load_model(entry, threads):
 
 
 @torch.inference_mode()
-def mean_pooled(tokenizer, model, texts, batch_size):
+def mean_pooled(tokenizer, model, texts: list[str], batch_size: int):
     """Means of a model's last hidden states over the tokens of each text."""
     limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     rows = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
     found = np.empty((len(rows), model.config.hidden_size), dtype=np.float32)
-    for places, batch in loading.token_batches(rows, batch_size, model.device):
+    for indices, batch in loading.token_batches(rows, batch_size, model.device):
         hidden = model(**batch).last_hidden_state.float()
         kept = batch["attention_mask"].unsqueeze(-1)
-        found[places] = ((hidden * kept).sum(1) / kept.sum(1)).cpu().numpy()
+        found[indices] = ((hidden * kept).sum(1) / kept.sum(1)).cpu().numpy()
     return found
 
 
-def measure_pairs(embed, entry, pairs, advance):
+def measure_pairs(embed: Callable, entry: dict, pairs: list[dict], advance: Callable) -> Measured:
     """Similarity, -1 to 1, of what the entry's `of` names; the model cuts texts too long for it."""
     texts = [pair[entry["of"]] for pair in pairs]
     cosines = Cosines()
@@ -92,7 +93,7 @@ class Cosines:
     def __init__(self):
         self.count, self._sum, self._products = 0, 0.0, 0.0
 
-    def add_rows(self, rows):
+    def add_rows(self, rows) -> None:
         """Add vectors, [vectors, dimensions].
 
         Raises:
@@ -107,7 +108,7 @@ class Cosines:
         self._sum = self._sum + rows.sum(axis=0)
         self._products = self._products + rows.T @ rows
 
-    def mean_similarity(self):
+    def mean_similarity(self) -> tuple[float, float]:
         """(mean, standard error) over all pairs of at least three vectors."""
         n, whole = self.count, self._sum
         value = (whole @ whole - n) / (n * (n - 1))

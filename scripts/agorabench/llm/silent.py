@@ -48,10 +48,11 @@ class JournalView:
                 self._rows.setdefault(row["fingerprint"], row)
 
     def __contains__(self, key):
+        if key in self._rows:
+            self.used.add(key)
         return key in self._rows
 
     def __getitem__(self, key):
-        self.used.add(key)
         return self._rows[key]
 
 

@@ -124,7 +124,7 @@ class OwnSampler(LogitsProcessor):
         kept = (mass - ordered < self.top_p).sum(dim=-1, keepdim=True)
         nucleus = mass.gather(1, kept - 1)
         draw = self.draws[:, self.step].to(scores.device).unsqueeze(1) * nucleus
-        place = torch.minimum(torch.searchsorted(mass, draw, right=True), kept - 1)
+        index = torch.minimum(torch.searchsorted(mass, draw, right=True), kept - 1)
         self.step += 1
-        chosen = tokens.gather(1, place)
+        chosen = tokens.gather(1, index)
         return torch.full_like(scores, -float("inf")).scatter(1, chosen, 0.0)

@@ -14,12 +14,14 @@ LOST_REVISION = re.compile("Revision .* doesn't exist")
 ELSEWHERE = re.compile(r'"([\w.-]+(?:/[\w.-]+)?)--[\w/-]+\.\w+"')
 
 
-def on_hub(root, model):
+def on_hub(root: Path, model: str) -> bool:
     """Is this an id on the hub, which has one slash at most, and no folder below `root`?"""
     return not ((root / model).is_dir() or model.startswith((".", "/")) or model.count("/") > 1)
 
 
-def unavailable_reason(model, revision=None, cache=None):
+def unavailable_reason(
+    model: str, revision: str | None = None, cache: str | None = None
+) -> str | None:
     """Why a model (an id) can be had neither from the hub nor from its cache, or None if it can.
 
     What is in the cache is enough where the hub cannot be reached. `cache` is its folder, if
@@ -39,7 +41,7 @@ def unavailable_reason(model, revision=None, cache=None):
     return None
 
 
-def describe_refusal(error, revision=None):
+def describe_refusal(error: Exception, revision: str | None = None) -> str:
     """Why the hub gave nothing, in words; `revision`: what was asked for."""
     from huggingface_hub import errors
 
@@ -54,12 +56,12 @@ def describe_refusal(error, revision=None):
     return f"cannot be had from the hub ({text})"
 
 
-def first_line(error):
+def first_line(error: Exception) -> str:
     """The first line of an error's text, or its kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def foreign_code_message(model, others):
+def foreign_code_message(model: str, others: list[str]) -> str:
     """Why code of `others`, repositories, is not executed for a model."""
     return (
         f"the classes of {model} come from {', '.join(others)}, where no revision of the model pins"
@@ -68,12 +70,12 @@ def foreign_code_message(model, others):
     )
 
 
-def pooling_message(model):
+def pooling_message(model: str) -> str:
     """Why a model cannot say how its tokens become an embedding."""
     return f"{model} is no model of sentence-transformers (no modules.json): say pooling: mean"
 
 
-def code_repositories(folder):
+def code_repositories(folder: str | Path) -> list[str]:
     """Names of the repositories that the files in a model's folder say its classes come from."""
     files = {file for form in NAMING for file in Path(folder).rglob(form)}
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(files)]

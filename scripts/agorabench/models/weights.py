@@ -14,13 +14,13 @@ DIGEST_FILE = "weights.sha256"
 PRESENT_FILE = "present"  # says that the weights are there; goes when they do
 
 
-def weights_digest(folder):
+def weights_digest(folder: str | Path) -> str | None:
     """SHA-256 (hexadecimal) of a folder's weights, or None where there are none."""
     files = sorted(Path(folder).glob("*.safetensors"))
     return file_digest(*files) if files else None
 
 
-def record_digest(folder):
+def record_digest(folder: str | Path) -> str:
     """Write the digest of a folder's weights beside them and that they are there; return it."""
     value = weights_digest(folder)
     if value is None:
@@ -31,13 +31,13 @@ def record_digest(folder):
     return value
 
 
-def remove_weights(folder):
+def remove_weights(folder: str | Path) -> None:
     """Delete a folder's weights; their digest stays."""
     for file in Path(folder).glob("*.safetensors"):
         file.unlink()
 
 
-def model_identity(model):
+def model_identity(model: str | Path) -> str:
     """What names a model: the digest of its weights where they are local, or else its name."""
     recorded = Path(model) / DIGEST_FILE
     return (

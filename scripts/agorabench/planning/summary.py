@@ -20,13 +20,13 @@ def render_plan(config, rows, spent) -> str:
     if not rows:
         return "# Plan\n\nNothing is to be done.\n"
     sets = [row for row in rows if row["rule"] == "generate"]
-    loaded = [row for row in rows if "student" in row["wildcards"]]
-    measured = [row for row in rows if row["rule"] == "measure"]
+    students = [row for row in rows if "student" in row["wildcards"]]
+    metrics = [row for row in rows if row["rule"] == "measure"]
     parts = ["# Plan\n", f"{len(rows):,} jobs are to be done.\n", "## Jobs\n", table_jobs(rows)]
     parts += ["## Generated sets\n", table_sets(sets)] if sets else []
     parts += ["## Generators\n", table_generators(config, rows, spent)]
-    parts += ["## Students\n", table_students(loaded)] if loaded else []
-    parts += ["## Metrics of generated sets\n", table_metrics(measured)] if measured else []
+    parts += ["## Students\n", table_loading(students, "student")] if students else []
+    parts += ["## Metrics of generated sets\n", table_loading(metrics, "metric")] if metrics else []
     parts += ["## Assumptions\n", *(f"- {line}" for line in assumptions()), ""]
     return "\n".join(parts)
 
@@ -118,17 +118,23 @@ def table_generators(config, rows, spent):
     return "\n".join([align_markdown(head, lines, "llrrrrrrrr"), f"{bill}.\n", *warnings])
 
 
-def table_students(rows):
-    """Training and prediction by student."""
+def table_loading(rows, name):
+    """Jobs that load a model, by the wildcard `name`, of students by the stage too."""
     groups = defaultdict(list)
     for row in rows:
         stage = row["rule"].partition("_")[0]
-        groups[row["wildcards"]["student"], stage != "train", stage].append(row)
+        groups[row["wildcards"][name], stage != "train", stage].append(row)
     lines = []
-    for (student, _, stage), due in sorted(groups.items()):
+    for (value, _, stage), due in sorted(groups.items()):
         tokens = show_count(add_up(due, "trained_tokens", *QUANTITIES[1:]))
         source = Counter(row["source"] for row in due).most_common(1)[0][0]
         hours = show_hours(add_up(due, "gpu_hours"))
+<<<<<<< HEAD
+        key = (value, stage) if name == "student" else (value,)
+        lines.append((*key, f"{len(due):,}", tokens, hours, source))
+    head = (name, "stage") if name == "student" else (name,)
+    return table((*head, "jobs", "tokens", "GPU h", "from"), lines, f"{'l' * len(head)}rrrl")
+=======
         lines.append((student, stage, f"{len(due):,}", tokens, hours, source))
     return align_markdown(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
 
@@ -142,6 +148,7 @@ def table_metrics(rows):
         columns = f"{len(due):,}", show_count(tokens), show_hours(hours)
         lines.append((name, *columns, due[0]["source"]))
     return align_markdown(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
+>>>>>>> h2
 
 
 def add_up(rows, *keys):

@@ -80,16 +80,16 @@ def render_header(counts: dict[str, int], dataset: dict) -> str:
 def describe_set(name: str, cell: Cell, count: int, records: dict) -> dict:
     """A set's row."""
     place = tuple(str(getattr(cell, axis)) for axis in COORDINATES)
-    found, cost = records["sets"][place], records["costs"][place]
+    audit, cost = records["sets"][place], records["costs"][place]
     return {
         "configuration": name,
         "rows": count,
-        "generated": found["pairs"],
-        "replies": found["replies"],
-        "rejected": found["rejected"],
-        "exact duplicates": found["exact_duplicate_pairs"],
-        "near-duplicates": found["near_duplicate_pairs"],
-        "in benchmarks": found["in_benchmarks"],
+        "generated": audit["pairs"],
+        "replies": audit["replies"],
+        "rejected": audit["rejected"],
+        "exact duplicates": audit["exact_duplicate_pairs"],
+        "near-duplicates": audit["near_duplicate_pairs"],
+        "in benchmarks": audit["in_benchmarks"],
         "tokens in": cost["input_tokens"],
         "tokens out": cost["output_tokens"],
         "USD": cost["usd"],

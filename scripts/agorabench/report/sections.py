@@ -73,7 +73,7 @@ class Sections:
         key = tuple({**vars(run), "benchmark": benchmark}[name] for name in KEY)
         if key not in self.rows:
             raise UserError(
-                f"the PGR table has no row of {run.model} on {benchmark}: tabulate again"
+                f"the PGR table has no row of {run.model} on {benchmark}: aggregate again"
             )
         return self.rows[key]
 

@@ -210,4 +210,7 @@ def sandbox_command(kind: str, order: dict, executable: str) -> list[str]:
 
 @functools.cache
 def _child_text():
-    return CHILD.read_text(encoding="utf-8")
+    """Return child.py with what makes its module child_walls before it."""
+    text = CHILD.with_name("child_walls.py").read_text(encoding="utf-8")
+    module = 'import sys, types\nwalls = sys.modules["child_walls"] = types.ModuleType("walls")\n'
+    return f"{module}exec({text!r}, vars(walls))\n{CHILD.read_text(encoding='utf-8')}"

@@ -37,6 +37,7 @@ import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl
@@ -45,13 +46,13 @@ from agorabench.plugins import find_plugin
 JUDGED = ("alpaca_eval", "arena_hard")  # protocols
 
 
-def load_protocol(entry):
+def load_protocol(entry: dict) -> ModuleType:
     """The module of a benchmark's config entry: a plug-in's, or one of this package."""
     name = entry["protocol"]
     return find_plugin("protocol", name) or import_module(f"{__name__}.{name}")
 
 
-def protocol_file(name):
+def protocol_file(name: str) -> str:
     """The file of a protocol, relative to scripts/ where it lies there."""
     scripts = Path(__file__).resolve().parents[3]
     if offered := find_plugin("protocol", name):
@@ -61,7 +62,7 @@ def protocol_file(name):
     return f"{__name__.replace('.', '/')}/{name}.py"
 
 
-def protocol_files(entry, folder):
+def protocol_files(entry: dict, folder: Path) -> dict[str, Path]:
     """Paths of the protocol's further files, in a folder, by their names.
 
     Raises:
@@ -74,7 +75,9 @@ def protocol_files(entry, folder):
     return found
 
 
-def build_games(entry, items, predictions, files, seed):
+def build_games(
+    entry: dict, items: list[dict], predictions: list[dict], files: dict[str, Path], seed: int
+) -> list[dict]:
     """What a judge is asked of a model's completions, each {"id", "game", "completion", "swapped",
     "messages"}.
 
@@ -92,7 +95,7 @@ def build_games(entry, items, predictions, files, seed):
     ]
 
 
-def load_items(entry, path):
+def load_items(entry: dict, path: Path):
     """Items of a benchmark file; `limit` in the entry keeps the first ones.
 
     Raises:
@@ -116,7 +119,7 @@ def load_items(entry, path):
     return items
 
 
-def check_manifest(path):
+def check_manifest(path: Path) -> None:
     """Is a benchmark file what its manifest, if it has one, says it is?"""
     manifest = Path(path).with_suffix(".manifest.json")
     if manifest.is_file() and Path(path).is_file():

@@ -27,6 +27,7 @@ official standard error, and `raw`.
 import math
 import re
 from functools import cache
+from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import json_fingerprint
@@ -39,7 +40,7 @@ TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.S)
 GAMED_WEIGHT = 0.2 / 2  # of a gamed baseline's answer; there are two of them
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the baseline's published outputs."""
     return [
         {
@@ -55,7 +56,7 @@ def read_items(rows):
 
 
 @cache
-def read_judge_prompt(path):
+def read_judge_prompt(path: Path):
     """[(role, content)] of the judge's prompt, a file of the official tool's.
 
     Raises:
@@ -67,7 +68,7 @@ def read_judge_prompt(path):
     return [(role, content.strip("\n")) for role, content in found]
 
 
-def item_games(item, completion, files, seed):
+def item_games(item: dict, completion: str, files: dict[str, Path], seed: int | None) -> list[dict]:
     """The one game of an item: {"messages", "swapped": is the model's answer shown first?}."""
     swapped = int(json_fingerprint(seed, item["id"])[:8], 16) % 2 == 1
     shown = (completion, item["baseline"]) if swapped else (item["baseline"], completion)
@@ -84,10 +85,10 @@ def item_games(item, completion, files, seed):
     ]
 
 
-def parse_verdict(entry, game, reply):
+def parse_verdict(entry: dict, game: dict, reply: dict):
     """The preference for the model's answer, 0 to 1, or None where the judge gave none."""
-    if told := reply.get("logprobs"):
-        first, second = (math.exp(told[name]) if name in told else 0.0 for name in NAMES)
+    if logprobs := reply.get("logprobs"):
+        first, second = (math.exp(logprobs[name]) if name in logprobs else 0.0 for name in NAMES)
         if first + second == 0:
             return None
         share = second / (first + second)
@@ -98,33 +99,43 @@ def parse_verdict(entry, game, reply):
     return 1 - share if game["swapped"] else share
 
 
-def grade_items(items, completions, sandbox=None, *, judgements, files, entry=None):
+def grade_items(
+    items: list[dict],
+    completions: list[str],
+    sandbox=None,
+    *,
+    judgements: list[list[dict]],
+    files: dict[str, Path],
+    entry=None,
+) -> list[dict]:
     """Verdicts with the length-controlled preference as score; None without a verdict.
 
     A score may lie outside 0 to 1, by the item's influence.
     """
     preferences = [games[0]["verdict"] for games in judgements]
-    judged = [place for place, value in enumerate(preferences) if value is not None]
+    judged = [index for index, value in enumerate(preferences) if value is not None]
     predicted, moved = length_controlled(
-        [preferences[place] for place in judged],
-        [len(items[place]["baseline"]) - len(completions[place]) for place in judged],
-        [items[place]["number"] for place in judged],
+        [preferences[index] for index in judged],
+        [len(items[index]["baseline"]) - len(completions[index]) for index in judged],
+        [items[index]["number"] for index in judged],
         files["control"],
     )
     scores = dict(zip(judged, zip(predicted, moved, strict=True), strict=True))
     return [
         {
-            "score": sum(scores[place]) if place in scores else None,
-            "predicted": scores[place][0] if place in scores else None,
+            "score": sum(scores[index]) if index in scores else None,
+            "predicted": scores[index][0] if index in scores else None,
             "raw": value,
             "extracted": "" if value is None else f"{value:.4f}",
-            "reason": "" if place in scores else "no verdict",
+            "reason": "" if index in scores else "no verdict",
         }
-        for place, value in enumerate(preferences)
+        for index, value in enumerate(preferences)
     ]
 
 
-def length_controlled(preferences, differences, numbers, control):
+def length_controlled(
+    preferences: list[float], differences: list[int], numbers: list[int], control: Path
+) -> tuple[list[float], list[float]]:
     """Preferences as predicted for answers of one length.
 
     Args:
@@ -183,7 +194,15 @@ def length_controlled(preferences, differences, numbers, control):
     return predicted.tolist(), moved.tolist()
 
 
-def official_rows(items, predictions, judgements, model, judge, entry=None, files=None):
+def official_rows(
+    items: list[dict],
+    predictions: list[dict],
+    judgements: list[list[dict]],
+    model: str,
+    judge: str,
+    entry: dict | None = None,
+    files: dict[str, Path] | None = None,
+) -> dict[str, list[dict]]:
     """The same in the formats of the alpaca_eval package: file name -> rows of one JSON list.
 
     There output_1 is the baseline's, output_2 the model's, and a preference runs from 1 to 2.
@@ -240,9 +259,9 @@ def fit_preferences(features, targets, weights):
     losses = np.zeros(STRENGTHS)
     groups = np.tile(np.arange(rows), 2)
     for train, test in GroupKFold(FOLDS).split(doubled, labels, groups):
-        for place, strength in enumerate(strengths):
+        for index, strength in enumerate(strengths):
             odds = doubled[test] @ fit_rows(train, strength)
             sign = np.where(labels[test] == 1, 1, -1)
             loss = shares[test] * np.logaddexp(0, -sign * odds)
-            losses[place] += (loss * both[test]).mean()
+            losses[index] += (loss * both[test]).mean()
     return fit_rows(np.arange(2 * rows), strengths[losses.argmin()])

@@ -23,6 +23,7 @@ the model's own style (evaluation/style_control.py); its features too are the to
 
 import re
 from functools import cache
+from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.evaluation import style_control
@@ -48,7 +49,7 @@ SLOTS = {"question_1": "question", "answer_1": "a", "answer_2": "b"}
 SLOTS |= {"QUESTION": "question", "ANSWER_A": "a", "ANSWER_B": "b"}
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published questions, of v0.1 in either format or of v2.0."""
     return [
         {
@@ -61,7 +62,7 @@ def read_items(rows):
 
 
 @cache
-def read_answers(path):
+def read_answers(path: Path) -> dict[str, str]:
     """Answers in the official tool's format, old or new: id -> text.
 
     Raises:
@@ -81,7 +82,7 @@ def read_answers(path):
 
 
 @cache
-def read_judge_prompt(path):
+def read_judge_prompt(path: Path):
     """(system message, template of the user's) in a file of the official tool's.
 
     Raises:
@@ -97,7 +98,7 @@ def read_judge_prompt(path):
         raise UserError(f"{path}: no system_prompt and prompt_template ({error})") from None
 
 
-def baseline_answer(item, files):
+def baseline_answer(item: dict, files: dict[str, Path]) -> str:
     """The baseline's answer to an item.
 
     Raises:
@@ -109,7 +110,9 @@ def baseline_answer(item, files):
     return found
 
 
-def item_games(item, completion, files, seed=None):
+def item_games(
+    item: dict, completion: str, files: dict[str, Path], seed: int | None = None
+) -> list[dict]:
     """The two games of an item: the baseline's answer first, then the model's.
 
     Raises:
@@ -126,7 +129,7 @@ def item_games(item, completion, files, seed=None):
     return made
 
 
-def parse_label(text, version="v0.1"):
+def parse_label(text: str, version: str = "v0.1") -> str | None:
     """The label in a judge's reply, one of LABELS, or None; see above for the versions."""
     if version == "v0.1":
         found = {match for match in PATTERNS[0].findall(text) if match}
@@ -138,29 +141,37 @@ def parse_label(text, version="v0.1"):
     return chosen if chosen in LABELS else None
 
 
-def parse_verdict(entry, game, reply):
+def parse_verdict(entry: dict, game: dict, reply: dict):
     """The label of a game, or None."""
     return parse_label(reply["reply"] or "", entry.get("labels", "v0.1"))
 
 
-def grade_items(items, completions, sandbox=None, *, judgements, files, entry):
+def grade_items(
+    items: list[dict],
+    completions: list[str],
+    sandbox=None,
+    *,
+    judgements: list[list[dict]],
+    files: dict[str, Path],
+    entry,
+) -> list[dict]:
     """The share of battles that the model wins, weighted by their number; None without a verdict.
 
     A question counts with the games that have one.
     """
     graded = [question_verdict(found) | {"style_controlled": None} for found in judgements]
-    fought = [place for place, one in enumerate(graded) if one["weight"]]
+    fought = [index for index, verdict in enumerate(graded) if verdict["weight"]]
     if fought:
         features = style_features(items, completions, files, entry)[fought]
-        battles = [graded[place]["weight"] for place in fought]
-        wins = [graded[place]["weight"] * graded[place]["score"] for place in fought]
-        parts = style_control.controlled_scores(features, wins, battles)
-        for place, part in zip(fought, parts.tolist(), strict=True):
-            graded[place]["style_controlled"] = part
+        battles = [graded[index]["weight"] for index in fought]
+        wins = [graded[index]["weight"] * graded[index]["score"] for index in fought]
+        scores = style_control.controlled_scores(features, wins, battles)
+        for index, score in zip(fought, scores.tolist(), strict=True):
+            graded[index]["style_controlled"] = score
     return graded
 
 
-def question_verdict(games):
+def question_verdict(games: list[dict]) -> dict:
     """The verdict on a question by its games: score, weight, extracted, reason."""
     won = [result for game in games for result in battle_results(game)]
     return {
@@ -171,7 +182,7 @@ def question_verdict(games):
     }
 
 
-def battle_results(game):
+def battle_results(game: dict) -> list[float]:
     """What the battles of a game gave the model: 1.0 won, 0.5 drawn, 0.0 lost; none, nothing."""
     if game["verdict"] is None:
         return []
@@ -179,7 +190,7 @@ def battle_results(game):
     return [won if game["swapped"] else 1 - won] * count
 
 
-def style_features(items, completions, files, entry):
+def style_features(items: list[dict], completions: list[str], files: dict[str, Path], entry: dict):
     """Differences of style between completions and the baseline's answers, [items, features]."""
     return style_control.style_differences(
         [style_control.style_metadata(text) for text in completions],
@@ -188,7 +199,15 @@ def style_features(items, completions, files, entry):
     )
 
 
-def official_rows(items, predictions, judgements, model, judge, entry, files):
+def official_rows(
+    items: list[dict],
+    predictions: list[dict],
+    judgements: list[list[dict]],
+    model: str,
+    judge: str,
+    entry: dict,
+    files: dict[str, Path],
+) -> dict[str, list[dict]]:
     """The same in the formats of the arena-hard-auto tool: file name -> rows, one a line.
 
     An answer has the metadata that the tool's style control wants. The rows of leaderboard.csv are
@@ -226,12 +245,19 @@ def official_rows(items, predictions, judgements, model, judge, entry, files):
     }
 
 
-def leaderboard_rows(items, predictions, judgements, model, entry, files):
+def leaderboard_rows(
+    items: list[dict],
+    predictions: list[dict],
+    judgements: list[list[dict]],
+    model: str,
+    entry: dict,
+    files: dict[str, Path],
+) -> list[dict]:
     """Rows of the tool's leaderboard for one model: plain, and with style controlled for."""
     outcomes = [
         [result for game in games for result in battle_results(game)] for games in judgements
     ]
-    fought = [place for place, found in enumerate(outcomes) if found]
+    fought = [index for index, found in enumerate(outcomes) if found]
     if not fought:
         return []
     completions = [row["completion"] for row in predictions]
@@ -240,7 +266,7 @@ def leaderboard_rows(items, predictions, judgements, model, entry, files):
     rows = []
     for control in (False, True):
         score, low, high = style_control.bootstrap_interval(
-            [outcomes[place] for place in fought], features if control else None
+            [outcomes[index] for index in fought], features if control else None
         )
         rows.append(
             {

@@ -24,7 +24,7 @@ HASHES = re.compile(r"####\s*(.*)")
 PHRASE = re.compile(r"answer is:?\s*(.*)", re.I)
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows, whose answers stand after ####."""
     return [
         {
@@ -36,7 +36,7 @@ def read_items(rows):
     ]
 
 
-def grade_items(items, completions, sandbox=None):
+def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list[dict]:
     """Numeric equality of the extracted answer."""
     return [
         grade_completion(item["answer"], text)
@@ -44,7 +44,7 @@ def grade_items(items, completions, sandbox=None):
     ]
 
 
-def grade_completion(answer, completion):
+def grade_completion(answer: float, completion: str) -> dict:
     """Compare one completion with the right answer."""
     found, marked = extract_number(completion)
     if found is None:
@@ -58,7 +58,7 @@ def grade_completion(answer, completion):
     }
 
 
-def extract_number(completion):
+def extract_number(completion: str) -> tuple[str | None, bool]:
     """(text of the number that the completion gives as its answer, does it stand in a mark?)
 
     (None, False) where there is no number.
@@ -78,12 +78,12 @@ def extract_number(completion):
     return (numbers[-1] if numbers else None), False
 
 
-def last_match(pattern, text):
+def last_match(pattern: re.Pattern, text: str) -> str | None:
     """What the last match of a pattern with one group captures, or None."""
     found = pattern.findall(text)
     return found[-1] if found else None
 
 
-def parse_number(text):
+def parse_number(text: str) -> float:
     """A number as written, without dollars, blanks and thousands separators."""
     return float(re.sub(r"[\s$,]", "", text))

@@ -13,7 +13,7 @@ import re
 FENCE = re.compile(r"```(?:python3?|py)?[^\S\n]*\n(.*?)(?:```|\Z)", re.S | re.I)
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows."""
     return [
         {
@@ -26,7 +26,7 @@ def read_items(rows):
     ]
 
 
-def grade_items(items, completions, sandbox):
+def grade_items(items: list[dict], completions: list[str], sandbox) -> list[dict]:
     """Run every completion against its tests in the sandbox."""
     programs = [
         (build_program(item, text), f"{item['test']}\n\ncheck({item['entry_point']})")
@@ -35,7 +35,7 @@ def grade_items(items, completions, sandbox):
     return grade_programs(programs, sandbox)
 
 
-def grade_programs(programs, sandbox):
+def grade_programs(programs: list[tuple[str, str]], sandbox) -> list[dict]:
     """A verdict on each (code, tests): right where the tests run to their end."""
     return [
         {
@@ -47,7 +47,7 @@ def grade_programs(programs, sandbox):
     ]
 
 
-def plain_prompt(item):
+def plain_prompt(item: dict) -> str:
     """What a model without a conversation is shown: the function to be continued."""
     return item["prompt"]
 
@@ -56,7 +56,7 @@ def plain_prompt(item):
 STOP = ("\ndef ", "\nclass ", "\nif ", "\nprint(", "\n#", "\n```")
 
 
-def build_program(item, completion):
+def build_program(item: dict, completion: str):
     """The whole module that a completion stands for."""
     fenced = FENCE.search(completion)
     code = fenced.group(1) if fenced else completion
@@ -66,7 +66,7 @@ def build_program(item, completion):
     return drop_tail(item["prompt"] + code)
 
 
-def drop_tail(code):
+def drop_tail(code: str) -> str:
     """Drop lines from the end (prose, or a line cut in two) until what is left is Python."""
     lines = code.split("\n")
     for end in range(len(lines), 0, -1):

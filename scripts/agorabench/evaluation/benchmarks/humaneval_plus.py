@@ -23,7 +23,7 @@ import inspect
 import pickle
 import re
 
-from agorabench.sandbox import Limits
+from agorabench.sandbox import Limits, Outcome
 
 DATASET = "humaneval"
 ALSO = ("base",)
@@ -32,7 +32,7 @@ LIMITS = Limits(wall_seconds=300, cpu_seconds=60, memory_mb=4096)  # EvalPlus: 6
 SLOW = 97  # exit status of a program whose test ran out of time
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from EvalPlus's rows, of HumanEval+ or MBPP+."""
     return [
         {
@@ -48,7 +48,7 @@ def read_items(rows):
     ]
 
 
-def plain_prompt(item):
+def plain_prompt(item: dict) -> str:
     """What a model without a conversation is shown: the function to be continued."""
     return item["prompt"]
 
@@ -58,27 +58,29 @@ END = ("\nif __name__", "\ndef main(", "\nprint(", "\n```")
 STOP = (*END, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
 
 
-def grade_items(items, completions, sandbox, dataset=DATASET):
+def grade_items(
+    items: list[dict], completions: list[str], sandbox, dataset: str = DATASET
+) -> list[dict]:
     """Run every completion on its tests in the sandbox."""
     codes = [extract_solution(item, text) for item, text in zip(items, completions, strict=True)]
     base = failure_reasons(dataset, items, codes, "base", sandbox)
-    left = [place for place, reason in enumerate(base) if not reason]
+    left = [index for index, reason in enumerate(base) if not reason]
     plus = failure_reasons(
-        dataset, [items[place] for place in left], [codes[place] for place in left], "plus", sandbox
+        dataset, [items[index] for index in left], [codes[index] for index in left], "plus", sandbox
     )
     reasons = dict(zip(left, plus, strict=True))
     return [
         {
-            "score": float(reasons.get(place) == ""),
+            "score": float(reasons.get(index) == ""),
             "base": float(not reason),
-            "extracted": codes[place],
-            "reason": reason or (reasons[place] and f"plus: {reasons[place]}"),
+            "extracted": codes[index],
+            "reason": reason or (reasons[index] and f"plus: {reasons[index]}"),
         }
-        for place, reason in enumerate(base)
+        for index, reason in enumerate(base)
     ]
 
 
-def extract_solution(item, completion):
+def extract_solution(item: dict, completion: str) -> str:
     """The program in a completion: what it defines, or else what it continues the prompt with."""
     from evalplus.sanitize import sanitize
 
@@ -89,7 +91,9 @@ def extract_solution(item, completion):
     return sanitize(item["prompt"] + completion, entry)
 
 
-def failure_reasons(dataset, items, codes, which, sandbox):
+def failure_reasons(
+    dataset: str, items: list[dict], codes: list[str], which: str, sandbox
+) -> list[str]:
     """Why each program fails its `which` ("base" or "plus") tests; "" for those that pass."""
     programs = [build_program(dataset, *pair, which) for pair in zip(items, codes, strict=True)]
     outcomes = list(sandbox(programs, limits=LIMITS))
@@ -103,12 +107,12 @@ def failure_reasons(dataset, items, codes, which, sandbox):
     ]
 
 
-def timed_out(outcome):
+def timed_out(outcome: Outcome) -> bool:
     """Was time the reason?"""
     return outcome.status == "timeout" or outcome.exit_code == SLOW
 
 
-def build_program(dataset, item, code, which):
+def build_program(dataset: str, item: dict, code: str, which: str):
     """(code, tests) for the sandbox: first the canonical solution runs, then the model's."""
     inputs = item[which]
     if dataset == "mbpp":
@@ -199,7 +203,7 @@ def function(text):
     return names[task["entry"]]
 
 
-told, sys.stdout, sys.stderr = sys.stderr, Mute(), Mute()
+sys.stdout, sys.stderr = Mute(), Mute()
 sys.stdin = io.StringIO()
 sys.set_int_max_str_digits(0)
 canonical = function(task["reference"])

@@ -23,7 +23,7 @@ WEIGHTS = {"instruction": "instructions", "instruction_loose": "instructions"}
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows; the hub's rows hold every argument, most of them null."""
     items = []
     for row in rows:
@@ -40,12 +40,12 @@ def read_items(rows):
     return items
 
 
-def grade_items(items, completions, sandbox=None):
+def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list[dict]:
     """Which instructions of each item are followed."""
     return [grade_completion(item, text) for item, text in zip(items, completions, strict=True)]
 
 
-def grade_completion(item, completion):
+def grade_completion(item: dict, completion: str) -> dict:
     """Compare one completion with its instructions; `reason` is the first that it breaks."""
     asked = item["instructions"]
     strict = [follows_instruction(completion, *one) for one in asked]
@@ -67,12 +67,12 @@ def grade_completion(item, completion):
     }
 
 
-def follows_instruction(text, name, arguments):
+def follows_instruction(text: str, name: str, arguments: dict) -> bool:
     """Does a text follow an instruction? An empty one follows none."""
     return bool(text.strip()) and bool(VERIFIERS[name](text, **arguments))
 
 
-def loose_versions(completion):
+def loose_versions(completion: str) -> list[str]:
     """The versions of a completion of which any may follow an instruction."""
     lines = completion.split("\n")
     cuts = [lines, lines[1:], lines[:-1], lines[1:-1]]
@@ -83,12 +83,12 @@ def loose_versions(completion):
 # The verifiers: (text, arguments of the instruction) -> is it followed?
 
 
-def compare_count(number, relation, limit):
+def compare_count(number: int, relation: str, limit: int) -> bool:
     """A count against its limit; the paper has only these two relations."""
     return number < limit if relation == "less than" else number >= limit
 
 
-def is_language(text, language):
+def is_language(text: str, language: str) -> bool:
     """Told by langdetect, as in the paper; a text in which it finds no words passes."""
     from langdetect import DetectorFactory, LangDetectException, detect
 
@@ -99,27 +99,27 @@ def is_language(text, language):
         return True
 
 
-def keywords_exist(text, keywords):
+def keywords_exist(text: str, keywords: list[str]) -> bool:
     return all(re.search(word, text, re.I) for word in keywords)
 
 
-def keyword_frequency(text, keyword, frequency, relation):
+def keyword_frequency(text: str, keyword: str, frequency: int, relation: str) -> bool:
     return compare_count(len(re.findall(keyword, text, re.I)), relation, frequency)
 
 
-def forbidden_words(text, forbidden_words):
+def forbidden_words(text: str, forbidden_words: list[str]) -> bool:
     return not any(re.search(rf"\b{word}\b", text, re.I) for word in forbidden_words)
 
 
-def letter_frequency(text, letter, let_frequency, let_relation):
+def letter_frequency(text: str, letter: str, let_frequency: int, let_relation: str) -> bool:
     return compare_count(text.lower().count(letter.lower()), let_relation, let_frequency)
 
 
-def number_words(text, num_words, relation):
+def number_words(text: str, num_words: int, relation: str) -> bool:
     return compare_count(len(re.findall(r"\w+", text)), relation, num_words)
 
 
-def number_sentences(text, num_sentences, relation):
+def number_sentences(text: str, num_sentences: int, relation: str) -> bool:
     return compare_count(count_sentences(text), relation, num_sentences)
 
 
@@ -132,7 +132,7 @@ STOP = re.compile(r"(?<![.!?])([.!?]+)[\"'\u2019\u201d)\]*]*\s+(?=(\S))")
 LONGEST = 20  # characters before a full stop in which its abbreviation is looked for
 
 
-def count_sentences(text):
+def count_sentences(text: str) -> int:
     """Number of sentences: !, ? or a full stop ends one, unless that belongs to an abbreviation."""
     text = text.strip()
     count = 1
@@ -146,13 +146,15 @@ def count_sentences(text):
     return count
 
 
-def number_paragraphs(text, num_paragraphs):
+def number_paragraphs(text: str, num_paragraphs: int) -> bool:
     """Paragraphs divided by ***; an empty one may only be the first or the last."""
     parts = [part.strip() for part in re.split(r"\s?\*\*\*\s?", text)]
     return all(parts[1:-1]) and sum(map(bool, parts)) == num_paragraphs
 
 
-def first_word_of_paragraph(text, num_paragraphs, nth_paragraph, first_word):
+def first_word_of_paragraph(
+    text: str, num_paragraphs: int, nth_paragraph: int, first_word: str
+) -> bool:
     """Paragraphs divided by an empty line, one of which begins with a word."""
     parts = text.split("\n\n")
     if sum(bool(part.strip()) for part in parts) != num_paragraphs:
@@ -163,39 +165,39 @@ def first_word_of_paragraph(text, num_paragraphs, nth_paragraph, first_word):
     return re.split(r"[.,?!'\"]", words[0].lstrip("'\""))[0].lower() == first_word.lower()
 
 
-def has_placeholders(text, num_placeholders):
+def has_placeholders(text: str, num_placeholders: int) -> bool:
     return len(re.findall(r"\[.*?\]", text)) >= num_placeholders
 
 
-def has_postscript(text, postscript_marker):
+def has_postscript(text: str, postscript_marker: str) -> bool:
     """Both markers are also accepted with blanks between their letters."""
     letters = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
     marker = letters.get(postscript_marker, postscript_marker.lower())
     return re.search(marker, text.lower()) is not None
 
 
-def number_bullets(text, num_bullets):
+def number_bullets(text: str, num_bullets: int) -> bool:
     """Lines that begin with * (one, not **) or with -."""
     return len(re.findall(r"^\s*(?:\*[^*]|-).*$", text, re.M)) == num_bullets
 
 
-def one_of_three(text):
+def one_of_three(text: str) -> bool:
     return any(answer in text for answer in ANSWERS)
 
 
-def number_highlights(text, num_highlights):
+def number_highlights(text: str, num_highlights: int) -> bool:
     """*Sections* and **sections** that are not empty."""
     single = re.findall(r"\*[^\n*]*\*", text)
     double = re.findall(r"\*\*[^\n*]*\*\*", text)
     return sum(bool(part.strip("*").strip()) for part in single + double) >= num_highlights
 
 
-def number_sections(text, section_spliter, num_sections):
+def number_sections(text: str, section_spliter: str, num_sections: int) -> bool:
     """Beginnings like "Section 1"."""
     return len(re.findall(rf"\s?{section_spliter}\s?\d+\s?", text)) >= num_sections
 
 
-def is_json(text):
+def is_json(text: str) -> bool:
     text = re.sub(r"^```(?:json)?", "", text.strip(), count=1, flags=re.I).removesuffix("```")
     try:
         json.loads(text.strip())
@@ -204,32 +206,32 @@ def is_json(text):
     return True
 
 
-def has_title(text):
+def has_title(text: str) -> bool:
     return any(found.strip("<> ") for found in re.findall(r"<<[^\n]+>>", text))
 
 
-def two_responses(text):
+def two_responses(text: str) -> bool:
     """Two different answers divided by ******; nothing else but blanks before and after."""
     parts = [part.strip() for part in text.split("******")]
     answers = [part for part in parts if part]
     return all(parts[1:-1]) and len(answers) == 2 and answers[0] != answers[1]
 
 
-def repeats_prompt(text, prompt_to_repeat):
+def repeats_prompt(text: str, prompt_to_repeat: str) -> bool:
     return text.strip().lower().startswith(prompt_to_repeat.strip().lower())
 
 
-def ends_with(text, end_phrase):
+def ends_with(text: str, end_phrase: str) -> bool:
     return text.strip().strip('"').lower().endswith(end_phrase.strip().lower())
 
 
-def capital_words(text, capital_frequency, capital_relation):
+def capital_words(text: str, capital_frequency: int, capital_relation: str) -> bool:
     """Words all in capitals; a word with a hyphen is one."""
     words = re.findall(r"\w(?:[\w.'\u2019&/-]*\w)?", text)
     return compare_count(sum(map(str.isupper, words)), capital_relation, capital_frequency)
 
 
-def is_quoted(text):
+def is_quoted(text: str) -> bool:
     text = text.strip()
     return len(text) > 1 and text[0] == text[-1] == '"'
 

@@ -27,7 +27,7 @@ FORMULA = r"(?:(?<!\\)\${1,2}[^$]+(?<!\\)\${1,2}|\\\(.+?\\\)|\\\[.+?\\\])"
 FORMULAS = re.compile(rf"{FORMULA}(?:\s*(?:,|,?\s*and|,?\s*or)\s*{FORMULA})*", re.S)
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows; the answer is in the solution's last box."""
     return [
         {
@@ -41,14 +41,14 @@ def read_items(rows):
     ]
 
 
-def solution_answer(solution, number):
+def solution_answer(solution: str, number: int) -> str:
     found = boxed_answer(solution)
     if found is None:
         raise ValueError(f"the solution of row {number} has no \\boxed answer")
     return found
 
 
-def grade_items(items, completions, sandbox=None):
+def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list[dict]:
     """Equality of the stated answer by Math-Verify; `sandbox.workers` answers at a time."""
     found = [extract_answer(text) for text in completions]
     pairs = [
@@ -63,7 +63,7 @@ def grade_items(items, completions, sandbox=None):
     ]
 
 
-def make_verdict(text, marked, equal):
+def make_verdict(text: str | None, marked: bool, equal: bool | str | None) -> dict:
     """What becomes of one completion; `equal` is of math_equality, None for no answer."""
     right = equal is True
     reason = "no answer" if equal is None else "" if right else equal or "wrong answer"
@@ -75,7 +75,7 @@ def make_verdict(text, marked, equal):
     }
 
 
-def extract_answer(completion):
+def extract_answer(completion: str) -> tuple[str | None, bool, str]:
     """(what the completion gives as its answer, does it stand in a mark?, Math-Verify's form of it)
 
     Of several marks of a kind the last counts, and in a mark its last formula; after "the answer
@@ -94,7 +94,7 @@ def extract_answer(completion):
     return None, False, ""
 
 
-def marked_answer(completion):
+def marked_answer(completion: str) -> str | None:
     """The text in the completion's last mark that has one, or None."""
     results = [text.strip() for text in RESULT.findall(completion) if text.strip()]
     if results:
@@ -110,7 +110,7 @@ def _last_formula(text):
     return (FORMULAS.findall(text) or [text])[-1]
 
 
-def boxed_answer(text):
+def boxed_answer(text: str) -> str | None:
     r"""What stands in the last \boxed{...} that is closed and not empty, or None.
 
     \boxed is also used without braces, of one token: \boxed 5.
@@ -129,12 +129,12 @@ def boxed_answer(text):
     return None
 
 
-def as_boxed(text):
+def as_boxed(text: str) -> str:
     r"""LaTeX as Math-Verify reads it whole."""
     return f"\\boxed{{{text}}}"
 
 
-def answer_expression(text):
+def answer_expression(text: str) -> str:
     """What Math-Verify is given for an answer: several formulas as they are, else all as LaTeX."""
     text = text.strip().strip("*").strip()
     if FORMULAS.fullmatch(text):

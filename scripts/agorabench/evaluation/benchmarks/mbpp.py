@@ -12,7 +12,7 @@ code: before it, it would break two of the tasks' own solutions.
 from agorabench.evaluation.benchmarks.humaneval import FENCE, drop_tail, grade_programs
 
 
-def read_items(rows):
+def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows."""
     return [
         {
@@ -24,7 +24,7 @@ def read_items(rows):
     ]
 
 
-def grade_items(items, completions, sandbox):
+def grade_items(items: list[dict], completions: list[str], sandbox) -> list[dict]:
     """Run every completion against its assertions in the sandbox."""
     programs = [
         (extract_program(text), item["tests"])
@@ -33,7 +33,7 @@ def grade_items(items, completions, sandbox):
     return grade_programs(programs, sandbox)
 
 
-def extract_program(completion):
+def extract_program(completion: str) -> str:
     """The module in a completion: its fenced block, or all of it that is Python."""
     fenced = FENCE.search(completion)
     return drop_tail(fenced.group(1) if fenced else completion)

@@ -1,6 +1,6 @@
 """Make one of the tables (CSV) of results.
 
-    python scripts/tabulate.py --config config/mini.yaml --table pgr
+    python scripts/aggregate.py --config config/mini.yaml --table pgr
 
 pgr        results/pgr_table.csv, a row for each run and benchmark and rows called "mean" for
            averages; results/tables/seeds.csv, how far seeds lie apart; and, shaped like Table 2 of
@@ -42,7 +42,7 @@ def main(argv=None):
 
 def write_table(config, name):
     """Write results/tables/{name}.csv."""
-    rows = analysis.load_module(name).tabulate(result_stages.tabulate(config, name).params)
+    rows = analysis.load_module(name).aggregate(result_stages.aggregate(config, name).params)
     columns = dict.fromkeys(column for row in rows for column in row)
     with atomic_file(paths.table(name)) as file:
         file.write(to_csv(rows, columns))
@@ -52,7 +52,7 @@ def write_pgr_table(config, reference=None):
     """Write the PGR table and what is made of it, or the table with a further reference."""
     if reference and reference not in (known := student_references(config)):
         raise UserError(f"unknown reference '{reference}'; known: {', '.join(known) or 'none'}")
-    params = result_stages.tabulate(config, "pgr", reference).params
+    params = result_stages.aggregate(config, "pgr", reference).params
     for path, text in make_pgr_files(params).items():
         with atomic_file(path) as file:
             file.write(text)

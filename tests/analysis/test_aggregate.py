@@ -4,11 +4,11 @@ import re
 import shutil
 from dataclasses import asdict
 
+import aggregate
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-import tabulate
 from agorabench import matrix
 from agorabench.errors import UserError
 from agorabench.report.table import Column, Table
@@ -67,7 +67,7 @@ def runs_of(config):
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Two generators, two domains, two methods: (runs, folder of scores, function to tabulate)."""
+    """Two generators, two domains, two methods: (runs, folder of scores, function to aggregate)."""
     runs = runs_of(config_of())
     folder = tmp_path / "results/scores"
     for benchmark in BENCHMARKS:
@@ -79,13 +79,13 @@ def study(tmp_path, monkeypatch):
         write_scores(folder, model_of(run), benchmark, share)
     monkeypatch.chdir(tmp_path)
 
-    def tabulated(name="results", **more):
-        tabulate.write_pgr_table(config_of(**more))
+    def aggregated(name="results", **more):
+        aggregate.write_pgr_table(config_of(**more))
         if name != "results":
             shutil.copytree("results", name)
         return tmp_path / name
 
-    return runs, folder, tabulated
+    return runs, folder, aggregated
 
 
 def model_of(run):
@@ -99,8 +99,8 @@ def read(path):
 
 
 def test_the_table_is_tidy_and_right(study):
-    _, _, tabulated = study
-    rows = read(tabulated() / "pgr_table.csv")
+    _, _, aggregated = study
+    rows = read(aggregated() / "pgr_table.csv")
     columns = (
         "generator,method,domain,benchmark,prompt,size,seed,student,student_score,base_score,"
         "reference_score,n_items,pgr,pgr_low,pgr_high,flag"
@@ -115,15 +115,15 @@ def test_the_table_is_tidy_and_right(study):
 
 
 def test_same_inputs_same_bytes(study):
-    _, _, tabulated = study
-    first, second = tabulated(name="a"), tabulated(name="b")
+    _, _, aggregated = study
+    first, second = aggregated(name="a"), aggregated(name="b")
     for file in ("pgr_table.csv", "tables/pgr.md", "tables/pgr.tex"):
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
 def test_the_markdown_view_is_shaped_like_the_papers_table(study):
-    _, _, tabulated = study
-    text = (tabulated() / "tables/pgr.md").read_text()
+    _, _, aggregated = study
+    text = (aggregated() / "tables/pgr.md").read_text()
     table = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -155,8 +155,8 @@ def test_the_markdown_view_is_shaped_like_the_papers_table(study):
 
 
 def test_the_latex_view_has_the_same_numbers(study):
-    _, _, tabulated = study
-    text = (tabulated() / "tables/pgr.tex").read_text()
+    _, _, aggregated = study
+    text = (aggregated() / "tables/pgr.tex").read_text()
     assert r"\multicolumn{3}{c}{instance generation}" in text
     assert r"\textbf{75.0}" in text and r"weak\_one" in text and r"95 \% interval" in text
     assert text.count("{") == text.count("}")
@@ -164,9 +164,9 @@ def test_the_latex_view_has_the_same_numbers(study):
 
 
 def test_a_gap_within_noise_is_a_footnote(study):
-    _, folder, tabulated = study
+    _, folder, aggregated = study
     write_scores(folder, "mini/reference", "functions", 0.2)
-    out = tabulated()
+    out = aggregated()
     (cell,) = [
         row
         for row in read(out / "pgr_table.csv")
@@ -180,12 +180,12 @@ def test_a_gap_within_noise_is_a_footnote(study):
 
 
 def test_several_seeds_have_a_view_each_after_their_mean(study):
-    runs, folder, tabulated = study
+    runs, folder, aggregated = study
     more = [run | {"seed": 2} for run in runs]
     for run in more:
         benchmark = {"math": "sums", "code": "functions"}[run["domain"]]
         write_scores(folder, model_of(run), benchmark, 0.5)
-    text = (tabulated(seeds=[1, 2]) / "tables/pgr.md").read_text()
+    text = (aggregated(seeds=[1, 2]) / "tables/pgr.md").read_text()
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert [title.rpartition("cell, ")[2] for title in titles] == [
         "mean of seeds 1 and 2",
@@ -197,12 +197,12 @@ def test_several_seeds_have_a_view_each_after_their_mean(study):
 
 
 def test_a_missing_score_says_which(study):
-    runs, folder, tabulated = study
+    runs, folder, aggregated = study
     (folder / model_of(runs[0]) / "sums.parquet").unlink()
     with pytest.raises(
         UserError, match=r"sums\.parquet is missing: score mini/math/instance/strong"
     ):
-        tabulated()
+        aggregated()
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ def test_a_missing_score_says_which(study):
     ],
 )
 def test_summaries_that_do_not_fit_are_refused(study, special, message):
-    _, folder, tabulated = study
+    _, folder, aggregated = study
     write_scores(folder, "mini/base", "sums", 0.2, special)
     with pytest.raises(UserError, match=message):
-        tabulated()
+        aggregated()
 
 
 @pytest.mark.parametrize(
@@ -234,34 +234,34 @@ def test_summaries_that_do_not_fit_are_refused(study, special, message):
     ],
 )
 def test_items_that_do_not_fit_are_refused(study, special, message):
-    _, folder, tabulated = study
+    _, folder, aggregated = study
     write_scores(folder, "mini/base", "sums", 0.2)
     path = folder / "mini/base/sums.parquet"
     table = pyarrow.parquet.read_table(path).to_pydict() | special
     pyarrow.parquet.write_table(pyarrow.table(table), path)
     with pytest.raises(UserError, match=message):
-        tabulated()
+        aggregated()
 
 
 def test_broken_files_are_refused(study):
-    _, folder, tabulated = study
+    _, folder, aggregated = study
     (folder / "mini/base/sums.parquet").write_bytes(b"not parquet")
     with pytest.raises(UserError, match="no readable id and score"):
-        tabulated()
+        aggregated()
     (folder / "mini/base/sums.json").write_text("{}")
     with pytest.raises(UserError, match="not a score summary"):
-        tabulated()
+        aggregated()
 
 
 def test_a_domain_without_a_benchmark_is_refused(study):
-    _, _, tabulated = study
+    _, _, aggregated = study
     with pytest.raises(UserError, match="'code' has no benchmark"):
-        tabulated(benchmarks={"sums": "math"})
+        aggregated(benchmarks={"sums": "math"})
 
 
 def test_the_page_shows_what_the_markdown_shows(study):
-    _, _, tabulated = study
-    folder = tabulated() / "tables"
+    _, _, aggregated = study
+    folder = aggregated() / "tables"
     page, markdown = (folder / "pgr.html").read_text(), (folder / "pgr.md").read_text()
     intervals = re.findall(r"\[-?[\d.]+, -?[\d.]+\]", markdown)
     assert intervals and intervals == re.findall(r"\[-?[\d.]+, -?[\d.]+\]", page)
