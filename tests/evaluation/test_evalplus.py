@@ -105,7 +105,7 @@ def test_verdicts_on_a_real_models_samples_are_evalplus_own(data):
     ],
 )
 def test_canonical_solutions_pass(data, module, file, count, cut):
-    items = module.read(rows(data / file))
+    items = module.read_items(rows(data / file))
     graded = module.grade_items(items, [item["reference"] for item in items], execute)
     assert len(graded) == count
     assert [(item["id"], row["reason"]) for item, row in zip(items, graded, strict=True)

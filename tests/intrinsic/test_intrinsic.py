@@ -5,27 +5,21 @@ import csv
 import math
 from functools import cache
 
+import aggregate
 import judge
 import measure
 import numpy as np
 import pandas
 import pytest
 import servers
-import aggregate
 import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
-from agorabench.analysis import intrinsic as intrinsic_table
 from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl, write_json, write_jsonl
 from agorabench.intrinsic import judged, loading, perplexity, similarity
-<<<<<<< HEAD
 from agorabench.planning import forecast, survey
-=======
-from agorabench.planning import forecast
-from agorabench.report.table import to_csv
->>>>>>> h2
 from helpers import ROOT
 from helpers.asking import KEY, generator
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
@@ -546,7 +540,6 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
     axes |= {"generators": ["strong"], "prompts": ["mini"], "sizes": [40], "seeds": [1]}
     config["experiments"] = {"x": axes}
     who = {name: None for name in metrics} | {"quality-judge": "judge", "difficulty-judge": "judge"}
-<<<<<<< HEAD
     config["generators"]["judge"] = generator("http://localhost:1", "openai", model="judge-1")
     config["intrinsic"] = {
         name: {key: chosen[key] for key in chosen if key != "name"}
@@ -557,11 +550,6 @@ def test_a_set_is_measured_by_all_metrics(cell, model, classifier, capsys):
         aggregate.main(["--config", "config.json", "--table", "intrinsic"])
     with open(cell / paths.table("intrinsic")) as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
-=======
-    with contextlib.chdir(cell):
-        rows = intrinsic_table.aggregate({"matrix": matrix, "metrics": who})
-    rows = {row["metric"]: row for row in csv.DictReader(to_csv(rows, rows[0]).splitlines())}
->>>>>>> h2
     assert list(rows) == sorted(who)  # a set counts once, whoever learns from it
     row = rows["perplexity"]
     place = [row[key] for key in ("generator", "method", "size", "n")]

@@ -697,7 +697,7 @@ def test_batches_of_others_are_not_taken_for_ours(tmp_path, submitted):
         left(job, requests, submitted)
         others = [other(200), other(300, 5), other(400)]
         # One of the others is a sibling's, whose state says so.
-        sibling = tmp_path / "code" / "instance" / "strong" / "mini" / "seed2.batches"
+        sibling = tmp_path / "journal" / "code" / "instance" / "strong" / "mini" / "seed2.batches"
         sibling.parent.mkdir(parents=True)
         planned = {"event": "planned", "name": "n", "at": 0, "tokens": 1, "fingerprints": ["f"]}
         rows = [planned | {"model": "gpt-4o-mini"}]
@@ -789,7 +789,9 @@ def test_no_more_than_the_budget_is_spent(tmp_path, protocol):
         spent = budget.rows_cost(job.journal(), job.entry["price"])
         tokens = server.books()["tokens"]["batch"]
         assert spent == pytest.approx(0.5e-6 * (tokens["input"] + tokens["output"]))
-        told = read_json(tmp_path / "budget.json")["math/response/strong/mini/seed1.jsonl"]
+        told = read_json(tmp_path / "journal" / "budget.json")[
+            "math/response/strong/mini/seed1.jsonl"
+        ]
         assert told["spent"] == pytest.approx(spent) and told["held"] == pytest.approx(0, abs=1e-12)
 
         requests += asked(40, 40)

@@ -342,7 +342,7 @@ def test_a_signal_waits_for_what_is_under_way(tmp_path, number):
         child.send_signal(number)
         _, told = child.communicate(timeout=30)
         assert child.returncode == 1
-        assert f"error: stopped by {number.name}; what was answered is kept" in told
+        assert f"error: stopped by {number.name}; replies are kept" in told
         cell.adds_up()
         assert cell.ledger()["replies"] == server.books()["billed"]["online"] < 400
         server.set(latency=0)

@@ -11,7 +11,7 @@ import yaml
 from agorabench import matrix
 from agorabench.analysis.pgr_table import to_csv
 from agorabench.analysis.seeds import COLUMNS, spread_rows
-from agorabench.config import references as configs
+from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
@@ -19,7 +19,7 @@ from agorabench.generation.slots import Shortfall
 from agorabench.planning import forecast, survey
 from agorabench.report import card
 from agorabench.stats.pgr import MEAN
-from analysis import test_tabulate
+from analysis import test_aggregate
 from curate import count_by_generator, count_replies, select_pairs
 from helpers import ROOT
 from helpers.workflow import Folder, count
@@ -175,7 +175,7 @@ def test_a_mixture_is_a_set_like_others(tmp_path):
     cost, paid = (
         {
             row["generator"]: row
-            for row in test_tabulate.read(tmp_path / f"results/tables/{name}.csv")
+            for row in test_aggregate.read(tmp_path / f"results/tables/{name}.csv")
         }
         for name in ("cost", "paid")
     )
@@ -205,7 +205,7 @@ def test_the_plan_asks_for_parts_once_and_weighs_them(monkeypatch, tmp_path):
     for folder in ("config", "scripts"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
-    config = configs.check_config(whole)
+    config = check_config(whole)
     runs = {run.generator: run for run in matrix.expand_runs(config)}
     assert list(runs) == ["mixed", "strong"]
     due = [part for _, part in matrix.mixture_parts(config, runs["mixed"])]
@@ -231,17 +231,17 @@ def job(rule, run):
 
 def test_another_reference_takes_the_place_of_the_usual_one(tmp_path, monkeypatch):
     axes = {"domains": ["math"], "methods": ["response"]}
-    config = test_tabulate.config_of(["g"], {"sums": "math"}, draws=100, **axes)
-    (run,) = test_tabulate.runs_of(config)
+    config = test_aggregate.config_of(["g"], {"sums": "math"}, draws=100, **axes)
+    (run,) = test_aggregate.runs_of(config)
     scores = {"mini/base": 0.2, "mini/reference": 0.8, "mini/reference-weak": 0.5}
-    for model, share in (scores | {test_tabulate.model_of(run): 0.35}).items():
-        test_tabulate.write_scores(tmp_path / "results/scores", model, "sums", share)
+    for model, share in (scores | {test_aggregate.model_of(run): 0.35}).items():
+        test_aggregate.write_scores(tmp_path / "results/scores", model, "sums", share)
     config["students"]["mini"]["references"] = {"weak": {}, "none": {}}
     monkeypatch.chdir(tmp_path)
     aggregate.write_pgr_table(config)
     aggregate.write_pgr_table(config, "weak")
     usual, weak = (
-        test_tabulate.read(tmp_path / f"results/{name}.csv")[0]
+        test_aggregate.read(tmp_path / f"results/{name}.csv")[0]
         for name in ("pgr_table", "references/weak")
     )
     assert (usual["pgr"], usual["reference_score"]) == ("25.0000", "80.0000")

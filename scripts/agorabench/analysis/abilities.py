@@ -18,12 +18,12 @@ TABLE = Table(
 )
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each generator and benchmark: score and its error in percent, n items."""
     return study.abilities
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """A column for each benchmark."""
     if not study.abilities:
         return [replace(TABLE, caption="No generator has solved the benchmarks.")]

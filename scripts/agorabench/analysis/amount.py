@@ -92,7 +92,7 @@ def study_lines(study):
     return fit_lines(study.table, study.gain)
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each line; one that says why, where there is none."""
     return list(map(line_row, study_lines(study))) or [
         {"reason": "no cells were run with two sizes"}
@@ -120,7 +120,7 @@ def line_row(line):
     }
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """A line for each generator, method and domain that has several sizes."""
     lines = study_lines(study)
     if not lines:

@@ -29,7 +29,7 @@ def decompose_block(block):
     return value_or_reason(regression.fit_components, block.unmixed[block.metrics])
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each component and metric; component "mean": mean absolute loadings and shares."""
     return [
         block.place | row
@@ -60,7 +60,7 @@ def mean_rows(fit):
     ]
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Of each block that has enough cells, mean absolute loadings as in Table 4 of the paper."""
     return [
         _block_table(block) for block in study.blocks if len(block.unmixed) >= regression.FEWEST

@@ -42,7 +42,7 @@ def correlate_block(study, block):
     }
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each block and metric."""
     return [row for block in study.blocks for row in block_rows(study, block)]
 
@@ -62,7 +62,7 @@ def _numbers(correlation):
     return numbers | {"r_low": interval.low, "r_high": interval.high, "reason": interval.reason}
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Of each block that has enough cells."""
     return [
         _block_table(study, block)

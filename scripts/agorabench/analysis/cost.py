@@ -14,7 +14,7 @@ from agorabench.llm.budget import usage_cost
 from agorabench.matrix import list_cells
 
 
-def aggregate(params):
+def aggregate(params: dict) -> list[dict]:
     """A row for each set. `params`: see config/stages.py; prices are USD per million tokens."""
     rows = []
     for cell in list_cells(params["matrix"]):

@@ -22,7 +22,7 @@ TABLE = Table(
 )
 
 
-def aggregate(params):
+def aggregate(params: dict) -> list[dict]:
     """Rows of COLUMNS; `params`: see config/stages.py.
 
     `without` counts the examples of the sample that have no value; `median` is that of
@@ -55,7 +55,7 @@ def read_assessed(judges, cell):
     return metrics
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Of each block that has any, a column for each setting."""
     return [
         _block_table(block)

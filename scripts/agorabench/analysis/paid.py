@@ -15,7 +15,7 @@ from agorabench.llm.journal import read_rows
 from agorabench.matrix import list_cells
 
 
-def aggregate(params):
+def aggregate(params: dict) -> list[dict]:
     """A row for each generator. `params`: see config/stages.py."""
     pairs = count_pairs(params)
     books = read_journals(pairs, params["classified"])

@@ -133,7 +133,7 @@ def from_csv(text, source="the PGR table"):
     return rows
 
 
-def read_table(path):
+def read_table(path: str | Path) -> list[dict]:
     """Rows of the PGR table in a file. Raises UserError where there is none."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -173,7 +173,7 @@ class View:
         return f"student {self.student}, prompt {self.prompt}, {pairs}, {seeds}"
 
 
-def list_views(rows):
+def list_views(rows: list[dict]) -> list[View]:
     """The table's rows as Views, in the table's order.
 
     A ready-made data set has no prompt: it stands in every view of its student and size, and only
@@ -213,7 +213,7 @@ def _axis_values(rows, axis):
     return list(dict.fromkeys(row[axis] for row in rows if row[axis] != MEAN))
 
 
-def average_seeds(table):
+def average_seeds(table: list[dict]) -> dict[tuple, dict]:
     """{(student, prompt, generator, method, domain, size): row} of the PGR table, its rows for
     domains and averages; each row has "over" besides, the (method, domain) that it is over.
 

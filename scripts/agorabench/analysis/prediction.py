@@ -42,7 +42,7 @@ TABLE = Table(
 )
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """Rows of all blocks."""
     return [row for block in study.blocks for row in predict_block(study, block)]
 
@@ -117,7 +117,7 @@ def set_words(row):
     return " ".join(row[name] for name in SET if row[name] != MEAN)
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Of each block that has enough cells: generators, and sets that nobody was trained on."""
     return [
         _block_table(study, block)

@@ -22,7 +22,7 @@ TABLE = Table(
 )
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each pair of prompts; one that says why, where there is none."""
     none = {"reason": "no cells were run with two meta-prompts"}
     return compare_prompts(study.table, study.mixtures) or [none]
@@ -66,7 +66,7 @@ def paired_difference(difference):
     return row | {"low": float(low), "high": float(high), "p": float(test.pvalue)}
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Table 5: a line for each generator, method and prompt, a column for each domain."""
     averaged = average_seeds(study.table)
     prompts = list(dict.fromkeys(key[1] for key in averaged if key[1] != NO_PROMPT))

@@ -159,7 +159,7 @@ def root_mean_square(errors):
     return value_or_none(float(np.sqrt(np.mean(np.asarray(errors, dtype=float) ** 2))))
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each block and regression."""
     return [row for block in study.blocks for row in block_rows(study, block)]
 
@@ -198,7 +198,7 @@ def _numbers(fit):
     }
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """Of each block; of one that has too few cells for any fit, what to know of it."""
     return [
         _block_table(study, block) if len(block.unmixed) >= regression.FEWEST else too_small(block)

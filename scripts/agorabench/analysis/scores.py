@@ -14,7 +14,7 @@ from agorabench.stats.pgr import Scores
 TOLERANCE = 0.01  # percent points
 
 
-def read_scores(model, benchmark):
+def read_scores(model: str, benchmark: str) -> Scores:
     """One model's item scores on one benchmark, as `Scores`.
 
     Raises UserError, naming the file, where the summary (.json) or the items (.parquet) are absent,

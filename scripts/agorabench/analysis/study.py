@@ -79,7 +79,7 @@ class Study:
         return max(self.blocks, key=lambda block: len(block.unmixed))
 
 
-def read_study(inputs, params, gain=1.0):
+def read_study(inputs: dict, params: dict, gain: float = 1.0) -> Study:
     """The Study of input files and parameters (config/stages.py). Raises UserError."""
     table, costs = read_table(*inputs["table"]), read_costs(*inputs["cost"])
     intrinsic = [row for path in inputs["intrinsic"] for row in read_intrinsic(path)]
@@ -303,7 +303,7 @@ def average_metrics(place, seeds, measured, solved, metrics):
     return means
 
 
-def has_sound_pgr(row):
+def has_sound_pgr(row: dict) -> bool:
     """Has a row of the PGR table a PGR that is not over a gap within noise?"""
     return row["pgr"] is not None and not row["flag"]
 
@@ -342,7 +342,7 @@ def value_or_reason(function, *arguments, **options):
 # ---- Notes of tables
 
 
-def left_out_notes(block):
+def left_out_notes(block: Block) -> list[str]:
     """Sentences on cells that are not in the analyses."""
     notes, unsound = [], int(block.unmixed["pgr"].isna().sum())
     if unsound:

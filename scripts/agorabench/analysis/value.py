@@ -35,12 +35,12 @@ TABLE = Table(
 )
 
 
-def rows(study):
+def rows(study) -> list[dict]:
     """A row for each block and generator."""
     return [row for block in study.blocks for row in block_rows(study, block)]
 
 
-def tables(study):
+def tables(study) -> list[Table]:
     """A table for each block."""
     return [
         block.fill(

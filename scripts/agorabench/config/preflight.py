@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from agorabench import paths
 from agorabench.errors import UserError
 from agorabench.models import hub
 
@@ -90,7 +91,7 @@ def check_models(entries: Mapping[str, Mapping], built: Iterable[str] = ()) -> N
             continue
         where = "neither a folder here nor on the hub, nor in its cache"
         text = f"{', '.join(sorted(users))}: no model {model}: {where}: {reason}"
-        local = Path(hub.MODELS, model.rpartition("/")[2])
+        local = Path(paths.LOCAL_MODELS, model.rpartition("/")[2])
         if local.is_dir() or local.name in built:
             text += f"; did you mean {local}?"
         raise UserError(text)

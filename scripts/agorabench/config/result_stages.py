@@ -13,15 +13,15 @@ from agorabench.models.weights import DIGEST_FILE
 def aggregate(config, table, reference=None):
     """A table of scripts/aggregate.py; `reference`: a further one, for the PGR table."""
     return {
-        "pgr": _tabulate_pgr,
-        "data": _tabulate_data,
-        "cost": _tabulate_cost,
-        "paid": _tabulate_paid,
-        "intrinsic": _tabulate_intrinsic,
+        "pgr": _aggregate_pgr,
+        "data": _aggregate_data,
+        "cost": _aggregate_cost,
+        "paid": _aggregate_paid,
+        "intrinsic": _aggregate_intrinsic,
     }[table](config, *([reference] if table == "pgr" else []))
 
 
-def _tabulate_pgr(config, reference=None):
+def _aggregate_pgr(config, reference=None):
     names = matrix.scored_benchmarks(config)
     students = matrix.student_references(config)[reference] if reference else None
     evaluated = (
@@ -34,13 +34,13 @@ def _tabulate_pgr(config, reference=None):
     return Stage({"scores": _score_files(evaluated)}, params | {"reference": reference})
 
 
-def _tabulate_data(config):
+def _aggregate_data(config):
     inputs = {"ledgers": [paths.set_ledger(cell) for cell in matrix.list_cells(config)]}
     inputs["audits"] = [paths.set_audit(cell) for cell in matrix.list_cells(config)]
     return Stage(inputs, {"matrix": _matrix(config)})
 
 
-def _tabulate_cost(config):
+def _aggregate_cost(config):
     cells = matrix.list_cells(config)
     # The sets of mixtures' parts are paid for too.
     parts = [part for cell in cells for _, part in matrix.mixture_parts(config, cell)]
@@ -52,7 +52,7 @@ def _tabulate_cost(config):
     return Stage({"ledgers": ledgers}, params)
 
 
-def _tabulate_paid(config):
+def _aggregate_paid(config):
     judges = matrix.judge_generators(config)
     solved = matrix.ability_evaluations(config)
     inputs = {
@@ -70,7 +70,7 @@ def _tabulate_paid(config):
     return Stage(inputs, params | {"classified": classified, "judges": judges})
 
 
-def _tabulate_intrinsic(config):
+def _aggregate_intrinsic(config):
     inputs = {
         "measured": [
             paths.metric(name, cell)

@@ -6,7 +6,6 @@ The Snakefile reads it: what asks the hub is imported where it is asked.
 import re
 from pathlib import Path
 
-MODELS = "resources/models"  # where the pipeline builds its own
 # Files of a model that name classes to import, and how they name one of another repository.
 NAMING = ("*config*.json", "*modules.json")
 # What `datasets` says where huggingface_hub raises RevisionNotFoundError.

@@ -129,26 +129,12 @@ def table_loading(rows, name):
         tokens = show_count(add_up(due, "trained_tokens", *QUANTITIES[1:]))
         source = Counter(row["source"] for row in due).most_common(1)[0][0]
         hours = show_hours(add_up(due, "gpu_hours"))
-<<<<<<< HEAD
         key = (value, stage) if name == "student" else (value,)
         lines.append((*key, f"{len(due):,}", tokens, hours, source))
     head = (name, "stage") if name == "student" else (name,)
-    return table((*head, "jobs", "tokens", "GPU h", "from"), lines, f"{'l' * len(head)}rrrl")
-=======
-        lines.append((student, stage, f"{len(due):,}", tokens, hours, source))
-    return align_markdown(("student", "stage", "jobs", "tokens", "GPU h", "from"), lines, "llrrrl")
-
-
-def table_metrics(rows):
-    """What models measure, by metric."""
-    lines = []
-    for name in sorted({row["wildcards"]["metric"] for row in rows}):
-        due = [row for row in rows if row["wildcards"]["metric"] == name]
-        tokens, hours = (add_up(due, key) for key in ("prompt_tokens", "gpu_hours"))
-        columns = f"{len(due):,}", show_count(tokens), show_hours(hours)
-        lines.append((name, *columns, due[0]["source"]))
-    return align_markdown(("metric", "jobs", "tokens", "GPU h", "from"), lines, "lrrrl")
->>>>>>> h2
+    return align_markdown(
+        (*head, "jobs", "tokens", "GPU h", "from"), lines, f"{'l' * len(head)}rrrl"
+    )
 
 
 def add_up(rows, *keys):

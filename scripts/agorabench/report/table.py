@@ -57,7 +57,7 @@ class Column:
     decimals: int | str | None = None
     group: str = ""
 
-    def cell(self, row):
+    def cell(self, row: dict) -> Cell:
         """The Cell of a row."""
         if isinstance(self.key, tuple):
             return Cell(format_interval(*map(row.get, self.key), self.decimals))
@@ -100,7 +100,7 @@ class Table:
         full = dict(self.groups)
         return [(full.get(name, name), n) for name, n in spans] if any(s[0] for s in spans) else []
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """A section of a Markdown document."""
         parts = [f"## {escape_markdown(self.title)}\n", f"{escape_markdown(self.caption)}\n"]
         if self.rows:
@@ -110,7 +110,7 @@ class Table:
             parts.append(align_markdown(heads, lines, sides))
         return "\n".join([*parts, *(f"{escape_markdown(note)}\n" for note in self.notes)])
 
-    def to_latex(self):
+    def to_latex(self) -> str:
         """A float across the page; it needs booktabs and graphicx. Comments, without rows."""
         if not self.rows:
             return "".join(f"% {line}\n" for line in [self.title, self.caption, *self.notes])
@@ -137,7 +137,7 @@ class Table:
         lines += [note.format(escape_latex(text)) for text in self.notes]
         return "\n".join([*lines, r"\end{table*}", ""])
 
-    def to_html(self, level=2):
+    def to_html(self, level: int = 2) -> str:
         """A section of a page, everything escaped; it scrolls sideways where a screen is narrow."""
         parts = [f"<h{level} id='{html.escape(self.name)}'>{html.escape(self.title)}</h{level}>"]
         parts.append(f"<p>{html.escape(self.caption)}</p>")
@@ -163,12 +163,12 @@ class Table:
         return "\n".join(parts) + "\n"
 
 
-def markdown_document(tables):
+def markdown_document(tables: list[Table]) -> str:
     """Tables as one Markdown document."""
     return "\n".join(table.to_markdown() for table in tables)
 
 
-def latex_document(tables):
+def latex_document(tables: list[Table]) -> str:
     """Tables to be included in a LaTeX document."""
     return "% Needs \\usepackage{booktabs,graphicx}\n" + "\n".join(
         table.to_latex() for table in tables
@@ -243,12 +243,12 @@ def _html_side(column):
     return " class='w'" if column.decimals is None else ""
 
 
-def escape_markdown(text):
+def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"[\\`*_|<]", r"\\\g<0>", text)
 
 
-def escape_latex(text):
+def escape_latex(text: str) -> str:
     """Text that LaTeX shows as it is."""
     return "".join(LATEX.get(character, character) for character in text)
 
@@ -267,7 +267,7 @@ def format_entry(entry, decimals):
     return f"{entry:.4g}" if decimals == "digits" else format_number(entry, decimals)
 
 
-def format_number(number, decimals):
+def format_number(number: float | None, decimals: int) -> str:
     """A number as text, zero without a sign; nothing for None and NaN."""
     if number is None or number != number:
         return ""
@@ -275,12 +275,12 @@ def format_number(number, decimals):
     return text.lstrip("-") if not text.strip("-0.") else text
 
 
-def format_p(p):
+def format_p(p: float) -> str:
     """A p value as text."""
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def format_p_equation(p):
+def format_p_equation(p: float) -> str:
     """What stands behind "p " in a sentence."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
@@ -316,6 +316,6 @@ def _csv_entry(entry, form):
     return form(entry)
 
 
-def six_digits(number):
+def six_digits(number: float) -> str:
     """A number as the analyses' tables have it."""
     return f"{number:.6g}"

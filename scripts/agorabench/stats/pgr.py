@@ -24,13 +24,14 @@ A gap that is not there is never divided by:
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from agorabench.errors import UserError
-from agorabench.matrix import ANCHORS
+from agorabench.matrix import ANCHORS, Run
 from agorabench.stats.bootstrap import bootstrap_means, percentile_interval
 
 MEAN = "mean"
@@ -57,7 +58,7 @@ class Scores(NamedTuple):
     weights: np.ndarray | None = None
 
 
-def anchor_models(student):
+def anchor_models(student: str) -> list[str]:
     """Names of the models a student starts from and is measured against: base, reference."""
     return [f"{student}/{anchor}" for anchor in ANCHORS]
 
@@ -126,7 +127,7 @@ def estimate_pgr(benchmark, means, draws, items):
     )
 
 
-def average_estimates(estimates):
+def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
     """Plain mean of estimates, their scores and their draws.
 
     An item that several of them share (methods and seeds meet the same benchmarks) counts once in
@@ -144,7 +145,7 @@ def average_estimates(estimates):
     )
 
 
-def align_items(benchmark, scores):
+def align_items(benchmark: str, scores: dict[str, Scores]) -> tuple[np.ndarray, np.ndarray]:
     """Scores and weights of a benchmark's models, both [items, models], ordered by item id.
 
     Items on which a model has no verdict are left out for all. `scores`: model -> Scores. Raises
@@ -157,10 +158,10 @@ def align_items(benchmark, scores):
     for model in scores:
         one = scores[model]
         for part in ("protocol", "judge"):
-            mine, theirs = getattr(one, part), getattr(expected, part)
-            if mine != theirs:
+            own, theirs = getattr(one, part), getattr(expected, part)
+            if own != theirs:
                 raise UserError(
-                    f"{benchmark}: {model} was scored with {part} {mine or 'none'}, {first} with "
+                    f"{benchmark}: {model} was scored with {part} {own or 'none'}, {first} with "
                     f"{theirs or 'none'}; tables refuse to mix {part}s"
                 )
         order = np.argsort(one.ids)
@@ -181,7 +182,7 @@ def align_items(benchmark, scores):
     return values[known], weights[known]
 
 
-def needed_models(runs, benchmarks):
+def needed_models(runs: list[Run], benchmarks: dict[str, str]) -> dict[str, list[str]]:
     """Benchmark -> the models whose scores its rows need: bases, references and students.
 
     `benchmarks`: name -> domain. Raises UserError for a run whose domain has no benchmark, and for
@@ -196,10 +197,10 @@ def needed_models(runs, benchmarks):
             raise UserError(f"domain {run.domain!r} has no benchmark; domains with one: {known}")
     models = {}
     for name, domain in benchmarks.items():
-        mine = [run for run in runs if run.domain == domain]
-        common = [anchor for run in mine for anchor in anchor_models(run.student)]
-        if mine:
-            models[name] = list(dict.fromkeys([*common, *(run.model for run in mine)]))
+        trained = [run for run in runs if run.domain == domain]
+        common = [anchor for run in trained for anchor in anchor_models(run.student)]
+        if trained:
+            models[name] = list(dict.fromkeys([*common, *(run.model for run in trained)]))
     return models
 
 
@@ -214,7 +215,7 @@ def estimate_cells(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
     for domain in dict.fromkeys(run.domain for run in runs):
         if all(name in apart for name, other in benchmarks.items() if other == domain):
             raise UserError(f"domain {domain!r} needs a benchmark that counts in its mean")
-    found = {run: {} for run in runs}
+    estimates = {run: {} for run in runs}
     for name, models in models_of.items():
         values, weights = align_items(name, {model: scores[name][model] for model in models})
         column = {model: i for i, model in enumerate(models)}
@@ -224,9 +225,10 @@ def estimate_cells(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
         resampled /= bootstrap_means(weights, draws, seed, name)
         for run in runs:
             if run.domain == benchmarks[name]:
-                mine = [column[model] for model in (run.model, *anchor_models(run.student))]
-                found[run][name] = estimate_pgr(name, means[mine], resampled[:, mine], len(values))
-    for estimates in found.values():
-        counted = [one for name, one in estimates.items() if name not in apart]
-        estimates[MEAN] = average_estimates(counted)
-    return found
+                three = [column[model] for model in (run.model, *anchor_models(run.student))]
+                drawn = resampled[:, three]
+                estimates[run][name] = estimate_pgr(name, means[three], drawn, len(values))
+    for by_benchmark in estimates.values():
+        counted = [each for name, each in by_benchmark.items() if name not in apart]
+        by_benchmark[MEAN] = average_estimates(counted)
+    return estimates

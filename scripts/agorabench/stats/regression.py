@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas
 
 from agorabench.stats.bootstrap import percentile_interval
 
@@ -122,9 +123,9 @@ def correlate_columns(x, y, groups, draws=2000, seed=1):
             return [np.nan]
         return [np.corrcoef(x[index], y[index])[0, 1]]
 
-    (found,) = resample_generators(of, groups, draws, seed)
+    (interval,) = resample_generators(of, groups, draws, seed)
     rho = spearmanr(x, y).statistic
-    return Correlation(float(r), float(rho), float(p), found, len(y), len(set(groups)))
+    return Correlation(float(r), float(rho), float(p), interval, len(y), len(set(groups)))
 
 
 def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
@@ -160,11 +161,13 @@ def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
 
     def of(index):
         drawn, target = x[index], y[index]
-        found = [explained_variance(drawn if components is None else standardise(drawn), target, k)]
+        values = [
+            explained_variance(drawn if components is None else standardise(drawn), target, k)
+        ]
         if single:
             varies = not is_constant(drawn)
-            found.append(np.polyfit(drawn[:, 0], target, 1)[0] if varies else np.nan)
-        return found
+            values.append(np.polyfit(drawn[:, 0], target, 1)[0] if varies else np.nan)
+        return values
 
     r2_interval, *slope_interval = resample_generators(of, groups, draws, seed)
     held_out, r2_held_out, why = None, None, ""
@@ -186,7 +189,7 @@ def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
     )
 
 
-def fit_components(table):
+def fit_components(table: pandas.DataFrame) -> Components:
     """Components of a table's columns (a DataFrame); rows with a missing value are left out.
 
     Columns that say nothing are left out first: without any value, or the same in all rows. Raises
@@ -205,9 +208,9 @@ def fit_components(table):
     if kept.shape[1] < 2:
         raise NoValue(f"components need at least 2 metrics that differ, not {kept.shape[1]}")
     values = standardise(kept[rows].to_numpy(dtype=float))
-    found = PCA().fit(values)
+    pca = PCA().fit(values)
     rank = int(np.linalg.matrix_rank(values))
-    variance, axes = found.explained_variance_ratio_[:rank], found.components_[:rank]
+    variance, axes = pca.explained_variance_ratio_[:rank], pca.components_[:rank]
     loadings = axes * np.sqrt(variance * kept.shape[1])[:, None]
     return Components(list(kept), left_out, variance, loadings, rows)
 
@@ -234,7 +237,7 @@ def build_model(components=None):
     return make_pipeline(StandardScaler(), PCA(components), LinearRegression())
 
 
-def explained_variance(x, y, k):
+def explained_variance(x: np.ndarray, y: np.ndarray, k: int) -> float:
     """R2 of y [rows] on the first k principal components of x [rows, columns]; NaN without one.
 
     The components' scores are orthogonal, so their shares of y's variance add up: with all of them
@@ -248,7 +251,7 @@ def explained_variance(x, y, k):
     return float(np.sum((scores.T @ y) ** 2) / (y @ y))
 
 
-def f_test_p(r2, k, n):
+def f_test_p(r2: float, k: int, n: int) -> float:
     """p of the F test that none of k predictors says anything of n independent rows.
 
     F = (R2 / k) / ((1 - R2) / (n - k - 1)) (Draper and Smith 1998, "Applied Regression Analysis",
@@ -281,7 +284,7 @@ def resample_generators(statistic, groups, draws=2000, seed=1):
     return [summarise_draws(column, lack) for column in drawn.T]
 
 
-def summarise_draws(draws, lack):
+def summarise_draws(draws: np.ndarray, lack: str) -> Interval:
     """Interval of draws; `lack` says of a share of them, after "so many %", what they lack."""
     low, high = percentile_interval(draws)
     if np.isfinite([low, high]).all():
@@ -289,7 +292,7 @@ def summarise_draws(draws, lack):
     return Interval(reason=f"{100 * np.isnan(draws).mean():.0f} % {lack}")
 
 
-def few_generators_caution(intervals):
+def few_generators_caution(intervals: list[tuple[Interval, int]]) -> list[str]:
     """A sentence on intervals that resample few generators, in a list; an empty one if none do.
 
     `intervals`: (Interval, number of generators). Of n generators there are C(2n - 1, n) resamples
@@ -322,12 +325,12 @@ def check_variation(x, y):
         raise NoValue(f"what PGR is compared with is the same in all {len(y)} rows")
 
 
-def is_constant(values):
+def is_constant(values: np.ndarray) -> bool:
     """Are they all the same, but for the rounding of sums?"""
     return bool(np.ptp(values) <= 1e-12 * max(1, np.abs(values).max()))
 
 
-def standardise(values):
+def standardise(values: np.ndarray) -> np.ndarray:
     """Columns [rows, columns] with mean 0 and variance 1; a constant column becomes 0."""
     centred = values - values.mean(axis=0)
     same = np.ptp(values, axis=0) <= 1e-12 * np.maximum(1, np.abs(values).max(axis=0))
