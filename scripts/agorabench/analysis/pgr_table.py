@@ -28,7 +28,7 @@ NUMBERS = ("student_score", "base_score", "reference_score", "pgr", "pgr_low", "
 
 
 def read_all_scores(params):
-    """(Runs, benchmark -> {model: Scores}) of a PGR table's parameters (config/result_stages.py)."""
+    """(Runs, benchmark -> {model: Scores}) for the parameters of a PGR table."""
     runs = matrix.expand_runs(params["matrix"])
     return runs, {
         benchmark: {

@@ -2,7 +2,8 @@ r"""A judge's score, 1 to 5, of an instruction's difficulty or of a response's q
 
 The judge, a chat model, sees one example and a rubric, and no other answer to compare it with. It
 is asked by scripts/judge.py; here are the question, how a verdict is read, and what a set's scores
-amount to. A verdict ends the reply, in the format of Prometheus 2 (arXiv 2405.01535) or close to it:
+amount to. A verdict ends the reply, in the format of Prometheus 2 (arXiv 2405.01535) or close to
+it:
 
     Feedback: The sums are right, but the second step is missing. [RESULT] 3
 
