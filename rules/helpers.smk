@@ -18,6 +18,8 @@ except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
 CONFIG = locks.snapshot_path(config)  # written when a run starts; what every program reads
+if not workflow.is_main_process and not Path(CONFIG).exists():
+    locks.write_snapshot(config)  # it was edited while this job waited in its queue
 CELL = str(Cell.WILDCARDS)
 RUNS = matrix.expand_runs(config)
 CELLS = matrix.list_cells(config)

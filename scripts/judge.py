@@ -37,6 +37,8 @@ def main(argv=None):
     if args.judge and args.cell:
         judge_set(args, args.config, args.judge, args.cell)
     elif args.benchmark and args.model:
+        if not args.config["benchmarks"][args.benchmark]["judge"]:
+            raise UserError(f"benchmark {args.benchmark} has no judge")
         judge_completions(args, args.config, args.benchmark, args.model)
     else:
         raise UserError("judge takes --benchmark and --model, or --judge and --cell")

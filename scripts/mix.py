@@ -12,6 +12,7 @@ from itertools import count, groupby, islice
 from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
+from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall, format_rejections
@@ -19,6 +20,9 @@ from agorabench.generation.slots import Shortfall, format_rejections
 
 def main(argv=None):
     args = parse_arguments(__doc__, "cell", argv)
+    if args.cell.generator not in (known := matrix.mixture_generators(args.config)):
+        names = ", ".join(known) or "none"
+        raise UserError(f"{args.cell.generator} is no mixture; mixtures of the config: {names}")
     params = stages.mix(args.config, args.cell).params
     parts = [part for _, part in matrix.mixture_parts(args.config, args.cell)]
     sets = {part.generator: read_jsonl(paths.raw_replies(part)) for part in parts}

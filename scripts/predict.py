@@ -6,7 +6,8 @@
 
 Makes results/predictions/{model}/{benchmark}.jsonl, a row per item: id, model, prompt, completion,
 finish_reason. A trained student answers the benchmarks of its domain, a base or reference all. A
-model that knows no conversation (a base) is shown worked examples as plain text instead.
+model that knows no conversation (a base) is shown worked examples as plain text instead. With
+keep_models: scored a student loses its weights when it has answered.
 
 A generator solves the benchmarks as Table 7 of arXiv 2412.03679 has it: asked through its backend
 and a journal, with the sampling of the benchmarks but for what its own config leaves out.
@@ -15,7 +16,7 @@ and a journal, with the sampling of the benchmarks but for what its own config l
 from functools import cache, partial
 from pathlib import Path
 
-from agorabench import llm, paths
+from agorabench import llm, matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.errors import UserError
@@ -32,12 +33,21 @@ def main(argv=None):
     name = paths.parse_model(args.model)
     if args.dry_run and not name.generator:
         raise UserError(f"--dry-run: {args.model} is asked nothing, generators/GENERATOR are")
-    if args.dry_run:
-        print(dry_run(args.config, name.generator, args.domain))
-    elif name.generator:
-        solve_benchmarks(args.config, name.generator, args.domain, args.threads)
-    else:
+    if args.domain and not name.generator:
+        raise UserError(f"--domain: {args.model} answers all its benchmarks at once")
+    if not name.generator:
         answer_benchmarks(args.config, args.model, name, args.threads)
+        return
+    for domain in [args.domain] if args.domain else scored_domains(args.config):
+        if args.dry_run:
+            print(dry_run(args.config, name.generator, domain))
+        else:
+            solve_benchmarks(args.config, name.generator, domain, args.threads)
+
+
+def scored_domains(config):
+    """The domains that have a scored benchmark."""
+    return [domain for domain in matrix.DOMAINS if matrix.scored_benchmarks(config, domain)]
 
 
 def answer_benchmarks(config, model, name, threads):

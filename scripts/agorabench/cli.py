@@ -8,8 +8,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
+from agorabench import matrix
 from agorabench.cluster import locks
 from agorabench.config import load_config
 from agorabench.errors import UserError
@@ -72,24 +72,41 @@ def parse_arguments(doc, names, argv=None, more=None):
 
 def _check_names(args):
     """Refuse names that the config does not have, with those that it has."""
-    config, cell = args.config, getattr(args, "cell", None)
+    config = args.config
     registries = {"student": "students", "benchmark": "benchmarks", "metric": "intrinsic"}
-    registries |= {"judge": "generators", "domain": "seeds"}
-    wanted = [(registry, getattr(args, name, None)) for name, registry in registries.items()]
+    registries |= {"judge": "generators"}
+    names = [(kind, getattr(args, kind, None), config[key]) for kind, key in registries.items()]
+    names += [("domain", getattr(args, "domain", None), matrix.DOMAINS)]
+    names += [("method", getattr(args, "method", None), matrix.METHODS)]
+    names += _cell_names(config, getattr(args, "cell", None))
     if model := getattr(args, "model", None):
         try:
             parsed = parse_model(model)
         except ValueError as error:
             raise UserError(f"--model: {error}") from None
-        wanted += [("students", parsed.student), ("generators", parsed.generator)]
-        cell = parsed.cell or cell
-    if cell:
-        wanted += [("generators", cell.generator)]
-    for registry, name in wanted:
-        if name is not None and name not in config[registry]:
-            known = ", ".join(config[registry])
-            kind = {"intrinsic": "metric"}.get(registry, registry.removesuffix("s"))
-            raise UserError(f"{args.config_file}: unknown {kind} '{name}'; known: {known}")
+        names += [("student", parsed.student, config["students"])]
+        names += [("generator", parsed.generator, config["generators"])]
+        names += _cell_names(config, parsed.cell)
+        if parsed.student in config["students"]:
+            further = map(matrix.reference_anchor, config["students"][parsed.student]["references"])
+            names += [("model of a student", parsed.anchor, [*matrix.ANCHORS, *further])]
+    for kind, name, known in names:
+        if name is not None and name not in known:
+            raise UserError(
+                f"{args.config_file}: unknown {kind} '{name}'; known: {', '.join(known)}"
+            )
+
+
+def _cell_names(config, cell):
+    """(Kind, name, known names) of what a cell is made of."""
+    if cell is None:
+        return []
+    return [
+        ("domain", cell.domain, matrix.DOMAINS),
+        ("method", cell.method, matrix.METHODS),
+        ("generator", cell.generator, config["generators"]),
+        ("prompt", cell.prompt, [*config["prompts"], matrix.NO_PROMPT]),
+    ]
 
 
 def run_program(main):
@@ -101,8 +118,3 @@ def run_program(main):
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; the same command goes on from where it was")
-
-
-def label_of(path):
-    """A path as the label of a progress bar, without its folder of results and its ending."""
-    return "/".join(Path(path).with_suffix("").parts[2:])

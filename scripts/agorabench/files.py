@@ -14,7 +14,8 @@ def atomic_file(path, mode="w"):
     """Open a temporary sibling of `path` and rename it into place if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # The host too: jobs of several nodes may write the same file.
+    partial = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.partial")
     encoding = None if "b" in mode else "utf-8"
     try:
         with open(partial, mode, 1 << 20, encoding=encoding) as file:
@@ -67,14 +68,14 @@ def read_jsonl(path):
     return rows
 
 
-def read_appended(lines, key, told):
+def read_appended(lines, key, sentence):
     """Rows of a file that is only appended to: (row, bytes up to its end); a torn last line, which
     its writer died in or is still writing, is left out.
 
     Args:
         lines: the file, open for reading bytes.
         key: what every row has.
-        told: the sentence about a line that is no such row, with {} for its number.
+        sentence: about a line that is no such row, with {} for its number.
 
     Raises:
         UserError: there is such a line.
@@ -88,7 +89,7 @@ def read_appended(lines, key, told):
             row = json.loads(line)
             row[key]
         except (ValueError, TypeError, KeyError):
-            raise UserError(told.replace("{}", str(number))) from None
+            raise UserError(sentence.replace("{}", str(number))) from None
         yield row, end
 
 

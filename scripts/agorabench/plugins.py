@@ -45,7 +45,7 @@ def _import_plugin(name: str, root: Path) -> ModuleType:
             return importlib.import_module(name)
         if not (root / name).is_file():
             raise UserError(f"no file {name}")
-        spec = importlib.util.spec_from_file_location(f"plugin_{Path(name).stem}", root / name)
+        spec = importlib.util.spec_from_file_location(f"plugin {name}", root / name)
         module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -67,7 +67,7 @@ def test_each_attempt_asks_for_half_as_much_again():
     asked = request_resources(TABLE["predict"], CONFIG, NO_SITE)
     job = Job(student="eight")
     assert [asked["mem_mb"](job, n, 1) for n in (1, 2, 3)] == [36000, 54000, 72000]
-    assert [asked["runtime"](job, n) for n in (1, 2, 3)] == [190, 285, 380]
+    assert [asked["runtime"](job, n, 1) for n in (1, 2, 3)] == [190, 285, 380]
 
 
 def test_gpus_come_with_what_the_site_wants_of_such_jobs():

@@ -4,9 +4,12 @@ import ast
 import json
 import re
 import subprocess
+import sys
+from functools import partial
 
 import pytest
 import yaml
+from agorabench.config import load_config, result_stages, stages
 from helpers import ROOT
 from helpers.workflow import Folder
 
@@ -158,3 +161,41 @@ def failure(folder, command):
     """What a command printed that failed, or nothing."""
     ended = run_line(folder, command)
     return ended.returncode and (ended.stdout + ended.stderr)[-1500:]
+
+
+FAULTY_NAMES = {
+    "no such config": (["analyse", "--config", "no.json"], "cannot read the config no.json"),
+    "cell that is none": (["curate", "--cell", "math"], "'math' is not a cell: DOMAIN/METHOD/"),
+    "unknown method": (["train", "--student", "mini", "--cell", "math/foo/strong/mini/n6-seed1"],
+                       "unknown method 'foo'; known: instance, response, enhancement"),
+    "unknown prompt": (["generate", "--cell", "math/response/strong/nope/n6-seed1"],
+                       "unknown prompt 'nope'; known: mini, none"),
+    "misspelt anchor": (["predict", "--model", "mini/refrence"],
+                        "unknown model of a student 'refrence'; known: base, reference"),
+    "no judge": (["judge", "--benchmark", "mini-sums", "--model", "mini/base"],
+                 "benchmark mini-sums has no judge"),
+    "no mixture": (["mix", "--cell", "math/response/strong/mini/n6-seed1"],
+                   "strong is no mixture; mixtures of the config: none"),
+    "domain of a student": (["predict", "--model", "mini/base", "--domain", "math"],
+                            "--domain: mini/base answers all its benchmarks at once"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAULTY_NAMES)
+def test_a_name_that_the_config_lacks_gets_one_sentence(case):
+    (program, *options), sentence = FAULTY_NAMES[case]
+    config = [] if "--config" in options else ["--config", MINIATURE]
+    ended = subprocess.run(
+        [sys.executable, f"scripts/{program}.py", *config, *options],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode and sentence in ended.stderr, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_order_of_what_tables_show_decides_their_bytes():
+    config = load_config(ROOT / MINIATURE)
+    other = config | {"benchmarks": dict(reversed(config["benchmarks"].items()))}
+    for stage in (partial(result_stages.aggregate, table="pgr"), result_stages.report):
+        assert stage(config).text != stage(other).text
+    assert stages.seeds(config, "math", "response") == stages.seeds(other, "math", "response")

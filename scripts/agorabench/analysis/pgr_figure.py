@@ -2,8 +2,8 @@
 
 A panel is one method and one domain, or an average; a row of it is one generator: its PGR and the
 95 % interval, on one scale for all panels, from 0 (the base) to 100 (the reference) and beyond.
-With several seeds the mark is their mean, with the seeds as small rings. docs/captions/pgr.rst says
-what the marks mean.
+With several seeds the mark is their mean, with the seeds as small rings.
+docs/captions/pgr_figure.rst says what the marks mean.
 """
 
 from agorabench.errors import UserError

@@ -161,8 +161,8 @@ def request_resources(
         "mem_mb": lambda wildcards, attempt, threads: _grow(
             1000 * job_needs(row, config, wildcards, threads).memory_gb, attempt
         ),
-        "runtime": lambda wildcards, attempt: _grow(
-            job_needs(row, config, wildcards).minutes, attempt
+        "runtime": lambda wildcards, attempt, threads: _grow(
+            job_needs(row, config, wildcards, threads).minutes, attempt
         ),
         "gpu": lambda wildcards: count_gpus(row, config, wildcards),
     }

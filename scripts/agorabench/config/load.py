@@ -90,11 +90,21 @@ def read_file(file: str | Path) -> dict:
     """Return what a YAML or JSON file holds; JSON is read as such, for to YAML 1e-05 is text."""
     import yaml
 
-    text = Path(file).read_text(encoding="utf-8")
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot read the config {file} ({error.strerror}); a file in .snakemake/agorabench is "
+            "written when a run of snakemake starts"
+        ) from None
     try:
         return json.loads(text)
     except ValueError:
+        pass
+    try:
         return yaml.load(text, Loader=_yaml_loader())
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def _yaml_loader():

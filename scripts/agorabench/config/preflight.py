@@ -47,7 +47,10 @@ def _check_interpreters(generators: Mapping[str, Mapping]) -> None:
     for name, entry in generators.items():
         python = entry.get("python")
         if python and "base_url" not in entry and not os.access(python, os.X_OK):
-            raise UserError(f"generator '{name}': its python, {python}, is no program")
+            raise UserError(
+                f"generator '{name}': python: {python} is not executable; point it at an "
+                "interpreter with vLLM installed"
+            )
 
 
 def _group(entries: Mapping[str, Mapping], *keys: str) -> dict[tuple, list[str]]:

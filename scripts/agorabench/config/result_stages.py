@@ -31,7 +31,8 @@ def _aggregate_pgr(config, reference=None):
     )
     params = {"matrix": _matrix(config, students)} | _benchmark_domains(config, names)
     params |= {"bootstrap": config["bootstrap"], "seed": config["seed"]}
-    return Stage({"scores": _score_files(evaluated)}, params | {"reference": reference})
+    params |= {"reference": reference} if reference else {}
+    return Stage({"scores": _score_files(evaluated)}, params)
 
 
 def _aggregate_data(config):
@@ -131,7 +132,8 @@ def _matrix(config, students=None):
         for name, axes in config["experiments"].items()
     }
     generators = {name: select(entry, ["backend"]) for name, entry in config["generators"].items()}
-    return {"experiments": experiments, "generators": generators}
+    # Their order is that of the rows, and text of parameters is sorted.
+    return {"experiments": experiments, "generators": generators, "order": list(experiments)}
 
 
 def _benchmark_domains(config, names):
@@ -139,7 +141,7 @@ def _benchmark_domains(config, names):
     entries = {name: config["benchmarks"][name] for name in names}
     domains = {name: entry["domain"] for name, entry in entries.items()}
     apart = [name for name, entry in entries.items() if not entry["in_mean"]]
-    return {"benchmarks": domains, "apart": apart}
+    return {"benchmarks": domains, "apart": apart, "benchmark_order": list(domains)}
 
 
 # ---- Report and dataset
@@ -161,6 +163,7 @@ def report(config):
     }
     names = matrix.scored_benchmarks(config)
     params = {"experiments": config["experiments"], "prices": generator_prices(config)}
+    params["order"] = [list(config["experiments"]), names]
     return Stage(inputs, params | {"benchmarks": select_entries(config, names, ("domain",))})
 
 

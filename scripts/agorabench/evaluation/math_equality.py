@@ -10,7 +10,7 @@ of CPU time on one answer: its own time, so a busy machine changes no verdict. T
 
 Asked once each: pairs that occur again. Not asked at all, because Math-Verify says the same: pairs
 that are one text once it has normalised them, and pairs of two plain numbers that are not even
-close (tests/test_math.py holds both against it).
+close (tests/evaluation/test_math.py holds both against it).
 """
 
 import logging

@@ -34,6 +34,7 @@ GAMES, how often the judge is asked about an item, and
 """
 
 import inspect
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -53,12 +54,12 @@ def load_protocol(entry: dict) -> ModuleType:
 
 
 def protocol_file(name: str) -> str:
-    """The file of a protocol, relative to scripts/ where it lies there."""
+    """The file of a protocol, relative to scripts/."""
     scripts = Path(__file__).resolve().parents[3]
     if offered := find_plugin("protocol", name):
         module = offered.__name__ if inspect.ismodule(offered) else offered.__module__
         file = Path(sys.modules[module].__file__).resolve()
-        return str(file.relative_to(scripts) if file.is_relative_to(scripts) else file)
+        return os.path.relpath(file, scripts)
     return f"{__name__.replace('.', '/')}/{name}.py"
 
 
