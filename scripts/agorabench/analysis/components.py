@@ -6,7 +6,7 @@ import numpy as np
 
 from agorabench.analysis.study import PLACE, mixture_notes, value_or_reason
 from agorabench.report import figures
-from agorabench.report.table import Column, Table
+from agorabench.report.table import Column, Table, list_columns
 from agorabench.stats import regression
 from agorabench.stats.pgr import MEAN
 
@@ -62,9 +62,7 @@ def mean_rows(fit):
 
 def tables(study) -> list[Table]:
     """Of each block that has enough cells, mean absolute loadings as in Table 4 of the paper."""
-    return [
-        _block_table(block) for block in study.blocks if len(block.unmixed) >= regression.FEWEST
-    ]
+    return list(map(_block_table, study.fittable))
 
 
 def _block_table(block):
@@ -79,15 +77,11 @@ def _block_table(block):
     lines.sort(key=lambda row: -row["loading"])
     percent = 100 * fit.variance[:kept]
     shares = ", ".join(f"{share:.1f}" for share in percent)
+    caption = TABLE.caption.format(shares=shares, sum=percent.sum(), n=int(fit.rows.sum()))
+    columns = TABLE.columns + list_columns(**{f"component {j + 1}": 2 for j in range(kept)})
     notes = [f"{metric} is left out: {why}." for metric, why in fit.left_out.items()]
-    names = [f"component {j + 1}" for j in range(kept)]
-    return block.fill(
-        TABLE,
-        caption=TABLE.caption.format(shares=shares, sum=percent.sum(), n=int(fit.rows.sum())),
-        columns=(*TABLE.columns, *(Column(name, name, 2) for name in names)),
-        rows=lines,
-        notes=notes + mixture_notes(block.mixtures),
-    )
+    notes += mixture_notes(block.mixtures)
+    return block.fill(TABLE, caption=caption, columns=columns, rows=lines, notes=notes)
 
 
 def figure(study):
