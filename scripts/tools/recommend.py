@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agorabench import matrix, paths
 from agorabench.analysis.amount import fit_lines
 from agorabench.analysis.offers import rank_offers
-from agorabench.analysis.pgr_table import read_table
+from agorabench.analysis.pgr_table import axis_values, read_table
 from agorabench.analysis.prediction import predict_block, set_words
 from agorabench.analysis.regressions import fit_block
 from agorabench.analysis.study import SET, Study, read_costs, read_intrinsic
@@ -71,12 +71,8 @@ def parse_options(argv):
         spend.add_argument(f"--{name}", help=f"only this {name}")
     expect = questions.add_parser("expect", help="what PGR has a new generator?")
     expect.set_defaults(answer=answer_expect)
-    expect.add_argument(
-        "--intrinsic",
-        type=Path,
-        default=paths.table("intrinsic"),
-        help="intrinsic metrics of the new sets (CSV)",
-    )
+    new, metrics = "intrinsic metrics of the new sets (CSV)", paths.table("intrinsic")
+    expect.add_argument("--intrinsic", type=Path, default=metrics, help=new)
     known = "those of the sets of --table, if not there too"
     expect.add_argument("--known", type=Path, help=known)
     expect.add_argument("--mixtures", nargs="*", help="generators that mix others")
@@ -103,7 +99,7 @@ def recommend_generators(rows, costs, dollars, chosen, gain=1.0):
     table does not have.
     """
     for name, wanted in chosen.items():
-        known = list(dict.fromkeys(row[name] for row in rows if row[name] != MEAN))
+        known = axis_values(rows, name)
         if wanted is not None and wanted not in known:
             raise UserError(f"no {name} {wanted!r} in the table; known: {', '.join(known)}")
     parts = []
@@ -120,29 +116,20 @@ def recommend_generators(rows, costs, dollars, chosen, gain=1.0):
 
 
 def _recommend_of_prompt(rows, prompt, costs, dollars, chosen, gain):
-    methods, domains = (
-        [chosen[axis]]
-        if chosen[axis]
-        else list(dict.fromkeys(row[axis] for row in rows if row[axis] != MEAN))
-        for axis in ("method", "domain")
-    )
-    settings = set(itertools.product(methods, domains))
+    axes = ("method", "domain")
+    asked = ([chosen[axis]] if chosen[axis] else axis_values(rows, axis) for axis in axes)
+    settings = set(itertools.product(*asked))
     lines = [line for line in fit_lines(rows, gain, fewest=1) if set(line.over) == settings]
     offers = rank_offers(lines, costs, dollars)
     kinds = f"{len(settings)} settings" if len(settings) > 1 else " ".join(*settings)
     title = f"## ${budget.format_usd(dollars)} for {kinds}, student {rows[0]['student']}, "
     title += f"prompt {prompt}\n"
-    cells = [
-        [
-            offer.generator,
-            "" if offer.pairs is None else f"{offer.pairs:,}",
-            budget.format_usd(offer.usd),
-            format_number(offer.pgr, 1),
-            format_interval(offer.low, offer.high, 1),
-            offer.basis or offer.reason,
-        ]
-        for offer in offers
-    ]
+    cells = []
+    for offer in offers:
+        pairs = "" if offer.pairs is None else f"{offer.pairs:,}"
+        interval = format_interval(offer.low, offer.high, 1)
+        numbers = (pairs, budget.format_usd(offer.usd), format_number(offer.pgr, 1), interval)
+        cells.append([offer.generator, *numbers, offer.basis or offer.reason])
     head = ["generator", "pairs per setting", "USD", "PGR (%)", "interval", "from"]
     table = align_markdown(head, cells, "lrrrrl") if cells else ""
     return f"{title}\n{table}\n{offer_words(offers, len(settings))}\n"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from agorabench.analysis import components, correlations, paper, prediction, regressions
 from agorabench.report import figures, page
-from agorabench.report.table import Column, Table, format_interval, format_number, html_page
+from agorabench.report.table import Table, format_interval, format_number, html_page, list_columns
 from agorabench.stats.regression import COMPONENTS
 
 PAPER = "arXiv 2412.03679v2"
@@ -20,10 +20,7 @@ CHECKS = Table(
     "Checks",
     "Rounding: the difference can come from the rounding of the printed numbers that the "
     "recomputation starts from.",
-    (
-        Column("number", "number"),
-        *(Column(key, key, 0) for key in ("printed", "recomputed", "difference", "verdict")),
-    ),
+    list_columns(number=None, printed=0, recomputed=0, difference=0, verdict=0),
 )
 FITS = Table(
     "fits",
