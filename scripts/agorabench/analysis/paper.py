@@ -121,10 +121,7 @@ def analyse_tables(tables: dict, draws: int = 2000, seed: int = 1) -> Analyses:
         regression.fit_components(cells[list(METRICS)]),
         fit(cells, list(METRICS)),
         fit(cells, [name for name in METRICS if name != ABILITY]),
-        {
-            name: regression.correlate_columns(*columns(cells, name), draws, seed)
-            for name in METRICS
-        },
+        {name: correlate(name) for name in METRICS},
     )
 
 

@@ -224,16 +224,11 @@ def average_seeds(table: list[dict]) -> dict[tuple, dict]:
     groups = defaultdict(list)
     for row in table:
         place = row["student"], row["prompt"], row["size"]
-        over = [
-            list(values[place]) if row[axis] == MEAN else [row[axis]]
-            for axis, values in axes.items()
-        ]
-        repeats = any(
-            row[axis] == MEAN and len(values) == 1 for axis, values in zip(axes, over, strict=True)
-        )
-        if not repeats:
+        over = {axis: [row[axis]] for axis in axes}
+        over |= {axis: list(axes[axis][place]) for axis in axes if row[axis] == MEAN}
+        if not any(row[axis] == MEAN and len(over[axis]) == 1 for axis in axes):
             key = (*(row[name] for name in PLACE), row["size"])
-            groups[key].append(row | {"over": tuple(itertools.product(*over))})
+            groups[key].append(row | {"over": tuple(itertools.product(*over.values()))})
     return {key: mean_of_seeds(alike) for key, alike in groups.items()}
 
 
