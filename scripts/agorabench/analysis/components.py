@@ -10,7 +10,7 @@ from agorabench.report.table import Column, Table, list_columns
 from agorabench.stats import regression
 from agorabench.stats.pgr import MEAN
 
-COLUMNS = (*(*PLACE, "component", "variance", "metric", "loading", "contribution", "n", "reason"),)
+COLUMNS = (*PLACE, "component", "variance", "metric", "loading", "contribution", "n", "reason")
 TABLE = Table(
     "loadings",
     "Loadings",
@@ -31,23 +31,20 @@ def decompose_block(block):
 
 def rows(study) -> list[dict]:
     """A row for each component and metric; component "mean": mean absolute loadings and shares."""
-    return [
-        block.place | row
-        for block in study.blocks
-        for row in component_rows(decompose_block(block))
-    ]
+    found = ((block.place, component_rows(decompose_block(block))) for block in study.blocks)
+    return [place | row for place, own in found for row in own]
 
 
 def component_rows(fit):
     """Rows of one block's regression.Components, or of the reason why there are none."""
     if isinstance(fit, str):
         return [{"reason": fit}]
-    lines, n = [], int(fit.rows.sum())
+    lines, n = [], {"n": int(fit.rows.sum())}
     for i, (share, loadings) in enumerate(zip(fit.variance, fit.loadings, strict=True), 1):
-        for name, loading in zip(fit.names, loadings, strict=True):
-            row = {"component": i, "variance": 100 * share, "metric": name, "loading": loading}
-            lines.append(row | {"n": n})
-    lines += [{"component": MEAN} | row | {"n": n} for row in mean_rows(fit)]
+        row = {"component": i, "variance": 100 * share} | n
+        own = zip(fit.names, loadings, strict=True)
+        lines += [row | {"metric": name, "loading": loading} for name, loading in own]
+    lines += [{"component": MEAN} | row | n for row in mean_rows(fit)]
     return lines + [{"metric": name, "reason": why} for name, why in fit.left_out.items()]
 
 

@@ -102,19 +102,15 @@ def _notes(view, seed, rows, cells):
     shown = [row for own in cells.values() for row in own]
     notes = _noise_note(view, rows)
     if any(row and row["flag"] == UNBOUNDED for row in shown):
-        notes.append(
-            "\u2020 Interval unbounded: too many draws of this average contain a cell without a "
-            "gap."
-        )
+        what = "too many draws of this average contain a cell without a gap"
+        notes.append(f"\u2020 Interval unbounded: {what}.")
     if None in shown:
         notes.append("Empty: not run, or an average over cells that were not all run.")
     spreads = sorted(_seed_spreads(view)) if seed == MEAN else []
     if spreads:
         median, largest = (format_number(x, 1) for x in (spreads[len(spreads) // 2], spreads[-1]))
-        notes.append(
-            "Intervals leave out the spread between seeds: the seeds of one cell lie "
-            f"{median} points apart (median), at most {largest}."
-        )
+        apart = f"the seeds of one cell lie {median} points apart (median), at most {largest}"
+        notes.append(f"Intervals leave out the spread between seeds: {apart}.")
     return notes
 
 

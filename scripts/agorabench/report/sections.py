@@ -40,16 +40,14 @@ class Sections:
         cell = runs[0].cell
         raw = read_jsonl(paths.raw_replies(cell))
         valid = [row for row in raw if row["verdict"] == "valid"][: cell.size]
-        shown = [
-            (each, rows) for each in self.exhibits if (rows := select_rows(each["rows"], cell))
-        ]
+        facts = ((each, select_rows(each["rows"], cell)) for each in self.exhibits)
         return {
             "id": section_id(cell),
             "place": {name: getattr(cell, name) for name in COORDINATES},
             "raw": paths.raw_replies(cell),
             "data": paths.training_set(cell),
             "ledger": read_record(paths.set_ledger(cell)) | {"file": paths.set_ledger(cell)},
-            "facts": shown,
+            "facts": [(each, rows) for each, rows in facts if rows],
             "samples": [
                 # The rows of a mixture name their generators.
                 row | {"usd": price_reply(row, self.prices[row.get("generator", cell.generator)])}
