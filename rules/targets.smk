@@ -2,7 +2,6 @@
 
 providers    replies of generators behind APIs
 data         training sets, and what they are like
-dataset      all sets as one data set
 models       students
 predictions  answers to the benchmarks
 judgements   verdicts of judges behind APIs

@@ -37,7 +37,7 @@ def mix(sets, shares, size, repeats=None):
     Args:
         sets: generator -> rows of its own set, by slot.
         shares: generator -> share of the pairs; the shares add up to 1.
-        repeats: as of slots.Instances; pairs that repeat an earlier one are replaced.
+        repeats: as of slots.Slots; pairs that repeat an earlier one are replaced.
 
     Raises:
         Shortfall: a generator has nothing left to give.

@@ -3,7 +3,7 @@
     python scripts/STAGE.py --config FILE --cell CELL
 
 `--config` is a whole config; every path follows from it and from what the other options name
-(paths.py), and what decides a result is computed by config/stages.py.
+(paths.py), and what decides a result is computed by config/stages.py and result_stages.py.
 """
 
 import argparse

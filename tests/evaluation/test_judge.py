@@ -237,14 +237,16 @@ class Judged:
         self.official = folder / paths.official_judgements(MODEL, "b")
         self.journal = folder / paths.judge_journal("b", "judge", MODEL, 1)
 
-    def call(self, program):
+    def call(self, program, *options):
         """Run judge.py or score.py in the folder."""
         config = yaml.safe_load((ROOT / "config/mini.yaml").read_text())
         config["generators"]["judge"] = self.judge
         config["benchmarks"]["b"] = self.entry
         write_json(self.folder / "config.json", config)
         with contextlib.chdir(self.folder):
-            program.main(["--config", "config.json", "--benchmark", "b", "--model", MODEL])
+            program.main(
+                ["--config", "config.json", "--benchmark", "b", "--model", MODEL, *options]
+            )
 
     def run(self):
         self.call(judge)
@@ -286,7 +288,7 @@ def test_from_real_items_and_a_judge_to_a_score(data, tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["alpaca_eval", "arena_hard"])
-def test_the_plan_looks_up_what_the_judge_was_asked(data, tmp_path, monkeypatch, protocol):
+def test_the_plan_looks_up_what_the_judge_was_asked(data, tmp_path, monkeypatch, capsys, protocol):
     with servers.start(write={"alpaca_eval": "name", "arena_hard": "label"}[protocol]) as server:
         bench = Judged(data, tmp_path, server, protocol)
         rows = bench.run()
@@ -300,6 +302,13 @@ def test_the_plan_looks_up_what_the_judge_was_asked(data, tmp_path, monkeypatch,
     bench.journal.unlink()
     asked = dry_run.run_dry(config, job).lengths
     assert len(asked) == len(rows) and asked.keys() == keys
+    bench.output.unlink()
+    monkeypatch.delenv(KEY)
+    capsys.readouterr()
+    bench.call(judge, "--dry-run")
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["requests"] == counts["games"] == len(rows) and counts["journaled"] == 0
+    assert not bench.output.exists() and not bench.journal.exists()
     assert dry_run.unknown_inputs(config, query, frozenset()) == []
     remade = {paths.predictions(MODEL, "b")}
     assert dry_run.unknown_inputs(config, query, remade) == ["predictions"]

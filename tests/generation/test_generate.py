@@ -155,7 +155,7 @@ def test_a_hopeless_generator_is_stopped_early_with_a_ledger(tmp_path):
     ],
 )
 def test_only_finished_replies_count(reply, verdict):
-    read = slots.judge_reply(composer(), None, reply, lambda pair: "valid")
+    read = slots.check_reply(composer(), None, reply, lambda pair: "valid")
     assert read["verdict"] == verdict
 
 

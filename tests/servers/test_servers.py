@@ -440,7 +440,7 @@ def test_a_server_ends_with_its_parent():
     program = "import servers, sys, time\nwith servers.start() as s:\n print(s.url, flush=True)"
     parent = subprocess.Popen(
         [sys.executable, "-c", program + "\n time.sleep(60)"],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         stdout=subprocess.PIPE,
         text=True,
     )

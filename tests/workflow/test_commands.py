@@ -14,9 +14,6 @@ MINIATURE = "config/mini.yaml"
 MATRIX = "config/agorabench.yaml"
 PROGRAMS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 RULE = re.compile(r"^( *)rule(?: (\w+))?:\n((?:\1    .*\n|\n)+)", re.M)
-# Renamed, or moved to scripts/tools, by what is under way.
-BEFORE = {"tally", "cost", "collect", "describe", "present", "pack", "foresee", "spend", "batches"}
-under_way = pytest.mark.xfail(bool(BEFORE & {*PROGRAMS}), reason="renamed soon", strict=False)
 
 
 @pytest.fixture
@@ -37,7 +34,6 @@ def run_line(folder, line):
     )  # fmt: skip
 
 
-@under_way
 @pytest.mark.slow
 def test_no_command_line_of_the_papers_matrix_has_400_characters(clone):
     lines = shell_lines(clone.snakemake("-n", "-p", "--forceall", "--configfile", MATRIX))
@@ -103,7 +99,6 @@ def leading_string(path):
     return re.match(r'r?""".*?"""', (ROOT / path).read_text(encoding="utf-8"), re.S)[0]
 
 
-@under_way
 def test_a_rule_its_program_and_its_log_have_one_verb():
     ran = set()
     for file, name, text in rules():
@@ -138,7 +133,6 @@ def pasted(path):
     return [" ".join(line.split()) for line in lines if line.startswith("    python scripts/")]
 
 
-@under_way
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_docstring_begins_with_a_command_of_the_program_itself(name):
     commands = pasted(ROOT / f"scripts/{name}.py")
@@ -146,7 +140,6 @@ def test_a_docstring_begins_with_a_command_of_the_program_itself(name):
     assert all(" --config config/" in command for command in commands)
 
 
-@under_way
 @pytest.mark.slow
 def test_every_docstrings_command_runs_in_a_finished_miniature(copy):
     sets = [

@@ -4,8 +4,8 @@
     tables(study)   the same for readers, filled-in copies of TABLE (report.table.Table)
     figure(study)   results/figures/{module}.{png,svg,pdf}, where there is something to draw
 
-and docs/captions/{module}.rst, which says what the CSV file and the figure show. A question of
-`analyse` is a module that has a function `tables`, found here by name: a new one is a new file.
+and, with a figure, docs/captions/{module}.rst, which says what the CSV file and the figure show. A
+question is a module that has all but the figure, found here by name: a new one is a new file.
 Light, because the Snakefile reads it in every job.
 """
 
@@ -14,7 +14,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-# On a page in this order; what is not here follows.
+# Order of the tables in analysis.{md,tex,html}; what is not here follows. That of the report's page
+# is report.exhibits.TITLES.
 ORDER = ("value", "components", "regressions", "correlations", "prediction", "prompts", "amount")
 
 

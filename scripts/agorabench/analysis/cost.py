@@ -15,7 +15,7 @@ from agorabench.matrix import list_cells
 
 
 def aggregate(params: dict) -> list[dict]:
-    """A row for each set. `params`: see config/stages.py; prices are USD per million tokens."""
+    """A row for each set. `params`: of config/result_stages.py; prices: USD per million tokens."""
     rows = []
     for cell in list_cells(params["matrix"]):
         parts = params["mixtures"].get(cell.generator, [cell.generator])

@@ -9,7 +9,7 @@ from agorabench.matrix import list_cells
 
 def aggregate(params: dict) -> list[dict]:
     """A row for each set. Duplicates and overlaps are in percent of the pairs; a benchmark of
-    another domain has no value. `params`: see config/stages.py.
+    another domain has no value. `params`: see config/result_stages.py.
     """
     return [
         asdict(cell)

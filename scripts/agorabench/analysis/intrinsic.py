@@ -24,7 +24,7 @@ TABLE = Table(
 
 
 def aggregate(params: dict) -> list[dict]:
-    """Rows of COLUMNS; `params`: see config/stages.py.
+    """Rows of COLUMNS; `params`: see config/result_stages.py.
 
     `without` counts the examples of the sample that have no value; `median` is that of
     perplexities, `diversity` is 1 - similarity.

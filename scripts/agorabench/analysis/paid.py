@@ -16,7 +16,7 @@ from agorabench.matrix import list_cells
 
 
 def aggregate(params: dict) -> list[dict]:
-    """A row for each generator. `params`: see config/stages.py."""
+    """A row for each generator. `params`: see config/result_stages.py."""
     pairs = count_pairs(params)
     books = read_journals(pairs, params["classified"])
     return [

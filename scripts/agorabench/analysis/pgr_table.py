@@ -29,7 +29,7 @@ NUMBERS = ("student_score", "base_score", "reference_score", "pgr", "pgr_low", "
 
 
 def read_all_scores(params):
-    """(Runs, benchmark -> {model: Scores}) of what decides a PGR table (config/stages.py)."""
+    """(Runs, benchmark -> {model: Scores}) for the parameters of a PGR table."""
     runs = matrix.expand_runs(params["matrix"])
     return runs, {
         benchmark: {

@@ -14,7 +14,7 @@ def build_tables(rows, scores, params):
     """Tables of all views and seeds; the mean over seeds is the result, the seeds follow it.
 
     `rows`: of the PGR table; `scores`: benchmark -> {model: Scores}, for protocols and judges;
-    `params`: what decides the table (config/stages.py).
+    `params`: what decides the table (config/result_stages.py).
     """
     rows = [row for row in rows if row["benchmark"] not in params["apart"]]
     tables = []

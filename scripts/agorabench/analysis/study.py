@@ -41,7 +41,7 @@ class Study:
         table: rows of the PGR table.
         costs: of the sets.
         intrinsic, abilities: rows of their tables.
-        params: what else decides the analyses (config/stages.py).
+        params: what else decides the analyses (config/result_stages.py).
         gain: points of PGR that twice as many pairs must add to pay.
     """
 
@@ -87,7 +87,7 @@ class Study:
 
 
 def read_study(inputs: dict, params: dict, gain: float = 1.0) -> Study:
-    """The Study of input files and parameters (config/stages.py). Raises UserError."""
+    """The Study of input files and parameters (config/result_stages.py). Raises UserError."""
     table, costs = read_table(*inputs["table"]), read_costs(*inputs["cost"])
     intrinsic = [row for path in inputs["intrinsic"] for row in read_intrinsic(path)]
     return Study(table, costs, intrinsic, read_abilities(params), params, gain)

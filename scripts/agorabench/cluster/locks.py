@@ -62,7 +62,8 @@ def hold_run_lock(folder: str | Path = ".") -> None:
     if not _lock(folder, "jobs", fcntl.LOCK_EX):
         raise UserError(
             f"a job of an earlier, killed run is still at work in {where}, asking and paying if it "
-            "is a generation; wait until it has ended, or end it (pkill -f scripts/)"
+            "is a generation; wait until it has ended, or end it (the process that "
+            "`fuser .snakemake/agorabench.jobs.lock` shows)"
         )
     _held.pop().close()  # free for this run's own jobs
 

@@ -1,5 +1,5 @@
-"""What decides the tables, the figures, the report and the dataset: like stages.py, which decides
-what they are made of.
+"""What decides the stages after scoring: tables, figures, report, dataset. Those before are in
+stages.py.
 """
 
 from agorabench import matrix, paths

@@ -24,7 +24,7 @@ ANSWERING = (*PROTOCOL, "max_tokens", "temperature", "top_p", "repetition_penalt
 SHOWN = ("shots", "shots_from")  # to models without a chat template
 JUDGING = (*PROTOCOL, "labels", "style")
 SCORING = (*PROTOCOL, "style", "score")
-SPEED = ("batch_size", "parameters", "gpus")  # of a metric's model: how, not what
+METRIC_SPEED = ("batch_size", "parameters", "gpus")  # of a metric's model: how, not what
 
 
 class Stage(NamedTuple):
@@ -272,7 +272,7 @@ def measure(config, metric, cell):
     """An intrinsic metric of a set, measured with a model."""
     entry = config["intrinsic"][metric]
     files = [*weight_files(config, entry["model"]), *filter(None, [entry.get("template")])]
-    kept = {key: value for key, value in entry.items() if key not in SPEED}
+    kept = {key: value for key, value in entry.items() if key not in METRIC_SPEED}
     params = {"version": 1, "metric": kept, "seed": config["seed"]}
     return Stage({"data": [paths.training_set(cell)], "files": files}, params)
 

@@ -10,8 +10,8 @@ from agorabench.generation import contamination, duplicates, formats, validators
 from agorabench.generation.formats import Pair
 from agorabench.generation.validators import Verdict
 from agorabench.llm import errors
+from agorabench.llm.errors import Unanswered
 from agorabench.llm.request import Usage, build_request
-from agorabench.llm.silent import Unanswered
 
 # A larger share of slots without a valid reply ends the work: the generator or the prompt is
 # broken, and further requests would only cost money. Checked after every stride of slots.
@@ -24,7 +24,7 @@ class Shortfall(UserError):
     """The generator did not give N valid pairs."""
 
 
-class JudgedReply(TypedDict):
+class CheckedReply(TypedDict):
     """A row of results/raw/: a reply and its verdict.
 
     `reply` is left out where it became a pair; `seeds` are ids of the seed data shown. Rows of an
@@ -85,7 +85,7 @@ class Slots:
         return self.size - len(self.pairs) - len(self._under_way)
 
     @property
-    def rows(self) -> list[JudgedReply]:
+    def rows(self) -> list[CheckedReply]:
         """All replies with their verdicts, in order of slot and attempt."""
         return sorted(self._rows, key=lambda row: (row["slot"], row["attempt"]))
 
@@ -180,7 +180,7 @@ class Slots:
         """Judge a reply; a rejected one is followed by another attempt or another slot."""
         slot, attempt = request["slot"], request["attempt"]
         row = {"slot": slot, "attempt": attempt, "seeds": request["seeds"]} | reply
-        row |= judge_reply(self.writer, request["instruction"], reply, self.check)
+        row |= check_reply(self.writer, request["instruction"], reply, self.check)
         self._rows.append(row)
         if row["verdict"] == "valid":
             del row["reply"]  # the pair is all that is in it
@@ -228,7 +228,7 @@ class Slots:
 def pair_checks(
     generation: dict, domain: str, benchmarks: Iterable[str] = ()
 ) -> tuple[Callable[[Pair], Verdict], Callable | None]:
-    """(check, repeats) of `Instances`: which pairs count in a domain, by the config's `generation`.
+    """(check, repeats) of `Slots`: which pairs count in a domain, by the config's `generation`.
 
     `benchmarks` are files of test items; a pair that shares words with one of them does not count.
     """
@@ -243,7 +243,7 @@ def pair_checks(
     return check_pair, duplicates.repeat_filter(generation.get("duplicates"))
 
 
-def judge_reply(writer, instruction: str | None, reply: dict, check: Callable) -> dict:
+def check_reply(writer, instruction: str | None, reply: dict, check: Callable) -> dict:
     """{"instruction", "response", "verdict"} of a reply; `instruction`: the seed's own, if any."""
     row = {"instruction": instruction, "response": None}
     finish = reply["finish_reason"]
@@ -257,7 +257,7 @@ def judge_reply(writer, instruction: str | None, reply: dict, check: Callable) -
     return pair._asdict() | {"verdict": check(pair)}
 
 
-def format_rejections(rows: Iterable[JudgedReply]) -> str:
+def format_rejections(rows: Iterable[CheckedReply]) -> str:
     """Counts of rejected replies by reason, as text."""
     reasons = Counter(row["verdict"] for row in rows if row["verdict"] != "valid")
     counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())

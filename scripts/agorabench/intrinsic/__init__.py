@@ -2,8 +2,8 @@
 
 A module of this package that measures with a model offers
 
-    load(entry, threads)                    -> what measures
-    measure(loaded, entry, pairs, advance)  -> Measured
+    load_model(entry, threads)                    -> what measures
+    measure_pairs(loaded, entry, pairs, advance)  -> Measured
 
 where `entry` is the metric's, with its "name", pairs are {"id", "instruction", "response"}, and
 advance is called with how many of them are done. What judges said of a set is measured by `judged`,

@@ -1,8 +1,9 @@
 r"""A judge's score, 1 to 5, of an instruction's difficulty or of a response's quality.
 
 The judge, a chat model, sees one example and a rubric, and no other answer to compare it with. It
-is asked by assess.py; here are the question, how a verdict is read, and what a set's scores amount
-to. A verdict ends the reply, in the format of Prometheus 2 (arXiv 2405.01535) or close to it:
+is asked by scripts/judge.py; here are the question, how a verdict is read, and what a set's scores
+amount to. A verdict ends the reply, in the format of Prometheus 2 (arXiv 2405.01535) or close to
+it:
 
     Feedback: The sums are right, but the second step is missing. [RESULT] 3
 
@@ -76,7 +77,7 @@ def measure_scores(path: str | Path, rows: list[dict], metric: str) -> Measured:
 
     Args:
         path: file of the rows, which an error names.
-        rows: what assess.py wrote: {"metric", "score"} of every example of the metric's sample.
+        rows: what judge.py wrote: {"metric", "score"} of every example of the metric's sample.
 
     Raises:
         UserError: fewer than two examples have a score.

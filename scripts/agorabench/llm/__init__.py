@@ -24,9 +24,9 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.llm.budget import Budget, rows_cost
+from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import Request
-from agorabench.llm.silent import Unanswered
 from agorabench.paths import journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing

@@ -12,6 +12,10 @@ from agorabench.errors import UserError
 from agorabench.llm.request import FaultRow, Reply, Usage
 
 
+class Unanswered(UserError):
+    """A backend has left requests without a reply."""
+
+
 class Fault(Exception):
     """A request without a reply. `reason` is short and stable, because reasons are counted; `usage`
     is what the provider billed all the same, if it said so."""

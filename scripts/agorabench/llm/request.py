@@ -91,7 +91,7 @@ def text_length(messages: list[Message]) -> int:
 
 
 # Arguments of vLLM's engine that change its speed, and not its replies.
-SPEED = [
+ENGINE_SPEED = [
     "gpu_memory_utilization",
     "kv_cache_memory_bytes",
     "swap_space",
@@ -114,7 +114,7 @@ SPEED = [
 
 
 def deciding_keys(entry: dict, form: str = "text") -> dict:
-    """The keys of a generator's entry that decide its replies: no others make a set stale.
+    """The keys of a generator's entry that decide its replies; no other of them makes a set stale.
 
     `form` of the replies is "text" or "json".
     """
@@ -122,7 +122,9 @@ def deciding_keys(entry: dict, form: str = "text") -> dict:
     kept = {key: entry[key] for key in keys if key in entry}
     if entry.get("extra"):
         kept["extra"] = entry["extra"]
-    engine = {key: value for key, value in entry.get("engine", {}).items() if key not in SPEED}
+    engine = {
+        key: value for key, value in entry.get("engine", {}).items() if key not in ENGINE_SPEED
+    }
     if engine:
         kept["engine"] = engine
     return kept

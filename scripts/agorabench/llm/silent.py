@@ -17,10 +17,6 @@ from agorabench.paths import open_batches
 CHARACTERS_PER_TOKEN = 3.5  # of English, mathematics and code together
 
 
-class Unanswered(UserError):
-    """A backend has left requests without a reply."""
-
-
 class SilentBackend:
     """A backend that keeps the `requests` it is asked, by fingerprint, and answers none."""
 

@@ -2,13 +2,14 @@
 
 A protocol module reads top to bottom and offers
 
-    read(rows)     the benchmark file's own rows -> items with "id", "prompt" and what grading needs
-    grade(items, completions, sandbox)  -> one verdict per item:
-                   {"score": 0.0 to 1.0, "extracted": str, "reason": str}
+    read_items(rows)    the benchmark file's own rows -> items with "id", "prompt" and what grading
+                        needs
+    grade_items(items, completions, sandbox)  -> one verdict per item:
+                        {"score": 0.0 to 1.0, "extracted": str, "reason": str}
 
 and, where worked examples in plain text are not how a base model is asked,
 
-    plain(item), STOP     the text to continue, and the strings that end a continuation
+    plain_prompt(item), STOP    the text to continue, and the strings that end a continuation
 
 and, where the field reports more than one score,
 
@@ -23,14 +24,13 @@ A verdict may have a "weight", that of its item in the mean, and a score of None
 verdict. A protocol with a judge (JUDGED) has FILES, further files that it needs -> what they are,
 GAMES, how often the judge is asked about an item, and
 
-    games(item, completion, files, seed)  -> what the judge is asked: [{"messages", "swapped"}]
-    verdict(entry, game, reply)           -> what a reply row says, or None; entry: the config's
+    item_games(item, completion, files, seed)  -> what the judge is asked: [{"messages", "swapped"}]
+    parse_verdict(entry, game, reply)          -> what a reply row says, or None
+    official_rows(items, predictions, judgements, model, judge, entry=, files=)
+                                               -> the same in its own tool's formats, by file name
 
-    official(items, predictions, judgements, model, judge, entry=, files=)
-                                          -> the same in its own tool's formats: file name -> rows
-
-and its `grade` takes judgements=[[{"verdict", "swapped"} of each game] of each item], files= and
-entry=.
+(entry: the benchmark's in the config) and its `grade_items` takes judgements=[[{"verdict",
+"swapped"} of each game] of each item], files= and entry=.
 """
 
 import inspect
@@ -83,7 +83,7 @@ def build_games(
 
     Args:
         predictions: rows in the order of the items.
-        files: as `files` gives them.
+        files: as `protocol_files` gives them.
         seed: of the order in which answers are shown.
     """
     return [
