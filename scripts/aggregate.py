@@ -20,7 +20,7 @@ from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.matrix import student_references
-from agorabench.report.table import html_page, latex_document, markdown_document, to_csv
+from agorabench.report.table import render_documents, to_csv
 
 TABLES = ("pgr", "data", "cost", "paid", "intrinsic")
 
@@ -66,13 +66,11 @@ def make_pgr_files(params):
     rows = pgr_table.build_table(runs, params["benchmarks"], scores, draws, seed, apart)
     if params.get("reference"):
         return {paths.reference_table(params["reference"]): pgr_table.to_csv(rows)}
-    tables = pgr_views.build_tables(rows, scores, params)
+    documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params))
     return {
         paths.PGR_TABLE: pgr_table.to_csv(rows),
         paths.table("seeds"): pgr_table.to_csv(seeds.spread_rows(rows), seeds.COLUMNS),
-        paths.table("pgr", "md"): markdown_document(tables),
-        paths.table("pgr", "tex"): latex_document(tables),
-        paths.table("pgr", "html"): html_page("PGR", [table.to_html() for table in tables]),
+        **{paths.table("pgr", ending): text for ending, text in documents.items()},
     }
 
 

@@ -15,21 +15,14 @@ from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.report import figures
-from agorabench.report.table import (
-    html_page,
-    latex_document,
-    markdown_document,
-    six_digits,
-    to_csv,
-)
+from agorabench.report.table import render_documents, six_digits, to_csv
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, "", argv, add_gain)
     if not args.gain > 0:
         raise UserError("--gain must be more than 0")
-    inputs, params = result_stages.analyse(args.config)
-    study = read_study(inputs, params, args.gain)
+    study = read_study(*result_stages.analyse(args.config), args.gain)
     write_tables(study)
     write_figures(study)
 
@@ -52,9 +45,7 @@ def write_tables(study):
         for name in analysis.module_names("tables")
         for table in analysis.load_module(name).tables(study)
     ]
-    page = html_page("Analyses", [table.to_html() for table in tables])
-    texts = {"md": markdown_document(tables), "tex": latex_document(tables), "html": page}
-    for ending, text in texts.items():
+    for ending, text in render_documents("Analyses", tables).items():
         with atomic_file(paths.table("analysis", ending)) as file:
             file.write(text)
 

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agorabench import matrix, paths
 from agorabench.analysis.amount import fit_lines
 from agorabench.analysis.offers import rank_offers
-from agorabench.analysis.pgr_table import read_table
+from agorabench.analysis.pgr_table import axis_values, read_table
 from agorabench.analysis.prediction import predict_block, set_words
 from agorabench.analysis.regressions import fit_block
 from agorabench.analysis.study import SET, Study, read_costs, read_intrinsic
@@ -52,8 +52,7 @@ AXES = ("student", "prompt", "domain", "method")
 
 def main(argv=None):
     args = parse_options(argv)
-    rows = read_table(args.table)
-    print(args.answer(rows, args), end="")
+    print(args.answer(read_table(args.table), args), end="")
 
 
 def parse_options(argv):
@@ -71,12 +70,8 @@ def parse_options(argv):
         spend.add_argument(f"--{name}", help=f"only this {name}")
     expect = questions.add_parser("expect", help="what PGR has a new generator?")
     expect.set_defaults(answer=answer_expect)
-    expect.add_argument(
-        "--intrinsic",
-        type=Path,
-        default=paths.table("intrinsic"),
-        help="intrinsic metrics of the new sets (CSV)",
-    )
+    new, metrics = "intrinsic metrics of the new sets (CSV)", paths.table("intrinsic")
+    expect.add_argument("--intrinsic", type=Path, default=metrics, help=new)
     known = "those of the sets of --table, if not there too"
     expect.add_argument("--known", type=Path, help=known)
     expect.add_argument("--mixtures", nargs="*", help="generators that mix others")
@@ -103,7 +98,7 @@ def recommend_generators(rows, costs, dollars, chosen, gain=1.0):
     table does not have.
     """
     for name, wanted in chosen.items():
-        known = list(dict.fromkeys(row[name] for row in rows if row[name] != MEAN))
+        known = axis_values(rows, name)
         if wanted is not None and wanted not in known:
             raise UserError(f"no {name} {wanted!r} in the table; known: {', '.join(known)}")
     parts = []
@@ -111,8 +106,7 @@ def recommend_generators(rows, costs, dollars, chosen, gain=1.0):
         own = [row for row in rows if row["student"] == student]
         prompts = list(dict.fromkeys(row["prompt"] for row in own))
         # Data sets have no prompt, and can be had instead of any.
-        asked = [prompt for prompt in prompts if prompt != NO_PROMPT] or prompts
-        for prompt in asked:
+        for prompt in [prompt for prompt in prompts if prompt != NO_PROMPT] or prompts:
             if chosen["student"] in (None, student) and chosen["prompt"] in (None, prompt):
                 peers = [row for row in own if row["prompt"] in (prompt, NO_PROMPT)]
                 parts.append(_recommend_of_prompt(peers, prompt, costs, dollars, chosen, gain))
@@ -120,29 +114,20 @@ def recommend_generators(rows, costs, dollars, chosen, gain=1.0):
 
 
 def _recommend_of_prompt(rows, prompt, costs, dollars, chosen, gain):
-    methods, domains = (
-        [chosen[axis]]
-        if chosen[axis]
-        else list(dict.fromkeys(row[axis] for row in rows if row[axis] != MEAN))
-        for axis in ("method", "domain")
-    )
-    settings = set(itertools.product(methods, domains))
+    axes = ("method", "domain")
+    asked = ([chosen[axis]] if chosen[axis] else axis_values(rows, axis) for axis in axes)
+    settings = set(itertools.product(*asked))
     lines = [line for line in fit_lines(rows, gain, fewest=1) if set(line.over) == settings]
     offers = rank_offers(lines, costs, dollars)
     kinds = f"{len(settings)} settings" if len(settings) > 1 else " ".join(*settings)
-    title = f"## ${budget.format_usd(dollars)} for {kinds}, student {rows[0]['student']}, "
-    title += f"prompt {prompt}\n"
-    cells = [
-        [
-            offer.generator,
-            "" if offer.pairs is None else f"{offer.pairs:,}",
-            budget.format_usd(offer.usd),
-            format_number(offer.pgr, 1),
-            format_interval(offer.low, offer.high, 1),
-            offer.basis or offer.reason,
-        ]
-        for offer in offers
-    ]
+    place = f"student {rows[0]['student']}, prompt {prompt}"
+    title = f"## ${budget.format_usd(dollars)} for {kinds}, {place}\n"
+    cells = []
+    for offer in offers:
+        pairs = "" if offer.pairs is None else f"{offer.pairs:,}"
+        interval = format_interval(offer.low, offer.high, 1)
+        numbers = (pairs, budget.format_usd(offer.usd), format_number(offer.pgr, 1), interval)
+        cells.append([offer.generator, *numbers, offer.basis or offer.reason])
     head = ["generator", "pairs per setting", "USD", "PGR (%)", "interval", "from"]
     table = align_markdown(head, cells, "lrrrrl") if cells else ""
     return f"{title}\n{table}\n{offer_words(offers, len(settings))}\n"
@@ -157,17 +142,12 @@ def offer_words(offers, settings):
     each = f" in each of {settings} settings" if settings > 1 else ""
     words = f"Take {best.generator} and {best.pairs:,} pairs{each}: a PGR of {best.pgr:.1f} %"
     words += f" for ${budget.format_usd(best.usd)}."
-    close = [
-        offer
-        for offer in known[1:]
-        if offer.usd < best.usd and None not in (best.low, offer.high) and offer.high >= best.low
-    ]
+    cheaper = [offer for offer in known[1:] if offer.usd < best.usd and best.low is not None]
+    close = [offer for offer in cheaper if offer.high is not None and offer.high >= best.low]
     if close:
         cheap = min(close, key=lambda offer: offer.usd)
-        words += (
-            f" {cheap.generator} costs ${budget.format_usd(cheap.usd)}, and their intervals "
-            f"overlap: {cheap.pgr:.1f} %."
-        )
+        words += f" {cheap.generator} costs ${budget.format_usd(cheap.usd)}, and their intervals "
+        words += f"overlap: {cheap.pgr:.1f} %."
     if best.untried:
         words += f" Dollars are left over, but {best.untried}."
     return words
@@ -208,11 +188,13 @@ def expect_new_sets(study, block):
     if not rows:
         why = fit.result if isinstance(fit.result, str) else fit.result.held_out_reason
         return f"{title}\nNothing can be predicted: {why}.\n"
-    lines = list(map(_prediction_cells, rows + mean_predictions(rows)))
-    reasons = [f"{set_words(row)}: {row['reason']}." for row in rows if row["reason"]]
-    head = [*SET, "predicted PGR (%)", "others' mean (%)"]
-    parts = [align_markdown(head, lines, "lllrr"), *(f"{reason}\n" for reason in reasons)]
-    return "\n".join([title, *parts, f"{error_words(fit)}\n"])
+    lines = []
+    for row in rows + mean_predictions(rows):
+        numbers = (format_number(row.get(key), 1) for key in ("predicted", "others"))
+        lines.append([*(row[name] for name in SET), *numbers])
+    reasons = [f"{set_words(row)}: {row['reason']}.\n" for row in rows if row["reason"]]
+    table = align_markdown([*SET, "predicted PGR (%)", "others' mean (%)"], lines, "lllrr")
+    return "\n".join([title, table, *reasons, f"{error_words(fit)}\n"])
 
 
 def mean_predictions(rows):
@@ -225,11 +207,6 @@ def mean_predictions(rows):
         if len(sets) > 1 and "predicted" in known:
             means.append({"generator": name, "method": MEAN, "domain": MEAN, **known})
     return means
-
-
-def _prediction_cells(row):
-    numbers = (format_number(row.get(key), 1) for key in ("predicted", "others"))
-    return [*(row[name] for name in SET), *numbers]
 
 
 def error_words(fit):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agorabench import paths
 from agorabench.errors import UserError
 from agorabench.files import read_json
-from agorabench.report.table import Column, Table
+from agorabench.report.table import Table, list_columns
 
 COLUMNS = ("generator", "domain", "benchmark", "score", "standard_error", "n")
 TABLE = Table(
@@ -35,10 +35,9 @@ def tables(study) -> list[Table]:
     for generator, line in lines.items():
         means = [mean for (name, _), mean in study.domain_means.items() if name == generator]
         line["average"] = math.fsum(means) / len(means)
-    columns = [Column(name, name, 1) for name in (*sizes, "average")]
     items = ", ".join(f"{name} {n:,}" for name, n in sizes.items())
     caption = TABLE.caption.format(items=items)
-    columns = (Column("generator", "generator"), *columns)
+    columns = list_columns(generator=None, **dict.fromkeys((*sizes, "average"), 1))
     return [replace(TABLE, caption=caption, columns=columns, rows=list(lines.values()))]
 
 
@@ -55,8 +54,8 @@ def read_abilities(params):
             row = {"generator": generator, "domain": domain, "benchmark": benchmark}
             try:
                 summary = read_json(path)
-                row |= {"score": float(summary["score"])}
-                row |= {"standard_error": summary["standard_error"], "n": int(summary["n"])}
+                row |= {"score": float(summary["score"]), "n": int(summary["n"])}
+                row |= {"standard_error": summary["standard_error"]}
             except FileNotFoundError:
                 raise UserError(
                     f"{path} is missing: score generators/{generator} on {benchmark} first"

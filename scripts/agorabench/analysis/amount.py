@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 
 from agorabench.analysis.pgr_table import average_seeds
-from agorabench.analysis.study import has_sound_pgr, value_or_reason
+from agorabench.analysis.study import has_sound_pgr, reason_notes, value_or_reason
 from agorabench.report import figures
-from agorabench.report.table import Column, Table, format_interval
+from agorabench.report.table import Column, Table, format_interval, list_columns
 from agorabench.stats.learning_curve import FEWEST, Curve, fit_curve
 from agorabench.stats.pgr import MEAN, METHODS
 
@@ -26,10 +26,8 @@ TABLE = Table(
     "smallest)^-rate, says that ever more pairs would reach; and the number of pairs from which on "
     "twice as many add less than {gain:g} points, with its 95 % interval.",
     (
-        *(Column(name, name) for name in LINE),
-        Column("points", "PGR by pairs"),
-        Column("top", "top", 1),
-        Column("enough", "pays up to", 0),
+        *(*list_columns(**dict.fromkeys(LINE)), Column("points", "PGR by pairs")),
+        *(Column("top", "top", 1), Column("enough", "pays up to", 0)),
         Column("interval", "interval", 0),
     ),
 )
@@ -94,9 +92,8 @@ def study_lines(study):
 
 def rows(study) -> list[dict]:
     """A row for each line; one that says why, where there is none."""
-    return list(map(line_row, study_lines(study))) or [
-        {"reason": "no cells were run with two sizes"}
-    ]
+    none = {"reason": "no cells were run with two sizes"}
+    return list(map(line_row, study_lines(study))) or [none]
 
 
 def line_row(line):
@@ -106,34 +103,25 @@ def line_row(line):
     curve = line.curve
     if isinstance(curve, str):
         return row | {"reason": curve}
-    return row | {
-        "top": curve.top,
-        "top_low": curve.top_interval.low,
-        "top_high": curve.top_interval.high,
-        "lost": curve.lost,
-        "rate": curve.rate,
-        "enough": round(curve.enough),
-        "enough_low": curve.enough_interval.low,
-        "enough_high": curve.enough_interval.high,
-        "extrapolated": bool(curve.enough > line.sizes[-1]),
-        "reason": curve.top_interval.reason or curve.enough_interval.reason,
-    }
+    top, enough = curve.top_interval, curve.enough_interval
+    row |= {"top": curve.top, "top_low": top.low, "top_high": top.high}
+    row |= {"lost": curve.lost, "rate": curve.rate, "enough": round(curve.enough)}
+    row |= {"enough_low": enough.low, "enough_high": enough.high}
+    beyond = bool(curve.enough > line.sizes[-1])
+    return row | {"extrapolated": beyond, "reason": top.reason or enough.reason}
 
 
 def tables(study) -> list[Table]:
     """A line for each generator, method and domain that has several sizes."""
-    lines = study_lines(study)
-    if not lines:
+    if not (lines := study_lines(study)):
         sizes = ", ".join(f"{size:,}" for size in sorted({row["size"] for row in study.table}))
         caption = (
             f"No cells were run with two sizes (the matrix has {sizes}): give an experiment more, "
             f"at least {FEWEST} for a curve that levels off."
         )
         return [replace(TABLE, caption=caption, columns=())]
-    caption = TABLE.caption.format(gain=study.gain)
-    return [
-        replace(TABLE, caption=caption, rows=list(map(_line_words, lines)), notes=_notes(lines))
-    ]
+    caption, own = TABLE.caption.format(gain=study.gain), list(map(_line_words, lines))
+    return [replace(TABLE, caption=caption, rows=own, notes=_notes(lines))]
 
 
 def _line_words(line):
@@ -152,11 +140,8 @@ def _notes(lines):
     fitted = [(words, line) for words, line in curves if not isinstance(line.curve, str)]
     notes = ["* beyond the largest size that was tried: an extrapolation."]
     notes = notes if any(line.curve.enough > line.sizes[-1] for _, line in fitted) else []
-    missing = {}
-    for words, line in curves:
-        if isinstance(line.curve, str):
-            missing.setdefault(line.curve, []).append(words)
-    notes += [f"No curve for {', '.join(places)}: {why}." for why, places in missing.items()]
+    missing = ((words, line.curve) for words, line in curves if isinstance(line.curve, str))
+    notes += [f"No curve for {note}" for note in reason_notes(missing)]
     reasons = [(words, line.curve.enough_interval.reason) for words, line in fitted]
     return notes + [f"{words}: no interval, {why}." for words, why in reasons if why]
 
@@ -180,8 +165,7 @@ def figure(study):
     title = f"student {student}, prompt {prompt}, {kind}"
     page = figures.Page(title, [1.25] * len(domains), names)
     for axes, domain in zip(page.axes, domains, strict=True):
-        own = [line for line in lines if line.place[4] == domain]
-        _draw_panel(page, axes, own)
+        _draw_panel(page, axes, [line for line in lines if line.place[4] == domain])
         heading = "average" if domain == MEAN else domain
         page.label_panel(axes, heading, "pairs per cell", "PGR (%)")
     return page.figure

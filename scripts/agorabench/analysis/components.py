@@ -6,11 +6,11 @@ import numpy as np
 
 from agorabench.analysis.study import PLACE, mixture_notes, value_or_reason
 from agorabench.report import figures
-from agorabench.report.table import Column, Table
+from agorabench.report.table import Column, Table, list_columns
 from agorabench.stats import regression
 from agorabench.stats.pgr import MEAN
 
-COLUMNS = (*(*PLACE, "component", "variance", "metric", "loading", "contribution", "n", "reason"),)
+COLUMNS = (*PLACE, "component", "variance", "metric", "loading", "contribution", "n", "reason")
 TABLE = Table(
     "loadings",
     "Loadings",
@@ -31,23 +31,20 @@ def decompose_block(block):
 
 def rows(study) -> list[dict]:
     """A row for each component and metric; component "mean": mean absolute loadings and shares."""
-    return [
-        block.place | row
-        for block in study.blocks
-        for row in component_rows(decompose_block(block))
-    ]
+    found = ((block.place, component_rows(decompose_block(block))) for block in study.blocks)
+    return [place | row for place, own in found for row in own]
 
 
 def component_rows(fit):
     """Rows of one block's regression.Components, or of the reason why there are none."""
     if isinstance(fit, str):
         return [{"reason": fit}]
-    lines, n = [], int(fit.rows.sum())
+    lines, n = [], {"n": int(fit.rows.sum())}
     for i, (share, loadings) in enumerate(zip(fit.variance, fit.loadings, strict=True), 1):
-        for name, loading in zip(fit.names, loadings, strict=True):
-            row = {"component": i, "variance": 100 * share, "metric": name, "loading": loading}
-            lines.append(row | {"n": n})
-    lines += [{"component": MEAN} | row | {"n": n} for row in mean_rows(fit)]
+        row = {"component": i, "variance": 100 * share} | n
+        own = zip(fit.names, loadings, strict=True)
+        lines += [row | {"metric": name, "loading": loading} for name, loading in own]
+    lines += [{"component": MEAN} | row | n for row in mean_rows(fit)]
     return lines + [{"metric": name, "reason": why} for name, why in fit.left_out.items()]
 
 
@@ -62,9 +59,7 @@ def mean_rows(fit):
 
 def tables(study) -> list[Table]:
     """Of each block that has enough cells, mean absolute loadings as in Table 4 of the paper."""
-    return [
-        _block_table(block) for block in study.blocks if len(block.unmixed) >= regression.FEWEST
-    ]
+    return list(map(_block_table, study.fittable))
 
 
 def _block_table(block):
@@ -79,15 +74,11 @@ def _block_table(block):
     lines.sort(key=lambda row: -row["loading"])
     percent = 100 * fit.variance[:kept]
     shares = ", ".join(f"{share:.1f}" for share in percent)
+    caption = TABLE.caption.format(shares=shares, sum=percent.sum(), n=int(fit.rows.sum()))
+    columns = TABLE.columns + list_columns(**{f"component {j + 1}": 2 for j in range(kept)})
     notes = [f"{metric} is left out: {why}." for metric, why in fit.left_out.items()]
-    names = [f"component {j + 1}" for j in range(kept)]
-    return block.fill(
-        TABLE,
-        caption=TABLE.caption.format(shares=shares, sum=percent.sum(), n=int(fit.rows.sum())),
-        columns=(*TABLE.columns, *(Column(name, name, 2) for name in names)),
-        rows=lines,
-        notes=notes + mixture_notes(block.mixtures),
-    )
+    notes += mixture_notes(block.mixtures)
+    return block.fill(TABLE, caption=caption, columns=columns, rows=lines, notes=notes)
 
 
 def figure(study):

@@ -10,7 +10,7 @@ from agorabench.analysis.study import (
     value_or_reason,
 )
 from agorabench.report import figures
-from agorabench.report.table import Column, Table, format_interval
+from agorabench.report.table import Table, format_interval, list_columns
 from agorabench.stats import regression
 
 COLUMNS = (*PLACE, "metric", "n", "generators", "r", "r_low", "r_high", "p", "rho", "reason")
@@ -19,27 +19,18 @@ TABLE = Table(
     "Correlation of each metric with PGR",
     "Over cells: Pearson's r with its 95 % interval (generators resampled with all their cells), "
     "Spearman's rho, and p of r for independent cells.",
-    (
-        Column("metric", "metric"),
-        Column("n", "n", 0),
-        Column("r", "r", 2),
-        Column("interval", "interval", 2),
-        Column("rho", "rho", 2),
-        Column("p", "p", "p"),
-    ),
+    list_columns(metric=None, n=0, r=2, interval=2, rho=2, p="p"),
 )
 
 
 @cache
 def correlate_block(study, block):
     """{metric: regression.Correlation or the reason why there is none}."""
-    y, groups = block.unmixed["pgr"].to_numpy(), block.unmixed["generator"].to_numpy()
-    return {
-        name: value_or_reason(
-            regression.correlate_columns, block.unmixed[name].to_numpy(), y, groups, *study.draws
-        )
-        for name in block.metrics
-    }
+    results = {}
+    for name in block.metrics:
+        columns = (block.unmixed[key].to_numpy() for key in (name, "pgr", "generator"))
+        results[name] = value_or_reason(regression.correlate_columns, *columns, *study.draws)
+    return results
 
 
 def rows(study) -> list[dict]:
@@ -64,11 +55,7 @@ def _numbers(correlation):
 
 def tables(study) -> list[Table]:
     """Of each block that has enough cells."""
-    return [
-        _block_table(study, block)
-        for block in study.blocks
-        if len(block.unmixed) >= regression.FEWEST
-    ]
+    return [_block_table(study, block) for block in study.fittable]
 
 
 def _block_table(study, block):
@@ -80,14 +67,9 @@ def _block_table(study, block):
             why = f"no interval, {row['reason']}" if "r" in row else row["reason"]
             reasons.append((row["metric"], why))
     none = "There are no metrics: neither intrinsic ones nor the generators' ability."
-    notes = reason_notes(reasons) + regression.few_generators_caution(
-        [
-            (one.interval, one.generators)
-            for one in correlations.values()
-            if not isinstance(one, str)
-        ]
-    )
-    notes += left_out_notes(block) + mixture_notes(block.mixtures)
+    known = [one for one in correlations.values() if not isinstance(one, str)]
+    caution = regression.few_generators_caution([(one.interval, one.generators) for one in known])
+    notes = reason_notes(reasons) + caution + left_out_notes(block) + mixture_notes(block.mixtures)
     return block.fill(TABLE, caption=TABLE.caption if lines else none, rows=lines, notes=notes)
 
 
@@ -97,13 +79,9 @@ def figure(study):
     numbers = {name: _numbers(one) for name, one in correlate_block(study, block).items()}
     if not numbers:
         return figures.empty_page(block.title, "No correlations: there are no metrics.")
-    return draw_correlations(
-        block.title,
-        [
-            (name, *(row.get(key) for key in ("r", "r_low", "r_high")))
-            for name, row in numbers.items()
-        ],
-    )
+    ends = ("r", "r_low", "r_high")
+    shown = [(name, *map(row.get, ends)) for name, row in numbers.items()]
+    return draw_correlations(block.title, shown)
 
 
 def draw_correlations(title, correlations):

@@ -19,9 +19,8 @@ def aggregate(params: dict) -> list[dict]:
     rows = []
     for cell in list_cells(params["matrix"]):
         parts = params["mixtures"].get(cell.generator, [cell.generator])
-        ledgers = {
-            name: read_json(paths.set_ledger(replace(cell, generator=name))) for name in parts
-        }
+        files = {name: paths.set_ledger(replace(cell, generator=name)) for name in parts}
+        ledgers = {name: read_json(file) for name, file in files.items()}
         rows.append(asdict(cell) | set_costs(cell.size, ledgers, params["prices"]))
     return rows
 
@@ -71,13 +70,14 @@ def sum_columns(whole, batch, replies, pairs, cost):
         whole, batch: tokens as `ledger_tokens` returns them.
         cost: what they cost in USD.
     """
+    parts = ("input", "output")
     return {
-        "input_tokens": whole["input"],
-        "output_tokens": whole["output"],
-        "batch_input_tokens": batch["input"],
-        "batch_output_tokens": batch["output"],
-        "input_tokens_per_reply": round(whole["input"] / replies, 2) if replies else None,
-        "output_tokens_per_reply": round(whole["output"] / replies, 2) if replies else None,
+        **{f"{part}_tokens": whole[part] for part in parts},
+        **{f"batch_{part}_tokens": batch[part] for part in parts},
+        **{
+            f"{part}_tokens_per_reply": round(whole[part] / replies, 2) if replies else None
+            for part in parts
+        },
         "usd": round(cost, 6),
         "usd_per_reply": float(f"{cost / replies:.4g}") if replies else None,
         "usd_per_pair": float(f"{cost / pairs:.4g}") if pairs else None,

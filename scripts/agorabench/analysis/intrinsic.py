@@ -5,10 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agorabench import paths
+from agorabench.analysis.study import usable_metrics
 from agorabench.files import read_json, read_jsonl
 from agorabench.intrinsic import judged
 from agorabench.matrix import list_cells
-from agorabench.report.table import Column, Table
+from agorabench.report.table import Table, list_columns
 
 PLACE = ("generator", "method", "domain", "prompt", "size", "seed")
 OPTIONAL = ("median", "diversity")  # where a metric has them
@@ -57,23 +58,19 @@ def read_assessed(judges, cell):
 
 def tables(study) -> list[Table]:
     """Of each block that has any, a column for each setting."""
-    return [
-        _block_table(block)
-        for block in study.blocks
-        if block.cells[block.intrinsic].notna().any(axis=None)
-    ]
+    known = (block for block in study.blocks if usable_metrics(block.cells, block.intrinsic))
+    return list(map(_block_table, known))
 
 
 def _block_table(block):
     keys = [f"{method}: {domain}" for method, domain in block.settings]
     cells = block.cells.set_index(["generator", "method", "domain"])
     lines = []
-    for metric in (name for name in block.intrinsic if block.cells[name].notna().any()):
+    for metric in usable_metrics(block.cells, block.intrinsic):
         for generator in block.view.generators:
             values = [cells[metric].get((generator, *each), math.nan) for each in block.settings]
             line = {"metric": metric, "generator": generator}
             line |= dict(zip(keys, values, strict=True))
             lines.append(line | {"average": math.fsum(values) / len(values)})
-    words = (Column("metric", "metric"), Column("generator", "generator"))
-    columns = (*words, *(Column(key, key, 2) for key in (*keys, "average")))
+    columns = list_columns(metric=None, generator=None, **dict.fromkeys((*keys, "average"), 2))
     return block.fill(TABLE, columns=columns, rows=lines)

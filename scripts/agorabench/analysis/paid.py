@@ -77,13 +77,10 @@ def paid_columns(book, pairs, price):
     models = [key[1] for key in sorted(book, key=str) if key[0] == "model"]
     whole = {part: book[part] for part in ("input", "output")}
     batch = {part: book["batch", part] for part in ("input", "output")}
+    unknown = book["replies"] - book["with_usage"]
     return {
-        "pairs": pairs,
-        "replies": book["replies"],
-        "replies_without_usage": book["replies"] - book["with_usage"],
-        "faults": book["faults"],
-        "paid_faults": book["paid_faults"],
-        "unclear_faults": book["unclear_faults"],
+        **{"pairs": pairs, "replies": book["replies"], "replies_without_usage": unknown},
+        **{name: book[name] for name in ("faults", "paid_faults", "unclear_faults")},
         "models": ";".join(models),
         **sum_columns(whole, batch, book["with_usage"], pairs, usd_of_tokens(whole, batch, price)),
     }

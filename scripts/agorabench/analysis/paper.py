@@ -58,8 +58,8 @@ def read_tables(folder: str | Path = TABLES) -> dict[str, pandas.DataFrame]:
             raise UserError(f"{path} is no table: {error}") from None
         needed = columns.split()
         if missing := [column for column in needed if column not in tables[name]]:
-            text = f"lacks the column {missing[0]!r}; it needs {', '.join(needed)}"
-            raise UserError(f"{path} {text}")
+            needed = ", ".join(needed)
+            raise UserError(f"{path} lacks the column {missing[0]!r}; it needs {needed}")
     return tables
 
 
@@ -104,13 +104,14 @@ def analyse_tables(tables: dict, draws: int = 2000, seed: int = 1) -> Analyses:
     cells = join_cells(tables)
     averages = average_generators(cells)
 
-    def fit(table, names, components=regression.COMPONENTS):
-        columns = (table[column].to_numpy() for column in (names, "pgr", "generator"))
-        return regression.fit_regression(*columns, components, draws=draws, seed=seed)
+    def columns(table, x):
+        return (table[column].to_numpy() for column in (x, "pgr", "generator"))
 
     def correlate(name):
-        columns = (cells[column].to_numpy() for column in (name, "pgr", "generator"))
-        return regression.correlate_columns(*columns, draws=draws, seed=seed)
+        return regression.correlate_columns(*columns(cells, name), draws, seed)
+
+    def fit(table, names, components=regression.COMPONENTS):
+        return regression.fit_regression(*columns(table, names), components, draws, seed)
 
     return Analyses(
         cells,
@@ -279,15 +280,12 @@ def _check_shares(tables):
 def check_loadings(tables: dict, analyses: Analyses) -> list[Check]:
     """Checks of Table 4: mean absolute loadings."""
     means = dict(zip(analyses.components.names, analyses.components.mean_loadings(), strict=True))
-    return [
-        Check(
-            "Table 4",
-            f"{METRICS[row.metric]}, mean absolute loading",
-            f"{row.mean_absolute_loading:.3f}",
-            float(means[row.metric]),
-        )
-        for row in tables["table4_loadings"].itertuples(index=False)
-    ]
+    checks = []
+    for row in tables["table4_loadings"].itertuples(index=False):
+        words, printed = METRICS[row.metric], f"{row.mean_absolute_loading:.3f}"
+        words = f"{words}, mean absolute loading"
+        checks.append(Check("Table 4", words, printed, float(means[row.metric])))
+    return checks
 
 
 def count_repeated(tables: dict) -> tuple[int, int]:

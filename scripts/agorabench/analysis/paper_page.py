@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from agorabench.analysis import components, correlations, paper, prediction, regressions
 from agorabench.report import figures, page
-from agorabench.report.table import Column, Table, format_interval, format_number, html_page
+from agorabench.report.table import Table, format_interval, format_number, html_page, list_columns
 from agorabench.stats.regression import COMPONENTS
 
 PAPER = "arXiv 2412.03679v2"
@@ -20,10 +20,7 @@ CHECKS = Table(
     "Checks",
     "Rounding: the difference can come from the rounding of the printed numbers that the "
     "recomputation starts from.",
-    (
-        Column("number", "number"),
-        *(Column(key, key, 0) for key in ("printed", "recomputed", "difference", "verdict")),
-    ),
+    list_columns(number=None, printed=0, recomputed=0, difference=0, verdict=0),
 )
 FITS = Table(
     "fits",
@@ -126,35 +123,18 @@ def ends(correlation):
 def draw_figures(analyses):
     """(caption, address that holds the image) of each figure."""
     cells = f"n = {len(analyses.cells)} cells of {len(analyses.averages)} generators"
+    captions = {
+        draw_ability: f"PGR by problem solving, after Figure 4 of {PAPER}.",
+        draw_components: "Principal components of the nine metrics, after Figures 5 and 6 of "
+        f"{PAPER}; {cells}. Filled bars: the {COMPONENTS} that PGR is regressed on.",
+        draw_predictions: "PGR predicted from the five components: fitted to all cells, and of "
+        f"each generator by a fit to the others; {cells}. Dashed: predicted and PGR are equal.",
+        draw_correlations: "Correlation of each metric with PGR, which the paper does not print; "
+        f"{cells}. Bars: 95 % intervals, generators resampled.",
+    }
     with figures.style():
-        for caption, figure in (
-            (f"PGR by problem solving, after Figure 4 of {PAPER}.", draw_ability(analyses)),
-            (
-                "Principal components of the nine metrics, after Figures 5 and 6 of "
-                f"{PAPER}; {cells}. Filled bars: the {COMPONENTS} that PGR is regressed on.",
-                components.draw_components(
-                    f"from Tables 7 and 8 of {PAPER}",
-                    analyses.components,
-                    [paper.METRICS[name] for name in analyses.components.names],
-                ),
-            ),
-            (
-                "PGR predicted from the five components: fitted to all cells, and of each "
-                f"generator by a fit to the others; {cells}. Dashed: predicted and PGR are equal.",
-                draw_predictions(analyses),
-            ),
-            (
-                f"Correlation of each metric with PGR, which the paper does not print; {cells}. "
-                "Bars: 95 % intervals, generators resampled.",
-                correlations.draw_correlations(
-                    f"from Tables 2, 7 and 8 of {PAPER}",
-                    [
-                        (paper.METRICS[name], correlation.r, *ends(correlation))
-                        for name, correlation in analyses.correlations.items()
-                    ],
-                ),
-            ),
-        ):
+        for draw, caption in captions.items():
+            figure = draw(analyses)
             image = io.BytesIO()
             figure.savefig(image, format="svg", metadata=figures.METADATA[".svg"])
             yield caption, page.embed_bytes(image.getvalue(), "image/svg+xml")
@@ -162,18 +142,29 @@ def draw_figures(analyses):
 
 def draw_ability(analyses):
     """PGR by problem solving, of generators and of cells."""
-    panels = [
-        (
-            f"{len(table)} {unit}: R\u00b2 = {fit.r2:.3f}, p = {fit.p:.4f}",
-            place_points(table, table[paper.ABILITY]),
-            (fit.intercept, fit.slope),
-        )
-        for table, fit, unit in (
-            (analyses.averages, analyses.of_generators, "generators"),
-            (analyses.cells, analyses.of_cells, "cells"),
-        )
-    ]
+    panels = []
+    for table, fit, unit in (
+        (analyses.averages, analyses.of_generators, "generators"),
+        (analyses.cells, analyses.of_cells, "cells"),
+    ):
+        heading = f"{len(table)} {unit}: R\u00b2 = {fit.r2:.3f}, p = {fit.p:.4f}"
+        points = place_points(table, table[paper.ABILITY])
+        panels.append((heading, points, (fit.intercept, fit.slope)))
     return regressions.draw_lines(f"from Tables 2, 3 and 7 of {PAPER}", names_of(analyses), panels)
+
+
+def draw_components(analyses):
+    """Components of the metrics, with the metrics' names in full."""
+    names = [paper.METRICS[name] for name in analyses.components.names]
+    title = f"from Tables 7 and 8 of {PAPER}"
+    return components.draw_components(title, analyses.components, names)
+
+
+def draw_correlations(analyses):
+    """Correlations of the metrics with PGR, with the metrics' names in full."""
+    fits = analyses.correlations.items()
+    shown = [(paper.METRICS[name], fit.r, *ends(fit)) for name, fit in fits]
+    return correlations.draw_correlations(f"from Tables 2, 7 and 8 of {PAPER}", shown)
 
 
 def draw_predictions(analyses):

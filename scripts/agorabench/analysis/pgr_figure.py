@@ -6,6 +6,7 @@ With several seeds the mark is their mean, with the seeds as small rings.
 docs/captions/pgr_figure.rst says what the marks mean.
 """
 
+from agorabench.analysis.study import has_sound_pgr
 from agorabench.errors import UserError
 from agorabench.report import figures
 from agorabench.stats.pgr import MEAN, METHODS
@@ -15,6 +16,8 @@ ROW, PANEL, NARROWEST = 0.155, 0.1, 0.8
 # Percent: a gap hardly above its noise makes any PGR; what lies further out is told in figures.
 WIDEST = -100, 200
 AVERAGE = "average"
+RING = {"ms": 2.6, "mfc": "none", "mew": 0.5, "alpha": 0.8, "zorder": 2.5}
+MUTED = {"color": figures.MUTED, "size": 7}
 
 
 def select_views(views, student=None, prompt=None, size=None):
@@ -23,9 +26,8 @@ def select_views(views, student=None, prompt=None, size=None):
         known = list(dict.fromkeys(getattr(view, name) for view in views))
         views = [view for view in views if value in (None, getattr(view, name))]
         if not views:
-            raise UserError(
-                f"no {name} {value!r} in the table; known: {', '.join(map(str, known))}"
-            )
+            known = ", ".join(map(str, known))
+            raise UserError(f"no {name} {value!r} in the table; known: {known}")
     return views
 
 
@@ -34,9 +36,8 @@ def draw_views(views, width):
     from matplotlib.figure import Figure
 
     blocks = [Block(view, width) for view in views]
-    heights = [block.height for block in blocks]
-    figure = Figure(figsize=(width, sum(heights)))
-    top = sum(heights)
+    top = sum(block.height for block in blocks)
+    figure = Figure(figsize=(width, top))
     for block in blocks:
         block.draw(figure, top)
         top -= block.height
@@ -74,12 +75,8 @@ class Block:
             self.headings = {key: name.replace(" ", "\n") for key, name in self.headings.items()}
             self.head += self.LINE
         self.foot = 0.5 if self.lines_named() else 0.37
-        self.height = (
-            self.TITLE
-            + len(self.bands) * (self.head + self.foot)
-            + len(self.bands) * len(self.domains) * (self.panel[1] + self.GAP)
-            + self.EDGE
-        )
+        band = self.head + self.foot + len(self.domains) * (self.panel[1] + self.GAP)
+        self.height = self.TITLE + len(self.bands) * band + self.EDGE
 
     def place_marks(self, generator, method, domain):
         """(row of the main mark or None, rows of single seeds) of one place."""
@@ -95,18 +92,16 @@ class Block:
             for method in self.methods
             for domain in self.domains
         ]
-        main = [row for row, _ in places if row]
-        single = [row for row_, rows in places for row in rows if self.seed == MEAN]
-        return main, single
+        single = [row for _, rows in places for row in rows if self.seed == MEAN]
+        return [row for row, _ in places if row], single
 
     def shared_limits(self):
         """Range (low, high) of all panels' axes, percent."""
-        main, single = self.main, self.single
         # A ratio over a gap within noise can be anything: it must not set the scale.
-        sound = [row for row in [*main, *single] if row["pgr"] is not None and not row["flag"]]
-        points = [row["pgr"] for row in sound]
-        ends = [row[end] for row in main for end in ("pgr_low", "pgr_high") if row[end] is not None]
-        return figures.axis_limits(points, ends, (0, 100), WIDEST)
+        points = [row["pgr"] for row in [*self.main, *self.single] if has_sound_pgr(row)]
+        ends = [row[end] for row in self.main for end in ("pgr_low", "pgr_high")]
+        known = [end for end in ends if end is not None]
+        return figures.axis_limits(points, known, (0, 100), WIDEST)
 
     def lines_named(self):
         """Is there room to name the lines at 0 and 100 below a panel?"""
@@ -117,7 +112,7 @@ class Block:
         width, total = figure.get_size_inches()
         left, y = self.EDGE / width, (top - self.EDGE) / total
         title = self.view.title(self.seed)
-        figure.text(left, y, title, va="top", color=figures.MUTED, size=7)
+        figure.text(left, y, title, va="top", **MUTED)
         y = top - self.TITLE
         for band in self.bands:
             y -= self.head
@@ -130,27 +125,14 @@ class Block:
                     self.draw_panel(axes, method, domain)
                     if i == 0:
                         axes.set_title(self.headings[method], pad=4, weight="bold")
-                    last = i == len(self.domains) - 1
-                    self.label_panel(axes, names=j == 0, numbers=last)
-                figure.text(
-                    left,
-                    (y + self.panel[1] / 2) / total,
-                    domain_word(domain),
-                    rotation=90,
-                    va="center",
-                    weight="bold",
-                    size=7.5,
-                )
+                    self.label_panel(axes, names=j == 0, numbers=domain == self.domains[-1])
+                beside = {"rotation": 90, "va": "center", "weight": "bold", "size": 7.5}
+                middle = (y + self.panel[1] / 2) / total
+                figure.text(left, middle, domain_word(domain), **beside)
                 y -= self.GAP
             x = self.names + (len(band) * (self.panel[0] + self.GAP) - self.GAP) / 2
-            figure.text(
-                x / width,
-                (y + self.GAP + 0.18 - self.foot) / total,
-                "performance gap recovered, PGR (%)",
-                ha="center",
-                va="top",
-                size=7.5,
-            )
+            foot, words = y + self.GAP + 0.18 - self.foot, "performance gap recovered, PGR (%)"
+            figure.text(x / width, foot / total, words, ha="center", va="top", size=7.5)
             y -= self.foot
 
     def draw_panel(self, axes, method, domain):
@@ -165,18 +147,19 @@ class Block:
             if self.seed == MEAN:
                 points = [one["pgr"] for one in singles if one["pgr"] is not None]
                 inside = [x for x in points if low <= x <= high]
-                axes.plot(inside, [i + 0.32] * len(inside), "o", **ring_mark(colour))
+                axes.plot(inside, [i + 0.32] * len(inside), "o", mec=colour, **RING)
             if row is None:
                 continue
             if row["pgr"] is None:
-                axes.text(0.5, i, "n/a", **centred_text(axes))
+                across = {"transform": axes.get_yaxis_transform(), "bbox": text_ground(axes)}
+                axes.text(0.5, i, "n/a", ha="center", va="center", **MUTED, **across)
             elif not low <= row["pgr"] <= high:
                 draw_arrow(axes, i, row["pgr"] > high, low, high, colour, row["pgr"])
             else:
                 if row["pgr_low"] is not None:
                     draw_bar(axes, i, row["pgr_low"], row["pgr_high"], low, high, colour)
                 face = "white" if row["flag"] else colour
-                axes.plot(row["pgr"], i, marker, **solid_mark(colour, face))
+                axes.plot(row["pgr"], i, marker, ms=4.2, mfc=face, mec=colour, mew=0.8, zorder=3)
         axes.set_xlim(low, high)
         axes.set_ylim(len(self.view.generators) - 0.5 + PANEL / ROW / 2, -0.5 - PANEL / ROW / 2)
 
@@ -188,16 +171,9 @@ class Block:
         positions = sorted({0, 100, *inner})
         axes.set_xticks(positions, [figures.format_tick(x) for x in positions])
         if numbers and self.lines_named():
-            for x, name, side in ((0, "base", "left"), (100, "reference", "right")):
-                axes.annotate(
-                    name,
-                    (x, 0),
-                    (-2 if side == "left" else 2, -19),
-                    xycoords=axes.get_xaxis_transform(),
-                    textcoords="offset points",
-                    ha=side,
-                    color=figures.MUTED,
-                )
+            below = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+            for x, name, side, shift in ((0, "base", "left", -2), (100, "reference", "right", 2)):
+                axes.annotate(name, (x, 0), (shift, -19), ha=side, color=figures.MUTED, **below)
         axes.set_yticks(range(len(self.view.generators)), self.view.generators)
         axes.tick_params(labelleft=names, labelbottom=numbers, bottom=numbers)
 
@@ -208,9 +184,10 @@ def domain_word(name):
 
 def draw_bar(axes, y, start, stop, low, high, colour):
     axes.plot([max(start, low), min(stop, high)], [y, y], color=colour, linewidth=1.1, zorder=2)
-    for beyond, right in ((start < low, False), (stop > high, True)):
-        if beyond:
-            draw_arrow(axes, y, right, low, high, colour)
+    if start < low:
+        draw_arrow(axes, y, False, low, high, colour)
+    if stop > high:
+        draw_arrow(axes, y, True, low, high, colour)
 
 
 def draw_arrow(axes, y, right, low, high, colour, value=None):
@@ -225,37 +202,10 @@ def draw_arrow(axes, y, right, low, high, colour, value=None):
             textcoords="offset points",
             ha=side,
             va="center_baseline",
-            bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6},
+            bbox=text_ground(axes),
         )
 
 
-def solid_mark(colour, face):
-    return {
-        "markersize": 4.2,
-        "markerfacecolor": face,
-        "markeredgecolor": colour,
-        "markeredgewidth": 0.8,
-        "zorder": 3,
-    }
-
-
-def ring_mark(colour):
-    return {
-        "markersize": 2.6,
-        "markerfacecolor": "none",
-        "markeredgecolor": colour,
-        "markeredgewidth": 0.5,
-        "alpha": 0.8,
-        "zorder": 2.5,
-    }
-
-
-def centred_text(axes):
-    return {
-        "transform": axes.get_yaxis_transform(),
-        "ha": "center",
-        "va": "center",
-        "size": 7,
-        "color": figures.MUTED,
-        "bbox": {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6},
-    }
+def text_ground(axes):
+    """The look of a box that keeps what is behind a text from it."""
+    return {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6}

@@ -16,6 +16,7 @@ from agorabench.analysis.scores import read_scores
 from agorabench.errors import UserError
 from agorabench.matrix import NO_PROMPT, Run
 from agorabench.report import table
+from agorabench.report.readable import read_text
 from agorabench.stats.pgr import MEAN, average_estimates, estimate_cells, needed_models
 
 COLUMNS = (
@@ -135,15 +136,9 @@ def from_csv(text, source="the PGR table"):
 
 def read_table(path: str | Path) -> list[dict]:
     """Rows of the PGR table in a file. Raises UserError where there is none."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"no PGR table {path}: snakemake {path} makes it") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text") from None
-    return from_csv(text, path)
+    if not Path(path).exists():
+        raise UserError(f"no PGR table {path}: snakemake {path} makes it")
+    return from_csv(read_text(path), path)
 
 
 # ---- What is compared
@@ -180,17 +175,15 @@ def list_views(rows: list[dict]) -> list[View]:
     where it is alone in a view of its own. Its averages stand where they are over the view's cells.
     """
     rows = [row for row in rows if row["benchmark"] == MEAN]
-    views = []
-    for student, prompt, size in dict.fromkeys(
-        (r["student"], r["prompt"], r["size"]) for r in rows
-    ):
+    views, compared = [], ((row["student"], row["prompt"], row["size"]) for row in rows)
+    for student, prompt, size in dict.fromkeys(compared):
         peers = [row for row in rows if (row["student"], row["size"]) == (student, size)]
         if prompt == NO_PROMPT and any(row["prompt"] != NO_PROMPT for row in peers):
             continue
         own = [row for row in peers if row["prompt"] == prompt]
-        axes = {axis: _axis_values(own, axis) for axis in ("method", "domain", "seed")}
+        axes = {axis: axis_values(own, axis) for axis in ("method", "domain", "seed")}
         # What an average is over, for each axis: the same for the data sets as for this prompt?
-        same = {axis: set(axes[axis]) == set(_axis_values(peers, axis)) for axis in axes}
+        same = {axis: set(axes[axis]) == set(axis_values(peers, axis)) for axis in axes}
         cells = {}
         for row in peers:
             stands = all(
@@ -209,7 +202,8 @@ def join_words(words):
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _axis_values(rows, axis):
+def axis_values(rows, axis):
+    """Values of a column in the table's order, without "mean"."""
     return list(dict.fromkeys(row[axis] for row in rows if row[axis] != MEAN))
 
 
@@ -230,16 +224,11 @@ def average_seeds(table: list[dict]) -> dict[tuple, dict]:
     groups = defaultdict(list)
     for row in table:
         place = row["student"], row["prompt"], row["size"]
-        over = [
-            list(values[place]) if row[axis] == MEAN else [row[axis]]
-            for axis, values in axes.items()
-        ]
-        repeats = any(
-            row[axis] == MEAN and len(values) == 1 for axis, values in zip(axes, over, strict=True)
-        )
-        if not repeats:
+        over = {axis: [row[axis]] for axis in axes}
+        over |= {axis: list(axes[axis][place]) for axis in axes if row[axis] == MEAN}
+        if not any(row[axis] == MEAN and len(over[axis]) == 1 for axis in axes):
             key = (*(row[name] for name in PLACE), row["size"])
-            groups[key].append(row | {"over": tuple(itertools.product(*over))})
+            groups[key].append(row | {"over": tuple(itertools.product(*over.values()))})
     return {key: mean_of_seeds(alike) for key, alike in groups.items()}
 
 

@@ -20,13 +20,11 @@ def build_tables(rows, scores, params):
     tables = []
     for view in list_views(rows):
         for seed in [MEAN, *view.seeds] if len(view.seeds) > 1 else view.seeds:
-            columns = list(_view_columns(view))
             cells = {
-                generator: [view.cells.get((generator, *key, seed)) for key in columns]
-                for generator in view.generators
+                name: [view.cells.get((name, *key, seed)) for key in _view_columns(view)]
+                for name in view.generators
             }
-            cells = {name: own for name, own in cells.items() if any(own)}
-            if cells:
+            if cells := {name: own for name, own in cells.items() if any(own)}:
                 caption = _caption(view, rows, scores, params)
                 tables.append(_build_table(view, seed, rows, cells, caption))
     return tables
@@ -77,10 +75,8 @@ def _format_cell(row, best):
         return Cell()
     if row["pgr"] is None:
         return Cell("n/a", flagged=bool(row["flag"]))
-    text, interval = (
-        format_number(row["pgr"], 1),
-        format_interval(row["pgr_low"], row["pgr_high"], 1),
-    )
+    text = format_number(row["pgr"], 1)
+    interval = format_interval(row["pgr_low"], row["pgr_high"], 1)
     return Cell(text, interval, round(row["pgr"], 1) == best, bool(row["flag"]))
 
 
@@ -106,28 +102,22 @@ def _notes(view, seed, rows, cells):
     shown = [row for own in cells.values() for row in own]
     notes = _noise_note(view, rows)
     if any(row and row["flag"] == UNBOUNDED for row in shown):
-        notes.append(
-            "\u2020 Interval unbounded: too many draws of this average contain a cell without a "
-            "gap."
-        )
+        what = "too many draws of this average contain a cell without a gap"
+        notes.append(f"\u2020 Interval unbounded: {what}.")
     if None in shown:
         notes.append("Empty: not run, or an average over cells that were not all run.")
     spreads = sorted(_seed_spreads(view)) if seed == MEAN else []
     if spreads:
         median, largest = (format_number(x, 1) for x in (spreads[len(spreads) // 2], spreads[-1]))
-        notes.append(
-            "Intervals leave out the spread between seeds: the seeds of one cell lie "
-            f"{median} points apart (median), at most {largest}."
-        )
+        apart = f"the seeds of one cell lie {median} points apart (median), at most {largest}"
+        notes.append(f"Intervals leave out the spread between seeds: {apart}.")
     return notes
 
 
 def _noise_note(view, rows):
     """A sentence on the benchmarks whose gap is within noise, in a list."""
     noisy = {
-        row["benchmark"]: [
-            format_number(row[name], 1) for name in ("base_score", "reference_score")
-        ]
+        row["benchmark"]: (row["base_score"], row["reference_score"])
         for row in rows
         if (row["student"], row["size"]) == (view.student, view.size)
         and row["domain"] in view.domains
@@ -136,10 +126,8 @@ def _noise_note(view, rows):
     }
     if not noisy:
         return []
-    names = [
-        f"{name} (base {base} %, reference {reference} %)"
-        for name, (base, reference) in noisy.items()
-    ]
+    shown = {name: [format_number(score, 1) for score in scores] for name, scores in noisy.items()}
+    names = [f"{name} (base {low} %, reference {high} %)" for name, (low, high) in shown.items()]
     return [
         f"\u2020 Gap within noise: {join_words(names)}. The reference is not measurably better "
         "than the base there, so these cells and their averages have no finite interval; n/a: it "

@@ -20,7 +20,7 @@ from agorabench.analysis.study import (
     value_or_none,
 )
 from agorabench.report import figures
-from agorabench.report.table import Column, Table
+from agorabench.report.table import Column, Table, list_columns
 from agorabench.stats import regression
 from agorabench.stats.pgr import MEAN
 
@@ -32,11 +32,8 @@ TABLE = Table(
     "mean of the other generators in the same settings, in percent. The PGR of a single cell was "
     "missed by {error:.1f} points{others} (root mean square{which}).",
     (
-        Column("generator", "generator"),
-        Column("cells", "cells"),
-        Column("basis", "basis"),
-        Column("pgr", "PGR", 1),
-        Column("predicted", "predicted", 1),
+        *list_columns(generator=None, cells=None, basis=None),
+        *(Column("pgr", "PGR", 1), Column("predicted", "predicted", 1)),
         Column("others", "others' mean", 1),
     ),
 )
@@ -75,11 +72,8 @@ def _unfitted_rows(block, fit, sets, basis, error=None):
         predicted = regression.predict_pgr(x, y, known[names].to_numpy())
         known = known.assign(predicted=predicted, others=mean_of_others(known, fit.rows))
         lines = _set_rows(known, basis, error)
-    for row in sets[~complete].to_dict("records"):
-        lines.append(
-            {name: row[name] for name in SET} | {"basis": basis, "reason": "a metric is missing"}
-        )
-    return lines
+    why = {"basis": basis, "reason": "a metric is missing"}
+    return lines + [row | why for row in sets.loc[~complete, list(SET)].to_dict("records")]
 
 
 def _set_rows(sets, basis, error):
@@ -99,17 +93,9 @@ def _set_rows(sets, basis, error):
 
 def _prediction_row(row, n, basis, error, reason):
     pgr = value_or_none(row["pgr"])
-    return {
-        **{name: row[name] for name in SET},
-        "n": n,
-        "pgr": pgr,
-        "predicted": row["predicted"],
-        "error": None if pgr is None else row["predicted"] - pgr,
-        "others": value_or_none(row["others"]),
-        "rmse": error,
-        "basis": basis,
-        "reason": reason,
-    }
+    others, missed = value_or_none(row["others"]), None if pgr is None else row["predicted"] - pgr
+    values = (n, pgr, row["predicted"], missed, others, error, basis, reason)
+    return dict(zip(COLUMNS[4:], (*(row[name] for name in SET), *values), strict=True))
 
 
 def set_words(row):
@@ -119,11 +105,7 @@ def set_words(row):
 
 def tables(study) -> list[Table]:
     """Of each block that has enough cells: generators, and sets that nobody was trained on."""
-    return [
-        _block_table(study, block)
-        for block in study.blocks
-        if len(block.unmixed) >= regression.FEWEST
-    ]
+    return [_block_table(study, block) for block in study.fittable]
 
 
 def _block_table(study, block):

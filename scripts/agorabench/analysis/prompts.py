@@ -9,7 +9,7 @@ import numpy as np
 from agorabench.analysis.pgr_table import average_seeds
 from agorabench.analysis.study import has_sound_pgr, mixture_notes
 from agorabench.matrix import NO_PROMPT
-from agorabench.report.table import Column, Table, format_interval, format_p_equation
+from agorabench.report.table import Column, Table, format_interval, format_p_equation, list_columns
 from agorabench.stats.pgr import MEAN, METHODS
 
 COLUMNS = ("student", "size", "prompt", "other", "n", "difference", "low", "high", "p", "reason")
@@ -18,7 +18,7 @@ TABLE = Table(
     "PGR by meta-prompt",
     "In percent. Differences are means over cells that both prompts have, with intervals and p of "
     "the paired t test for independent cells. After Table 5 of the paper.",
-    tuple(Column(name, name) for name in ("student", "pairs", "generator", "method", "prompt")),
+    list_columns(student=None, pairs=None, generator=None, method=None, prompt=None),
 )
 
 
@@ -77,14 +77,9 @@ def tables(study) -> list[Table]:
     notes = [_difference_words(row) for row in compare_prompts(study.table, study.mixtures)]
     generators = {key[2] for key in averaged}
     mixtures = [name for name in study.mixtures if name in generators]
-    return [
-        replace(
-            TABLE,
-            columns=(*TABLE.columns, *columns),
-            rows=_prompt_lines(averaged, prompts, domains),
-            notes=notes + mixture_notes(mixtures, " of the differences"),
-        )
-    ]
+    notes += mixture_notes(mixtures, " of the differences")
+    lines, columns = _prompt_lines(averaged, prompts, domains), (*TABLE.columns, *columns)
+    return [replace(TABLE, columns=columns, rows=lines, notes=notes)]
 
 
 def _single_prompt(prompts):
@@ -117,8 +112,8 @@ def _difference_words(row):
     words = f"{row['prompt']} minus {row['other']} ({row['student']}, {row['size']:,} pairs)"
     if "difference" not in row:
         return f"{words}: {row['reason']}."
-    spread = row["reason"] or (
-        f"95 % interval {format_interval(row['low'], row['high'], 2)}, "
-        f"p {format_p_equation(row['p'])}"
-    )
+    spread = row["reason"]
+    if not spread:
+        interval = format_interval(row["low"], row["high"], 2)
+        spread = f"95 % interval {interval}, p {format_p_equation(row['p'])}"
     return f"{words}: {row['difference']:+.2f} points over {row['n']} cells; {spread}."

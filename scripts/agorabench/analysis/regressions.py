@@ -42,11 +42,8 @@ TABLE = Table(
     "generators in the same setting. R2, left out, negative: worse than predicting the overall "
     "mean.",
     (
-        Column("predictor", "PGR on"),
-        Column("unit", "of"),
-        Column("n", "n", 0),
-        Column("r2", "R2", 3),
-        Column(("r2_low", "r2_high"), "interval", 3),
+        *(Column("predictor", "PGR on"), Column("unit", "of"), Column("n", "n", 0)),
+        *(Column("r2", "R2", 3), Column(("r2_low", "r2_high"), "interval", 3)),
         Column("p", "p", "p"),
         Column("r2_held_out", "R2, left out", 3),
         Column("rmse_held_out", "error, left out", 1),
@@ -131,17 +128,11 @@ def mean_of_others(sets, rows):
 
     What is predicted of a generator that is not known without any metric: the standard to beat.
     """
-    return np.array(
-        [
-            rows.loc[
-                (rows["method"] == each.method)
-                & (rows["domain"] == each.domain)
-                & (rows["generator"] != each.generator),
-                "pgr",
-            ].mean()
-            for each in sets.itertuples(index=False)
-        ]
-    )
+    means = []
+    for each in sets.itertuples(index=False):
+        alike = (rows["method"] == each.method) & (rows["domain"] == each.domain)
+        means.append(rows.loc[alike & (rows["generator"] != each.generator), "pgr"].mean())
+    return np.array(means)
 
 
 def comparable_rows(rows):
@@ -179,23 +170,13 @@ def _numbers(fit):
     held_out, others, which = fit.errors()
     reasons = [result.r2_interval.reason, result.held_out_reason]
     reasons += [f"errors: {which}"] if which else []
-    return {
-        "n": result.n,
-        "generators": result.generators,
-        "components": fit.components,
-        "r2": result.r2,
-        "r2_low": result.r2_interval.low,
-        "r2_high": result.r2_interval.high,
-        "p": result.p,
-        "r2_held_out": result.r2_held_out,
-        "rmse_held_out": held_out,
-        "rmse_others": others,
-        "intercept": result.intercept,
-        "slope": result.slope,
-        "slope_low": result.slope_interval.low,
-        "slope_high": result.slope_interval.high,
-        "reason": "; ".join(dict.fromkeys(filter(None, reasons))),
-    }
+    names = ("n", "generators", "r2", "p", "r2_held_out", "intercept", "slope")
+    numbers = {name: getattr(result, name) for name in names} | {"components": fit.components}
+    for name in ("r2", "slope"):
+        interval = getattr(result, f"{name}_interval")
+        numbers |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    numbers |= {"rmse_held_out": held_out, "rmse_others": others}
+    return numbers | {"reason": "; ".join(dict.fromkeys(filter(None, reasons)))}
 
 
 def tables(study) -> list[Table]:

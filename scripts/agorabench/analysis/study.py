@@ -8,6 +8,7 @@ resampled is of the other generators, and the PGR of a mixture is predicted from
 """
 
 import csv
+import io
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,9 @@ from agorabench.analysis.abilities import mean_abilities, read_abilities
 from agorabench.analysis.pgr_table import View, list_views, read_table
 from agorabench.errors import UserError
 from agorabench.matrix import NO_PROMPT
+from agorabench.report.readable import read_text
 from agorabench.stats.pgr import MEAN
-from agorabench.stats.regression import NoValue
+from agorabench.stats.regression import FEWEST, NoValue
 
 ABILITY = "problem-solving"
 PLACE = ("student", "prompt", "size", "seed")
@@ -73,6 +75,11 @@ class Study:
             list_views(self.table), self.intrinsic, self.domain_means, self.mixtures
         )
 
+    @property
+    def fittable(self):
+        """The blocks that have enough cells to fit anything to them."""
+        return [block for block in self.blocks if len(block.unmixed) >= FEWEST]
+
     @cached_property
     def largest(self):
         """The first of the blocks with most cells, which figures show."""
@@ -97,17 +104,13 @@ def read_csv(path, columns, numbers):
 
     Raises UserError, naming the file, where it cannot be read or lacks one of `columns`.
     """
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error):
+        rows = list(reader)
+    except csv.Error:
         raise UserError(f"{path} is no CSV in UTF-8") from None
-    for column in columns:
-        if column not in (reader.fieldnames or []):
-            raise UserError(f"{path} lacks the column {column!r}; it needs {', '.join(columns)}")
+    if missing := [column for column in columns if column not in (reader.fieldnames or [])]:
+        raise UserError(f"{path} lacks the column {missing[0]!r}; it needs {', '.join(columns)}")
     for line, row in enumerate(rows, 2):
         for name in numbers:
             row[name] = _read_number(row[name], name, f"{path}, line {line}")
@@ -139,8 +142,7 @@ class Costs:
     def __init__(self, rows):
         self.sets = defaultdict(list)
         for row in rows:
-            names = ("generator", "method", "domain", "prompt", "size")
-            self.sets[tuple(row[name] for name in names)].append(row)
+            self.sets[tuple(row[name] for name in (*SET, "prompt", "size"))].append(row)
 
     def sum_usd(self, generator, prompt, size, settings, column="usd"):
         """USD of the generator's sets in these (method, domain) settings: the sum of the means over
@@ -188,8 +190,7 @@ class Block:
     @property
     def place(self):
         """Its coordinates as columns of a table."""
-        view = self.view
-        return dict(zip(PLACE, (view.student, view.prompt, view.size, self.seed), strict=True))
+        return {name: getattr(self.view, name) for name in PLACE[:3]} | {"seed": self.seed}
 
     @property
     def title(self):
@@ -267,19 +268,12 @@ def _build_block(view, measured, solved, metrics, mixtures):
         and place[1] in view.methods
         and place[2] in view.domains
     ]
-    numbers = ["pgr", "low", "high"]
-    ability = [ABILITY] if solved else []
-    places = {key[:3] for key in view.cells if MEAN not in key[1:3]}
-    return Block(
-        view,
-        seed,
-        pandas.DataFrame(cells, columns=[*SET, *numbers, *metrics]),
-        pandas.DataFrame(generators, columns=["generator", *numbers, *ability]),
-        metrics,
-        pandas.DataFrame(new, columns=[*SET, *metrics]),
-        mixtures,
-        len(places) - len(cells),
-    )
+    numbers, ability = ["pgr", "low", "high"], [ABILITY] if solved else []
+    elsewhere = len({key[:3] for key in view.cells if MEAN not in key[1:3]}) - len(cells)
+    cells = pandas.DataFrame(cells, columns=[*SET, *numbers, *metrics])
+    generators = pandas.DataFrame(generators, columns=["generator", *numbers, *ability])
+    new = pandas.DataFrame(new, columns=[*SET, *metrics])
+    return Block(view, seed, cells, generators, metrics, new, mixtures, elsewhere)
 
 
 def _common_seed(view, mixtures):
@@ -310,10 +304,9 @@ def has_sound_pgr(row: dict) -> bool:
 
 def sound_numbers(row):
     """pgr, low and high of a row of the PGR table; NaN where it has no sound PGR."""
-    return {
-        name: row[key] if has_sound_pgr(row) and row[key] is not None else math.nan
-        for name, key in (("pgr", "pgr"), ("low", "pgr_low"), ("high", "pgr_high"))
-    }
+    keys = ("pgr", "pgr_low", "pgr_high") if has_sound_pgr(row) else ()
+    numbers = {key.removeprefix("pgr_"): row[key] for key in keys if row[key] is not None}
+    return dict.fromkeys(("pgr", "low", "high"), math.nan) | numbers
 
 
 def without_generators(generators, table):
@@ -351,9 +344,8 @@ def left_out_notes(block: Block) -> list[str]:
             "a gap within its own noise."
         )
     if block.elsewhere:
-        cells = (
-            "cell is left out: it has" if block.elsewhere == 1 else "cells are left out: they have"
-        )
+        one = block.elsewhere == 1
+        cells = "cell is left out: it has" if one else "cells are left out: they have"
         notes.append(f"{block.elsewhere} {cells} other seeds.")
     return notes
 

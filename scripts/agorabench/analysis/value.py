@@ -21,14 +21,10 @@ TABLE = Table(
     "over benchmark items; USD: what the sets took, rejected replies included. On the front: no "
     "generator has as high a PGR for as few dollars. After Table 3 of the paper.",
     (
-        Column("generator", "generator"),
-        Column("front", "on the front"),
-        Column("price_input", "input", 3),
-        Column("price_output", "output", 3),
-        Column("problem_solving", "problem solving", 1),
-        Column("pgr", "PGR", 1),
-        Column(("pgr_low", "pgr_high"), "interval", 1),
-        Column("usd", "USD", "digits"),
+        *(Column("generator", "generator"), Column("front", "on the front")),
+        *(Column("price_input", "input", 3), Column("price_output", "output", 3)),
+        *(Column("problem_solving", "problem solving", 1), Column("pgr", "PGR", 1)),
+        *(Column(("pgr_low", "pgr_high"), "interval", 1), Column("usd", "USD", "digits")),
         Column("usd_per_1000_pairs", "USD per 1,000 pairs", "digits"),
         Column("pgr_per_usd", "PGR per USD", "digits"),
     ),
@@ -42,14 +38,12 @@ def rows(study) -> list[dict]:
 
 def tables(study) -> list[Table]:
     """A table for each block."""
-    return [
-        block.fill(
-            TABLE,
-            rows=(own := block_rows(study, block)),
-            notes=[f"{row['generator']}: {row['reason']}." for row in own if row["reason"]],
-        )
-        for block in study.blocks
-    ]
+    filled = []
+    for block in study.blocks:
+        own = block_rows(study, block)
+        notes = [f"{row['generator']}: {row['reason']}." for row in own if row["reason"]]
+        filled.append(block.fill(TABLE, rows=own, notes=notes))
+    return filled
 
 
 def block_rows(study, block):
@@ -69,20 +63,15 @@ def _generator_row(study, block, average):
         for column in ("usd", "usd_per_pair")
     )
     price = study.params["prices"].get(name, {})
+    numbers = [value_or_none(average.get(key)) for key in (ABILITY, "pgr", "low", "high")]
+    per_pair = None if each is None else 1000 * each / len(block.settings)
     reason = _missing_reason(average["pgr"], usd)
-    return block.place | {
-        "generator": name,
-        "price_input": price.get("input"),
-        "price_output": price.get("output"),
-        "problem_solving": value_or_none(average.get(ABILITY)),
-        "pgr": value_or_none(average["pgr"]),
-        "pgr_low": value_or_none(average["low"]),
-        "pgr_high": value_or_none(average["high"]),
-        "usd": usd,
-        "usd_per_1000_pairs": None if each is None else 1000 * each / len(block.settings),
-        "pgr_per_usd": None if reason else average["pgr"] / usd,
-        "reason": reason,
-    }
+    per_usd = None if reason else average["pgr"] / usd
+    row = block.place | {"generator": name}
+    row |= {"price_input": price.get("input"), "price_output": price.get("output")}
+    row |= dict(zip(("problem_solving", "pgr", "pgr_low", "pgr_high"), numbers, strict=True))
+    row |= {"usd": usd, "usd_per_1000_pairs": per_pair, "pgr_per_usd": per_usd}
+    return row | {"reason": reason}
 
 
 def _missing_reason(pgr, usd):
@@ -98,17 +87,11 @@ def pareto_front(points):
 
     Points without a value (None) are beaten.
     """
+    known = {i: point for i, point in enumerate(points) if None not in point}
     return {
         i
-        for i, (usd, pgr) in enumerate(points)
-        if None not in (usd, pgr)
-        and not any(
-            None not in (other, better)
-            and (other, -better) != (usd, -pgr)
-            and other <= usd
-            and better >= pgr
-            for other, better in points
-        )
+        for i, (usd, pgr) in known.items()
+        if all(o == (usd, pgr) or o[0] > usd or o[1] < pgr for o in known.values())
     }
 
 

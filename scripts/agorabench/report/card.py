@@ -108,14 +108,9 @@ def list_generators(cells: list[Cell], entries: dict, ledgers: dict) -> list[dic
         model = entry.get("model") or mixed or "dataset"
         if Path(model).is_dir():  # a local path says nothing to others
             model = Path(model).name
-        rows.append(
-            {
-                "generator": name,
-                "model": model,
-                "sampling": ", ".join(f"{key} {value}" for key, value in sampling.items()),
-                "answered as": ", ".join(sorted(answered)),
-            }
-        )
+        sampling = ", ".join(f"{key} {value}" for key, value in sampling.items())
+        row = {"generator": name, "model": model, "sampling": sampling}
+        rows.append(row | {"answered as": ", ".join(sorted(answered))})
     return rows
 
 
@@ -123,12 +118,8 @@ def list_prompts(cells: list[Cell], folders: dict[str, str]) -> list[dict]:
     """A row for each meta-prompt's file, with its hash; `folders`: of each prompt."""
     files = {(c.prompt, c.method, c.domain): None for c in cells if c.prompt != NO_PROMPT}
     return [
-        {
-            "meta-prompt": prompt,
-            "method": method,
-            "domain": domain,
-            "sha256": file_digest(f"{folders[prompt]}/{method}/{domain}.md"),
-        }
+        {"meta-prompt": prompt, "method": method, "domain": domain}
+        | {"sha256": file_digest(f"{folders[prompt]}/{method}/{domain}.md")}
         for prompt, method, domain in files
     ]
 
@@ -141,16 +132,10 @@ def list_seeds(manifests: dict) -> list[dict]:
             kind = next((kind for kind in ("hub", "url", "path") if kind in origin), None)
             # Of a local file only the name, as of a local model.
             source = Path(origin["path"]).name if kind == "path" else origin.get(kind, "built here")
-            rows.append(
-                {
-                    "domain": domain,
-                    "method": method,
-                    "source": f"{name}: {source}",
-                    "version": origin.get("revision") or origin.get("sha256") or "",
-                    "licence": origin.get("licence") or "not stated",
-                    "rows": origin.get("taken", manifest["rows"]),
-                }
-            )
+            row = {"domain": domain, "method": method, "source": f"{name}: {source}"}
+            row |= {"version": origin.get("revision") or origin.get("sha256") or ""}
+            row |= {"licence": origin.get("licence") or "not stated"}
+            rows.append(row | {"rows": origin.get("taken", manifest["rows"])})
         rows[-1]["sha256 of the set"] = manifest["sha256"]
     return rows
 

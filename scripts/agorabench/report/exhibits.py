@@ -37,6 +37,12 @@ class Exhibit(NamedTuple):
         return list(dict.fromkeys(filter(None, (self.errors, self.table, self.figure))))
 
 
+TABLES = {
+    "data": "What the sets are like",
+    "cost": "What the sets cost",
+    "paid": "What was paid in all",
+    "intrinsic": "Intrinsic metrics of the sets",
+}
 # Questions of agorabench/analysis in the order of the page; others follow, titled by their names.
 TITLES = {
     "value": "PGR by dollars",
@@ -50,28 +56,15 @@ TITLES = {
 
 def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
     """The exhibits of a config's report; `questions`: names of analyses that have a figure."""
-    tables = {
-        "data": "What the sets are like",
-        "cost": "What the sets cost",
-        "paid": "What was paid in all",
-        "intrinsic": "Intrinsic metrics of the sets",
-    }
-    if not config["intrinsic"]:
-        del tables["intrinsic"]
-    titles = {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name in questions}
-    order = sorted(questions, key=[*TITLES, *questions].index)
-    return [
-        Exhibit("PGR by method and domain", _caption("pgr_figure"), figure=paths.figure("pgr")),
-        *(Exhibit(tables[name], _caption(name), paths.table(name)) for name in tables),
-        *(_question_exhibit(name, titles[name]) for name in order),
-    ]
-
-
-def _caption(name):
-    return CAPTIONS / f"{name}.rst"
-
-
-def _question_exhibit(name, title):
-    """Table and figure of a question; how far predictions are off is said above all."""
-    errors = paths.table("regressions") if name == "prediction" else None
-    return Exhibit(title, _caption(name), paths.table(name), paths.figure(name), "column", errors)
+    pgr, caption = paths.figure("pgr"), CAPTIONS / "pgr_figure.rst"
+    exhibits = [Exhibit("PGR by method and domain", caption, figure=pgr)]
+    for name, title in TABLES.items():
+        if name != "intrinsic" or config["intrinsic"]:
+            exhibits.append(Exhibit(title, CAPTIONS / f"{name}.rst", paths.table(name)))
+    for name in sorted(questions, key=[*TITLES, *questions].index):
+        title = TITLES.get(name, name.replace("_", " ").capitalize())
+        files = CAPTIONS / f"{name}.rst", paths.table(name), paths.figure(name)
+        # How far predictions are off is said above all.
+        errors = paths.table("regressions") if name == "prediction" else None
+        exhibits.append(Exhibit(title, *files, "column", errors))
+    return exhibits

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,10 @@ def render_report(
     loaded = [load_exhibit(number, each) for number, each in enumerate(exhibits, 1)]
     sections = Sections(rows, loaded, benchmarks, prices, samples, answers)
     overall, lacking = select_overall(views)
+    by_cell, domains = defaultdict(list), defaultdict(set)
+    for run in runs:
+        by_cell[run.cell].append(run)
+        domains[run.student].add(run.domain)
     return load_template("page.html", home).generate(
         characters=characters,
         style=inline_file("page.css"),
@@ -74,25 +79,13 @@ def render_report(
         exhibits=loaded,
         runs=runs,
         benchmarks=benchmarks,
-        sets=map(sections.read_set, group_runs(runs)),
-        anchors=(sections.read_model(name, domains) for name, domains in list_anchors(runs)),
+        sets=map(sections.read_set, by_cell.values()),
+        anchors=(
+            sections.read_model(f"{student}/{anchor}", own)
+            for student, own in domains.items()
+            for anchor in matrix.ANCHORS
+        ),
     )
-
-
-def group_runs(runs: list[matrix.Run]) -> list[list[matrix.Run]]:
-    """The runs of each set, in the order of the config."""
-    by_cell = {}
-    for run in runs:
-        by_cell.setdefault(run.cell, []).append(run)
-    return list(by_cell.values())
-
-
-def list_anchors(runs: list[matrix.Run]) -> list[tuple[str, set[str]]]:
-    """(name, domains) of the models that students are measured against."""
-    domains = {}
-    for run in runs:
-        domains.setdefault(run.student, set()).add(run.domain)
-    return [(f"{name}/{anchor}", domains[name]) for name in domains for anchor in matrix.ANCHORS]
 
 
 # ---- Exhibits

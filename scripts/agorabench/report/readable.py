@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -79,10 +80,10 @@ def format_rows(rows: list[dict], numbers: set[str]) -> list[dict]:
     def scale(row, name):
         return (row["metric"] if {"metric", "value"} <= row.keys() else ""), name
 
-    texts = {}
+    texts = defaultdict(list)
     for row in rows:
         for name in numbers:
-            texts.setdefault(scale(row, name), []).append(row[name])
+            texts[scale(row, name)].append(row[name])
     places = {key: count_decimals(key[1], found) for key, found in texts.items()}
     return [
         row | {name: format_value(name, row[name], places[scale(row, name)]) for name in numbers}
@@ -104,9 +105,7 @@ def count_decimals(name: str, texts: list[str]) -> int:
 
 def format_value(name: str, text: str, places: int) -> str:
     """A number of a table's column as it is read."""
-    if not text:
-        return ""
-    return table.format_entry(float(text), "p" if name == "p" else places)
+    return text and table.format_entry(float(text), "p" if name == "p" else places)
 
 
 def group_reasons(rows: list[dict], names: list[str]) -> list[tuple[str, str]]:
@@ -114,11 +113,10 @@ def group_reasons(rows: list[dict], names: list[str]) -> list[tuple[str, str]]:
 
     `names`: the columns that tell rows apart.
     """
-    by_reason = {}
+    by_reason = defaultdict(list)
     for row in rows:
         if row.get("reason"):
-            words = ", ".join(row[name] for name in names if row[name])
-            by_reason.setdefault(row["reason"], []).append(words)
+            by_reason[row["reason"]].append(", ".join(row[name] for name in names if row[name]))
     groups = []
     for reason, which in by_reason.items():
         more = [f"{len(which) - MOST_NAMED} more"] if len(which) > MOST_NAMED else []
@@ -140,12 +138,12 @@ def read_errors(path: str | Path) -> list[dict]:
     needed = ("analysis", "rmse_held_out", "rmse_others", *GROUP)
     if missing := [name for name in needed if name not in columns]:
         raise UserError(f"{path} lacks the column {missing[0]!r}: it is no table of regressions")
-    groups = {}
+    groups = defaultdict(list)
     for row in rows:
         if row["rmse_held_out"] and row["rmse_others"]:
             place = ", ".join(f"{name} {row[name]}" for name in GROUP if row[name])
             error = row["analysis"], float(row["rmse_held_out"]), float(row["rmse_others"])
-            groups.setdefault(place, []).append(error)
+            groups[place].append(error)
     return [{"place": place, "analyses": errors} for place, errors in groups.items()]
 
 

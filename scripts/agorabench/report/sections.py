@@ -40,16 +40,14 @@ class Sections:
         cell = runs[0].cell
         raw = read_jsonl(paths.raw_replies(cell))
         valid = [row for row in raw if row["verdict"] == "valid"][: cell.size]
-        shown = [
-            (each, rows) for each in self.exhibits if (rows := select_rows(each["rows"], cell))
-        ]
+        facts = ((each, select_rows(each["rows"], cell)) for each in self.exhibits)
         return {
             "id": section_id(cell),
             "place": {name: getattr(cell, name) for name in COORDINATES},
             "raw": paths.raw_replies(cell),
             "data": paths.training_set(cell),
             "ledger": read_record(paths.set_ledger(cell)) | {"file": paths.set_ledger(cell)},
-            "facts": shown,
+            "facts": [(each, rows) for each, rows in facts if rows],
             "samples": [
                 # The rows of a mixture name their generators.
                 row | {"usd": price_reply(row, self.prices[row.get("generator", cell.generator)])}
@@ -72,9 +70,8 @@ class Sections:
         """A run's row of the PGR table."""
         key = tuple({**vars(run), "benchmark": benchmark}[name] for name in KEY)
         if key not in self.rows:
-            raise UserError(
-                f"the PGR table has no row of {run.model} on {benchmark}: aggregate again"
-            )
+            text = f"the PGR table has no row of {run.model} on {benchmark}: aggregate again"
+            raise UserError(text)
         return self.rows[key]
 
     def read_model(self, model, domains, run=None) -> dict:
@@ -90,11 +87,8 @@ class Sections:
 
     def read_answers(self, model, benchmark) -> dict:
         """A model's score on a benchmark, and some of its answers with their verdicts."""
-        files = {
-            "score": paths.score(model, benchmark),
-            "verdicts": paths.verdicts(model, benchmark),
-            "predictions": paths.predictions(model, benchmark),
-        }
+        kinds = ("score", "verdicts", "predictions")
+        files = {kind: getattr(paths, kind)(model, benchmark) for kind in kinds}
         summary = read_record(files["score"])
         verdicts = read_verdicts(files["verdicts"])
         predicted = {row["id"]: row for row in read_jsonl(files["predictions"])}
@@ -186,13 +180,9 @@ def read_training(path: str) -> dict | None:
     if not Path(path).is_file():
         return None
     record = read_record(path)
-    facts = {
-        "pairs": f"{record['examples']:,}",
-        "steps": f"{record['steps']:,}",
-        "seconds": f"{record['seconds']:,.0f}",
-        "device": record["devices"],
-        "cut short": f"{100 * record['truncated']:.1f} % of the pairs",
-    }
+    facts = {"pairs": f"{record['examples']:,}", "steps": f"{record['steps']:,}"}
+    facts |= {"seconds": f"{record['seconds']:,.0f}", "device": record["devices"]}
+    facts |= {"cut short": f"{100 * record['truncated']:.1f} % of the pairs"}
     recipe, curve = record["made_from"]["recipe"], draw_curve(record["loss_curve"])
     return {"file": path, "facts": facts, "recipe": recipe, "curve": curve}
 

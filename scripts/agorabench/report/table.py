@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -70,6 +71,11 @@ class Column:
         return f"{self.group}: {self.title}".strip(": ")
 
 
+def list_columns(**decimals) -> tuple[Column, ...]:
+    """Columns titled by their keys, from key=decimals."""
+    return tuple(Column(key, key, digits) for key, digits in decimals.items())
+
+
 @dataclass(frozen=True)
 class Table:
     """A table for readers: rows of values with a caption, and notes (sentences) below.
@@ -85,36 +91,34 @@ class Table:
     notes: tuple[str, ...] = ()
     groups: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def sides(self):
+        """Of each column "l" for words, "r" for numbers."""
+        return "".join("l" if column.decimals is None else "r" for column in self.columns)
+
     def cells(self):
         """[rows][columns] Cell."""
         return [[column.cell(row) for column in self.columns] for row in self.rows]
 
     def column_groups(self):
         """[(group in full, number of columns)] from left to right; empty without groups."""
-        spans = []
-        for group in (column.group for column in self.columns):
-            if spans and spans[-1][0] == group:
-                spans[-1][1] += 1
-            else:
-                spans.append([group, 1])
-        full = dict(self.groups)
-        return [(full.get(name, name), n) for name, n in spans] if any(s[0] for s in spans) else []
+        spans, full = groupby(column.group for column in self.columns), dict(self.groups)
+        groups = [(full.get(name, name), len(list(own))) for name, own in spans]
+        return groups if any(name for name, _ in groups) else []
 
     def to_markdown(self) -> str:
         """A section of a Markdown document."""
         parts = [f"## {escape_markdown(self.title)}\n", f"{escape_markdown(self.caption)}\n"]
         if self.rows:
             heads = [escape_markdown(column.heading) for column in self.columns]
-            sides = "".join("l" if column.decimals is None else "r" for column in self.columns)
             lines = [list(map(_markdown_cell, cells)) for cells in self.cells()]
-            parts.append(align_markdown(heads, lines, sides))
+            parts.append(align_markdown(heads, lines, self.sides))
         return "\n".join([*parts, *(f"{escape_markdown(note)}\n" for note in self.notes)])
 
     def to_latex(self) -> str:
         """A float across the page; it needs booktabs and graphicx. Comments, without rows."""
         if not self.rows:
             return "".join(f"% {line}\n" for line in [self.title, self.caption, *self.notes])
-        sides = "".join("l" if column.decimals is None else "r" for column in self.columns)
         wide = len(self.columns) > WIDE
         heads = [escape_latex(column.title) for column in self.columns]
         lines = [
@@ -124,7 +128,7 @@ class Table:
             f"\\label{{tab:{self.name}}}",
             r"\footnotesize",
             *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-            f"\\begin{{tabular}}{{{sides}}}",
+            f"\\begin{{tabular}}{{{self.sides}}}",
             r"\toprule",
             *_latex_groups(self.column_groups()),
             " & ".join(heads) + r" \\",
@@ -146,10 +150,9 @@ class Table:
                 f"<th scope='col'{_html_side(column)}>{html.escape(column.title)}</th>"
                 for column in self.columns
             ]
+            group = "<th scope='colgroup' colspan='{}'>{}</th>".format
             groups = [
-                f"<th scope='colgroup' colspan='{n}'>{html.escape(name)}</th>"
-                if name
-                else "<th></th>" * n
+                group(n, html.escape(name)) if name else "<th></th>" * n
                 for name, n in self.column_groups()
             ]
             above = f"<tr>{''.join(groups)}</tr>\n" if groups else ""
@@ -163,16 +166,14 @@ class Table:
         return "\n".join(parts) + "\n"
 
 
-def markdown_document(tables: list[Table]) -> str:
-    """Tables as one Markdown document."""
-    return "\n".join(table.to_markdown() for table in tables)
-
-
-def latex_document(tables: list[Table]) -> str:
-    """Tables to be included in a LaTeX document."""
-    return "% Needs \\usepackage{booktabs,graphicx}\n" + "\n".join(
-        table.to_latex() for table in tables
-    )
+def render_documents(title: str, tables: list[Table]) -> dict[str, str]:
+    """Ending -> tables as one document: Markdown, LaTeX (to be included), a page."""
+    latex = "\n".join(table.to_latex() for table in tables)
+    return {
+        "md": "\n".join(table.to_markdown() for table in tables),
+        "tex": f"% Needs \\usepackage{{booktabs,graphicx}}\n{latex}",
+        "html": html_page(title, [table.to_html() for table in tables]),
+    }
 
 
 def html_page(title, parts, style=""):
@@ -309,11 +310,9 @@ def to_csv(rows, columns, form=str):
 
 
 def _csv_entry(entry, form):
-    if not isinstance(entry, float):
-        return entry
-    if not math.isfinite(entry):
+    if isinstance(entry, float) and not math.isfinite(entry):
         raise ValueError(f"not a number for a table: {entry}")
-    return form(entry)
+    return form(entry) if isinstance(entry, float) else entry
 
 
 def six_digits(number: float) -> str:

@@ -96,10 +96,8 @@ def percentile_interval(draws, level=0.95):
 
 def _quantile(ordered, share):
     """Linear quantile of sorted numbers, where np.quantile would make NaN of an infinite one."""
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    a, b = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
-    weight = position - below
+    weight, below = math.modf(share * (len(ordered) - 1))
+    a, b = float(ordered[int(below)]), float(ordered[min(int(below) + 1, len(ordered) - 1)])
     if a == b or weight == 0 or math.isinf(a):
         return a
     return b if math.isinf(b) else a + weight * (b - a)

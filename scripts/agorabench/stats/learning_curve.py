@@ -64,20 +64,17 @@ def fit_curve(sizes, pgr, errors=None, gain=1.0, draws=100, seed=1):
     if doubling <= 0:
         raise NoValue("PGR does not rise with the number of pairs")
     if doubling < gain:
-        raise NoValue(
-            f"over these sizes a doubling adds {doubling:.1f} points on average, so more pairs do "
-            "not pay"
-        )
+        adds = f"over these sizes a doubling adds {doubling:.1f} points on average"
+        raise NoValue(f"{adds}, so more pairs do not pay")
     top, lost, rate = least_squares(sizes, pgr, errors)
     if rate <= RATES[0] * 1.01:
         raise NoValue("PGR rises with every doubling by as much: these sizes show no levelling off")
     intervals = [Interval(reason="the points have no standard errors")] * 2
     if errors is not None:
         random = np.random.default_rng(seed)
-        drawn = np.array(
-            [refit_curve(sizes, random.normal(pgr, errors), errors) for _ in range(draws)]
-        )
-        ends = [drawn[:, 0], sizes[0] * np.array([stopping_point(*row[1:], gain) for row in drawn])]
+        points = (random.normal(pgr, errors) for _ in range(draws))
+        tops, *shape = np.array([refit_curve(sizes, drawn, errors) for drawn in points]).T
+        ends = [tops, sizes[0] * stopping_point(*shape, gain)]
         reason = "of the redrawn points show no levelling off"
         intervals = [summarise_draws(column, reason) for column in ends]
     return Curve(float(top), float(lost), float(rate), int(sizes[0]), gain, *intervals)
@@ -92,10 +89,9 @@ def least_squares(sizes, pgr, errors):
 
     start = pgr.max() + 1, max(np.ptp(pgr), 1.0), 0.5
     bounds = (-np.inf, 0, RATES[0]), (np.inf, np.inf, RATES[1])
+    scale = {"bounds": bounds, "x_scale": (10, 10, 1)}
     try:
-        fitted, _ = curve_fit(
-            curve, sizes, pgr, start, sigma=errors, bounds=bounds, x_scale=(10, 10, 1)
-        )
+        fitted, _ = curve_fit(curve, sizes, pgr, start, sigma=errors, **scale)
     except RuntimeError:
         raise NoValue("least squares found no curve that levels off") from None
     return fitted

@@ -113,18 +113,12 @@ def estimate_pgr(benchmark, means, draws, items):
 
     `means`: fractions (student, base, reference); `draws`: [draws, 3], the same, resampled.
     """
-    recovered = pgr(*means)
-    resampled = pgr(*draws.T)
+    recovered, resampled = pgr(*means), pgr(*draws.T)
     lowest_gap, _ = percentile_interval(draws[:, 2] - draws[:, 1])
     unbounded = math.isinf(percentile_interval(resampled)[0])
     noisy = math.isnan(recovered) or lowest_gap <= 0 or unbounded
-    return Estimate(
-        *(100 * float(mean) for mean in means),
-        pgr=recovered,
-        draws=resampled,
-        items={benchmark: items},
-        noisy=frozenset([benchmark] if noisy else []),
-    )
+    shown, blamed = (100 * float(mean) for mean in means), frozenset([benchmark] if noisy else [])
+    return Estimate(*shown, recovered, resampled, {benchmark: items}, blamed)
 
 
 def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
@@ -133,12 +127,10 @@ def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
     An item that several of them share (methods and seeds meet the same benchmarks) counts once in
     `items`; a PGR or a draw that one of them lacks is lacking in the mean.
     """
-    estimates = list(estimates)
+    estimates, parts = list(estimates), ("student", "base", "reference", "pgr")
+    sums = (math.fsum(getattr(one, part) for one in estimates) for part in parts)
     return Estimate(
-        *(
-            math.fsum(getattr(one, part) for one in estimates) / len(estimates)
-            for part in ("student", "base", "reference", "pgr")
-        ),
+        *(total / len(estimates) for total in sums),
         draws=np.mean([one.draws for one in estimates], axis=0),
         items={name: n for one in estimates for name, n in one.items.items()},
         noisy=frozenset().union(*(one.noisy for one in estimates)),
@@ -151,12 +143,10 @@ def align_items(benchmark: str, scores: dict[str, Scores]) -> tuple[np.ndarray, 
     Items on which a model has no verdict are left out for all. `scores`: model -> Scores. Raises
     UserError where two models were scored by different protocols or judges, or on different items.
     """
-    first = next(iter(scores))
-    expected = scores[first]
+    first, expected = next(iter(scores.items()))
     ids = np.sort(expected.ids)
     columns, weights = [], []
-    for model in scores:
-        one = scores[model]
+    for model, one in scores.items():
         for part in ("protocol", "judge"):
             own, theirs = getattr(one, part), getattr(expected, part)
             if own != theirs:
@@ -166,11 +156,10 @@ def align_items(benchmark: str, scores: dict[str, Scores]) -> tuple[np.ndarray, 
                 )
         order = np.argsort(one.ids)
         if not np.array_equal(one.ids[order], ids):
-            extra = sorted(set(one.ids.tolist()) - set(ids.tolist()))
-            lost = sorted(set(ids.tolist()) - set(one.ids.tolist()))
-            has, lacks, item = (model, first, extra[0]) if extra else (first, model, lost[0])
+            extra, lost = np.setdiff1d(one.ids, ids), np.setdiff1d(ids, one.ids)
+            has, lacks, item = (model, first, extra) if len(extra) else (first, model, lost)
             raise UserError(
-                f"{benchmark}: {has} has a score of item {item!r} and {lacks} has none; "
+                f"{benchmark}: {has} has a score of item {str(item[0])!r} and {lacks} has none; "
                 "a PGR compares models on the same items"
             )
         columns.append(one.values[order])
@@ -197,9 +186,8 @@ def needed_models(runs: list[Run], benchmarks: dict[str, str]) -> dict[str, list
             raise UserError(f"domain {run.domain!r} has no benchmark; domains with one: {known}")
     models = {}
     for name, domain in benchmarks.items():
-        trained = [run for run in runs if run.domain == domain]
-        common = [anchor for run in trained for anchor in anchor_models(run.student)]
-        if trained:
+        if trained := [run for run in runs if run.domain == domain]:
+            common = [anchor for run in trained for anchor in anchor_models(run.student)]
             models[name] = list(dict.fromkeys([*common, *(run.model for run in trained)]))
     return models
 

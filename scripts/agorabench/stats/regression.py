@@ -161,9 +161,8 @@ def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
 
     def of(index):
         drawn, target = x[index], y[index]
-        values = [
-            explained_variance(drawn if components is None else standardise(drawn), target, k)
-        ]
+        scaled = drawn if components is None else standardise(drawn)
+        values = [explained_variance(scaled, target, k)]
         if single:
             varies = not is_constant(drawn)
             values.append(np.polyfit(drawn[:, 0], target, 1)[0] if varies else np.nan)
@@ -179,14 +178,11 @@ def fit_regression(x, y, groups, components=None, draws=2000, seed=1):
     else:
         held_out = cross_val_predict(chosen, x, y, groups=groups, cv=LeaveOneGroupOut())
         r2_held_out = float(r2_score(y, held_out))
-    more = {}
-    if single:
-        whole = chosen.fit(x, y)
-        more = {"intercept": float(whole.intercept_), "slope": float(whole.coef_[0])}
-        more["slope_interval"] = slope_interval[0]
-    return Regression(
-        len(y), len(set(groups)), r2, p, r2_interval, fitted, held_out, r2_held_out, why, **more
-    )
+    result = (len(y), len(set(groups)), r2, p, r2_interval, fitted, held_out, r2_held_out, why)
+    if not single:
+        return Regression(*result)
+    whole = chosen.fit(x, y)
+    return Regression(*result, float(whole.intercept_), float(whole.coef_[0]), *slope_interval)
 
 
 def fit_components(table: pandas.DataFrame) -> Components:
@@ -274,12 +270,8 @@ def resample_generators(statistic, groups, draws=2000, seed=1):
         return [Interval(reason=reason) for _ in statistic(np.arange(len(groups)))]
     rows = [np.flatnonzero(np.asarray(groups) == name) for name in names]
     random = np.random.default_rng(seed)
-    drawn = np.array(
-        [
-            statistic(np.concatenate([rows[i] for i in random.integers(len(rows), size=len(rows))]))
-            for _ in range(draws)
-        ]
-    )
+    picks = (random.integers(len(rows), size=len(rows)) for _ in range(draws))
+    drawn = np.array([statistic(np.concatenate([rows[i] for i in pick])) for pick in picks])
     lack = f"of the resamples of {len(names)} generators have no value"
     return [summarise_draws(column, lack) for column in drawn.T]
 
@@ -301,8 +293,7 @@ def few_generators_caution(intervals: list[tuple[Interval, int]]) -> list[str]:
     few = min((n for interval, n in intervals if not interval.reason), default=ENOUGH)
     if few >= ENOUGH:
         return []
-    resamples = math.comb(2 * few - 1, few)
-    reason = f"of {few} there are {resamples} distinct resamples"
+    reason = f"of {few} there are {math.comb(2 * few - 1, few)} distinct resamples"
     return [f"Intervals from resampled generators say little: {reason}."]
 
 
