@@ -29,16 +29,24 @@ rule follow:
         "touch {output} 2> {log}"
 
 
+def needs(minutes):
+    """Resources as `ask` gives them, of so many minutes at the first attempt."""
+    row = {"memory_gb": {"fixed": 1}, "minutes": {"fixed": minutes}}
+    return request_resources(row, {}, SITE, warning=1)
+
+
+def runtime(wildcards, attempt, threads):
+    """One job is given too little time."""
+    minutes = 1 if wildcards.trouble == "time" else 5
+    return needs(minutes)["runtime"](wildcards, attempt, threads)
+
+
 rule work:
     output:
         "done/{trouble}.txt",
     log:
         "logs/work/{trouble}.log",
     resources:
-        **ask(
-            gb=always(1),
-            minutes=lambda wildcards: 1 if wildcards.trouble == "time" else 5,
-            warning=1,
-        ),
+        **needs(5) | {"runtime": runtime},
     shell:
         "python trouble.py {wildcards.trouble} {output} 2>&1 | tee {log}"
