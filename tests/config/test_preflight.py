@@ -157,7 +157,7 @@ def test_ctrl_c_lets_what_is_under_way_come_in(clone, server):
     journal = read_jsonl(clone.path / "journal/math/response/one/mini/seed1.jsonl")
     assert 8 <= len(journal) == server.books()["billed"]["online"] < 100, text
     log = (clone.path / "logs/generate/math/response/one/mini/n100-seed1.log").read_text()
-    assert "error: stopped by SIGINT; what was answered is kept" in log
+    assert "error: stopped by SIGINT; replies are kept" in log
     clone.make("one", size=100)
     assert server.books()["billed"]["online"] == 100
 
