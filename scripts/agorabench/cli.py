@@ -27,7 +27,9 @@ def read_cell(text):
 
 OPTIONS = {
     "cell": {"type": read_cell, "help": "DOMAIN/METHOD/GENERATOR/PROMPT/nSIZE-seedSEED"},
-    "model": {"help": "STUDENT/CELL, STUDENT/base, STUDENT/reference or generators/GENERATOR"},
+    "model": {
+        "help": "STUDENT/CELL, STUDENT/base, STUDENT/reference[-NAME] or generators/GENERATOR"
+    },
     "student": {"help": "a student of the config"},
     "benchmark": {"help": "a benchmark of the config"},
     "metric": {"help": "an intrinsic metric of the config"},

@@ -126,7 +126,7 @@ class Selection(Fields):
     ] = {}
     """Only rows in which each of these fields has its value."""
     convert: Literal["plain", "gsm8k", "math", "mbpp", "python"] = "plain"
-    """Conversion of scripts/agorabench/seeds/sampling.py, from the rows' own form to that of the
+    """Conversion of scripts/agorabench/seeds/convert.py, from the rows' own form to that of the
     paper's seeds; plain leaves them as they are."""
     longest: Count | None = None
     """Most tokens in instruction and response together; longer rows are left out."""
