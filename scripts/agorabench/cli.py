@@ -112,11 +112,15 @@ def _cell_names(config, cell):
 
 
 def run_program(main):
-    """Call `main()` as a program: a UserError becomes one line on stderr and exit status 1."""
+    """Call `main()` as a program: a UserError, or a file that is not there, becomes one line on
+    stderr and exit status 1."""
     locks.hold_job_lock()
     try:
         sys.exit(main())
     except UserError as error:
         sys.exit(f"error: {error}")
+    except FileNotFoundError as error:  # what an earlier stage makes
+        path = error.filename
+        sys.exit(f"error: {path}: no such file; if a rule makes it, `snakemake {path}` does")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; the same command goes on from where it was")

@@ -176,6 +176,8 @@ FAULTY_NAMES = {
                  "benchmark mini-sums has no judge"),
     "no mixture": (["mix", "--cell", "math/response/strong/mini/n6-seed1"],
                    "strong is no mixture; mixtures of the config: none"),
+    "no set yet": (["train", "--student=mini", "--cell=math/response/strong/mini/n6-seed9"],
+                   "results/data/math/response/strong/mini/n6-seed9.jsonl: no such file"),
     "domain of a student": (["predict", "--model", "mini/base", "--domain", "math"],
                             "--domain: mini/base answers all its benchmarks at once"),
 }  # fmt: skip
