@@ -99,7 +99,7 @@ def simulate(sizes, trials, draws, found=None, seed=1):
     added to. Of the trials without a flag: `held` (the interval holds the true PGR), `below` and
     `above` (it lies below or above the true one); `widths` in percent points.
     """
-    run = Run("s", "d", "m", "g", "p", 1, 1)
+    run = Run("d", "m", "g", "p", 1, 1, "s")
     benchmarks = dict.fromkeys(sizes, run.domain)
     found = found or {
         name: {"items": sizes.get(name, sum(sizes.values())), "trials": 0, "flagged": 0}

@@ -53,14 +53,14 @@ wildcard_constraints:
     mini=one_of(name for name in config["mini"] if name not in ("tokenizer", "base")),
 
 
-def of_cell(stage):
-    """A stage of a cell, as a function of a job's wildcards."""
-    return lambda wildcards: stage(config, Cell.of(wildcards))
-
-
 def of_names(stage, *names):
     """A stage of what wildcards of these names say, as a function of a job's wildcards."""
-    return lambda wildcards: stage(config, *(wildcards[name] for name in names))
+    return lambda wildcards, *more: stage(config, *map(wildcards.get, names), *more)
+
+
+def of_cell(stage, *names):
+    """A stage of what wildcards of these names say and of a cell, likewise."""
+    return lambda wildcards: of_names(stage, *names)(wildcards, Cell.of(wildcards))
 
 
 def inputs(stage):
@@ -120,26 +120,6 @@ def score_threads(wildcards):
 def completions(model, domain=None):
     """What decides the completions of a model, as a function of a job's wildcards."""
     return lambda wildcards: stages.predict(config, model.format(**wildcards), domain)
-
-
-def training(wildcards):
-    """What decides a training."""
-    return stages.train(config, wildcards.student, Cell.of(wildcards))
-
-
-def assessment(wildcards):
-    """What decides a judge's scores of a set."""
-    return stages.assess(config, wildcards.judge, Cell.of(wildcards))
-
-
-def measurement(wildcards):
-    """What decides a metric of a set."""
-    return stages.measure(config, wildcards.metric, Cell.of(wildcards))
-
-
-def seed_classifier(wildcards):
-    """The `classify` entry of a seed set, or None."""
-    return matrix.classification(config["seeds"][wildcards.domain][wildcards.method])
 
 
 def reference_table(wildcards):

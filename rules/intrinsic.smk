@@ -10,7 +10,7 @@ Makes: results/assessments/{judge}/{cell}.jsonl (what a judge said of a sample o
 
 rule judge_set:
     input:
-        inputs(assessment),
+        inputs(of_cell(stages.assess, "judge")),
     output:
         paths.assessments("{judge}", CELL),
     log:
@@ -22,7 +22,7 @@ rule judge_set:
         **ask("judge_set"),
         api=lambda wildcards: int(is_asked(wildcards.judge)),
     params:
-        decides=decides(assessment),
+        decides=decides(of_cell(stages.assess, "judge")),
         start=lambda wildcards: starter(wildcards.judge),
         cell=CELL,
     shell:
@@ -31,7 +31,7 @@ rule judge_set:
 
 rule measure:
     input:
-        inputs(measurement),
+        inputs(of_cell(stages.measure, "metric")),
     output:
         metric=paths.metric("{metric}", CELL),
         examples=paths.metric_examples("{metric}", CELL),
@@ -43,7 +43,7 @@ rule measure:
     resources:
         **ask("measure"),
     params:
-        decides=decides(measurement),
+        decides=decides(of_cell(stages.measure, "metric")),
         cell=CELL,
     shell:
         program("measure", "--metric {wildcards.metric} --cell {params.cell}", start=WARM)

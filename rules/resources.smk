@@ -17,6 +17,10 @@ except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
 if workflow.is_main_process:
+    # Jobs that ask providers at a time, where neither profile nor command line says it. In the
+    # default profile it would replace all `resources:` of the others.
+    if "api" not in workflow.global_resources:
+        workflow.register_resource("api", 4)
     if executor := sys.modules.get("snakemake_executor_plugin_slurm"):
         slurm.patch_executor(executor)
 else:

@@ -25,7 +25,9 @@ rule fetch_seeds:
     conda:
         "../envs/local.yaml"
     resources:
-        api=lambda wildcards: int(bool(seed_classifier(wildcards))),
+        api=lambda wildcards: int(
+            bool(matrix.classification(config["seeds"][wildcards.domain][wildcards.method]))
+        ),
     params:
         decides=decides(of_names(stages.seeds, "domain", "method")),
     shell:

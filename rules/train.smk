@@ -12,7 +12,7 @@ STUDENT = paths.student_model("{student}", CELL)
 
 rule train:
     input:
-        inputs(training),
+        inputs(of_cell(stages.train, "student")),
     output:
         weights=f"{paths.student_folder(STUDENT)}/weights.sha256",
         present=kept(f"{paths.student_folder(STUDENT)}/present"),
@@ -24,7 +24,7 @@ rule train:
     resources:
         **ask("train", warning=300),
     params:
-        decides=decides(training),
+        decides=decides(of_cell(stages.train, "student")),
         cell=CELL,
     shell:
         program("train", "--student {wildcards.student} --cell {params.cell}", start=WARM)

@@ -53,25 +53,19 @@ def write_pgr_table(config, reference=None):
     if reference and reference not in (known := student_references(config)):
         raise UserError(f"unknown reference '{reference}'; known: {', '.join(known) or 'none'}")
     params = result_stages.aggregate(config, "pgr", reference).params
-    for path, text in make_pgr_files(params).items():
-        with atomic_file(path) as file:
-            file.write(text)
-
-
-def make_pgr_files(params):
-    """{path: text} of the PGR table and its forms, of what decides it."""
     pgr_table, pgr_views, seeds = map(analysis.load_module, ("pgr_table", "pgr_views", "seeds"))
     runs, scores = pgr_table.read_all_scores(params)
     draws, seed, apart = (params[name] for name in ("bootstrap", "seed", "apart"))
     rows = pgr_table.build_table(runs, params["benchmarks"], scores, draws, seed, apart)
-    if params.get("reference"):
-        return {paths.reference_table(params["reference"]): pgr_table.to_csv(rows)}
-    documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params))
-    return {
-        paths.PGR_TABLE: pgr_table.to_csv(rows),
-        paths.table("seeds"): pgr_table.to_csv(seeds.spread_rows(rows), seeds.COLUMNS),
-        **{paths.table("pgr", ending): text for ending, text in documents.items()},
-    }
+    path = paths.reference_table(reference) if reference else paths.PGR_TABLE
+    texts = {path: pgr_table.to_csv(rows)}
+    if not reference:
+        texts[paths.table("seeds")] = pgr_table.to_csv(seeds.spread_rows(rows), seeds.COLUMNS)
+        documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params))
+        texts |= {paths.table("pgr", ending): text for ending, text in documents.items()}
+    for path, text in texts.items():
+        with atomic_file(path) as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

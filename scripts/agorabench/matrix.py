@@ -52,16 +52,10 @@ Cell.WILDCARDS = Cell(*(f"{{{name}}}" for name in COORDINATES))  # for the outpu
 
 
 @dataclass(frozen=True)
-class Run:
-    """One student: what it is, and the coordinates of the cell that it is trained on."""
+class Run(Cell):
+    """A cell, and the student that is trained on it."""
 
     student: str
-    domain: str
-    method: str
-    generator: str
-    prompt: str
-    size: int
-    seed: int
 
     @property
     def cell(self):
@@ -76,16 +70,15 @@ class Run:
 
 def expand_runs(config):
     """Every Run of every experiment, once, in the order of the config."""
-    axes = ("students", "domains", "methods", "generators", "prompts", "sizes", "seeds")
-    found = {}
+    axes = ("students", *(f"{name}s" for name in COORDINATES))
+    runs = {}
     for experiment in config["experiments"].values():
-        for student, domain, method, generator, prompt, size, seed in product(
-            *(experiment[axis] for axis in axes)
-        ):
-            if config["generators"][generator]["backend"] == "dataset":
-                prompt = NO_PROMPT
-            found[Run(student, domain, method, generator, prompt, size, seed)] = None
-    return list(found)
+        for student, *place in product(*(experiment[axis] for axis in axes)):
+            run = Run(*place, student)
+            if config["generators"][run.generator]["backend"] == "dataset":
+                run = replace(run, prompt=NO_PROMPT)
+            runs[run] = None
+    return list(runs)
 
 
 def list_cells(config):

@@ -18,8 +18,8 @@ expect: of sets that nobody was trained on yet, from their metrics alone, by the
 components of the intrinsic metrics, fitted to all sets that have a PGR, as
 results/tables/prediction.csv has it. Its error on generators that it has not seen stands below the
 table. Another finished experiment can be the basis too: give its files as `--table` and `--known`.
-Mixtures are in no fit: without `--mixtures` those of the config of the last run in this folder, if
-there was one.
+Mixtures of generators are in no fit: name them (`--mixtures`), or the config that has them
+(`--config`).
 """
 
 import argparse
@@ -39,9 +39,8 @@ from agorabench.analysis.prediction import predict_block, set_words
 from agorabench.analysis.regressions import fit_block
 from agorabench.analysis.study import SET, Study, read_costs, read_intrinsic
 from agorabench.cli import run_program
-from agorabench.cluster import locks
+from agorabench.config import load_config
 from agorabench.errors import UserError
-from agorabench.files import read_json
 from agorabench.llm import budget
 from agorabench.matrix import NO_PROMPT
 from agorabench.report.table import align_markdown, format_interval, format_number
@@ -74,7 +73,8 @@ def parse_options(argv):
     expect.add_argument("--intrinsic", type=Path, default=metrics, help=new)
     known = "those of the sets of --table, if not there too"
     expect.add_argument("--known", type=Path, help=known)
-    expect.add_argument("--mixtures", nargs="*", help="generators that mix others")
+    expect.add_argument("--mixtures", nargs="*", default=[], help="generators that mix others")
+    expect.add_argument("--config", type=Path, help="the config that has them")
     for question in (spend, expect):
         question.add_argument("--table", type=Path, default=paths.PGR_TABLE, help="PGR (CSV)")
     return parser.parse_args(argv)
@@ -160,7 +160,9 @@ def answer_expect(rows, args):
     """The answer in Markdown, of the rows of the PGR table."""
     files = filter(None, (args.intrinsic, args.known))
     intrinsic = [row for path in files for row in read_intrinsic(path)]
-    mixtures = last_mixtures() if args.mixtures is None else args.mixtures
+    mixtures = args.mixtures
+    if args.config:
+        mixtures = mixtures + matrix.mixture_generators(load_config(args.config))
     # No interval of a fit is shown, so few draws do.
     params = {"mixtures": mixtures, "bootstrap": 2, "seed": 1, "apart": []}
     study = Study(rows, None, intrinsic, [], params)
@@ -171,13 +173,6 @@ def answer_expect(rows, args):
             "meta-prompt, size, methods and domains that has no PGR yet"
         )
     return "\n".join(expect_new_sets(study, block) for block in new)
-
-
-def last_mixtures():
-    """Names of the mixtures in the config of the folder's last run; none without a run."""
-    if not Path(locks.CONFIG).exists():
-        return []
-    return matrix.mixture_generators(read_json(locks.CONFIG))
 
 
 def expect_new_sets(study, block):

@@ -27,7 +27,6 @@ from agorabench.analysis import (
     paper as published,
 )
 from agorabench.analysis.pgr_table import COLUMNS, list_views, to_csv
-from agorabench.cluster import locks
 from agorabench.errors import UserError
 from agorabench.report import figures
 from agorabench.stats import regression
@@ -782,7 +781,7 @@ def foreseen(text, generator):
     return {tuple(line[1:3]): line[3:] for line in lines if line and line[0] == generator}
 
 
-def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, monkeypatch):
+def test_mixtures_are_foreseen_from_as_the_config_has_them(tmp_path, capsys, monkeypatch):
     results = mixed_results(tmp_path)
     for method in METHODS.values():
         measure(results, "new", method, "x", {"reward": 0.5, "perplexity": -0.5})
@@ -795,7 +794,6 @@ def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, m
     }
     monkeypatch.chdir(tmp_path)
     files = ["--table", "results/pgr_table.csv", "--intrinsic", "results/tables/intrinsic.csv"]
-    config = tmp_path / locks.CONFIG
 
     def answer(*more):
         recommend.main(["expect", *files, *more])
@@ -805,12 +803,9 @@ def test_mixtures_are_foreseen_from_as_the_last_run_had_them(tmp_path, capsys, m
 
     without = answer()
     assert len(expected) == 3 and without != expected
-    config.parent.mkdir()
-    config.write_text(
-        json.dumps({"generators": {"a": {"backend": "openai"}, "ab": {"backend": "mixture"}}})
-    )
-    assert answer() == expected == answer("--mixtures", "ab")
-    assert answer("--mixtures") == without  # by hand: none
+    mixture = {"backend": "mixture", "of": {"strong": 0.5, "noisy": 0.5}}
+    (tmp_path / "more.json").write_text(json.dumps({"generators": {"ab": mixture}}))
+    assert answer("--config", "more.json") == expected == answer("--mixtures", "ab")
 
 
 def test_a_setting_without_another_generator_leaves_the_mean_of_what_is_foreseen(tmp_path, capsys):

@@ -20,7 +20,7 @@ def scores(share, n=200, start=0, protocol="mini", judge=None):
 
 
 def run(domain="math", method="instance", generator="strong", prompt="main", seed=1):
-    return Run("mini", domain, method, generator, prompt, 500, seed)
+    return Run(domain, method, generator, prompt, 500, seed, "mini")
 
 
 def world(runs, student=0.5, base=0.2, reference=0.8, **special):
@@ -325,7 +325,7 @@ def test_an_average_over_other_cells_stays_out_of_a_view():
 
 
 def test_prompts_and_sizes_are_views_of_their_own():
-    runs = [run(), run(prompt="json"), Run("mini", "math", "instance", "strong", "main", 900, 1)]
+    runs = [run(), run(prompt="json"), Run("math", "instance", "strong", "main", 900, 1, "mini")]
     found = list_views(build_table(runs, BENCHMARKS, world(runs), draws=50))
     assert [(view.prompt, view.size) for view in found] == [
         ("main", 500),

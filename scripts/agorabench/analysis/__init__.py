@@ -14,9 +14,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-# Order of the tables in analysis.{md,tex,html}; what is not here follows. That of the report's page
-# is report.exhibits.TITLES.
-ORDER = ("value", "components", "regressions", "correlations", "prediction", "prompts", "amount")
+# Order of tables in analysis.{md,tex,html} and on the report's page; what is not here follows.
+ORDER = ("value", "regressions", "correlations", "components", "prediction", "prompts", "amount")
 
 
 @cache

@@ -77,7 +77,7 @@ def build_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
             [*domains, MEAN],
         ):
             group = [
-                Run(student, d, m, generator, prompt, size, s)
+                Run(d, m, generator, prompt, size, s, student)
                 for d in (domains if domain == MEAN else [domain])
                 for m in (methods if method == MEAN else [method])
                 for s in (seeds if each == MEAN else [each])

@@ -42,19 +42,14 @@ def read_site(path: str | Path) -> dict[str, dict]:
     if not isinstance(sections, Mapping):
         raise UserError(f"{name}: must be a mapping of {' and '.join(SECTIONS)}")
     for section, resources in sections.items():
-        _check_section(name, section, resources)
+        if section not in SECTIONS:
+            raise UserError(f"{name}: unknown key '{section}'; known: {', '.join(SECTIONS)}")
+        if not isinstance(resources or {}, Mapping):
+            raise UserError(f"{name}: {section} must be a mapping, not {resources!r}")
+        for key, value in (resources or {}).items():
+            if isinstance(value, bool) or not isinstance(value, int | str):
+                raise UserError(f"{name}: {section}.{key} must be a number or text, not {value!r}")
     return {section: dict(sections.get(section) or {}) for section in SECTIONS}
-
-
-def _check_section(name: str, section: str, resources) -> None:
-    """Check one section of the site file."""
-    if section not in SECTIONS:
-        raise UserError(f"{name}: unknown key '{section}'; known: {', '.join(SECTIONS)}")
-    if not isinstance(resources or {}, Mapping):
-        raise UserError(f"{name}: {section} must be a mapping, not {resources!r}")
-    for key, value in (resources or {}).items():
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise UserError(f"{name}: {section}.{key} must be a number or text, not {value!r}")
 
 
 def patch_executor(executor: ModuleType) -> None:

@@ -153,7 +153,12 @@ def run_request(connection: socket.socket) -> None:
     import runpy
     import threading
 
-    request = receive_request(connection)
+    head, descriptors, _, _ = socket.recv_fds(connection, HEAD, 3)
+    for target, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    head += receive_bytes(connection, HEAD - len(head))
+    request = json.loads(receive_bytes(connection, int(head)))
     connection.sendall(b"%10d" % os.getpid())
     threading.Thread(target=die_with_client, args=(connection,), daemon=True).start()
     os.chdir(request["folder"])
@@ -162,16 +167,6 @@ def run_request(connection: socket.socket) -> None:
     sys.argv = request["argv"]
     sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
     runpy.run_path(sys.argv[0], run_name="__main__")
-
-
-def receive_request(connection: socket.socket) -> dict:
-    """Return the client's request, and make its three streams those of this process."""
-    head, descriptors, _, _ = socket.recv_fds(connection, HEAD, 3)
-    for target, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, target)
-        os.close(descriptor)
-    head += receive_bytes(connection, HEAD - len(head))
-    return json.loads(receive_bytes(connection, int(head)))
 
 
 def die_with_client(connection: socket.socket) -> None:

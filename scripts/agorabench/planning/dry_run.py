@@ -78,40 +78,32 @@ def unknown_inputs(config, query, remade) -> list[str]:
 
 def run_dry(config, job) -> Asked | None:
     """What a job whose input files are there would ask; None where they do not fit together."""
+    rule, words = job["rule"], job["wildcards"]
     stage, name, journal = open_query(config, job)
-    run = DryRun(config["generators"][name], journal)
-    if job["rule"] == "generate":
-        return fill_set(config, stage, Cell.of(job["wildcards"]), run)
+    entry = config["generators"][name]
+    run = DryRun(entry, journal)
+    if rule == "generate":
+        cell, stops = Cell.of(words), None
+        slots = open_slots(stage, entry, cell, run.journal, run.backend.identity)
+        try:
+            with run:
+                slots.generate(run.backend, first_wave(stage))
+        except Shortfall as error:
+            stops = str(error)
+        return Asked(run.lengths, run.in_batches, len(slots.pairs), len(slots.rows), stops)
+    parameters = fingerprint_parameters(entry), config["seed"]
     try:
         with run:
-            put_questions(config, job, stage, config["generators"][name], run)
+            if rule == "judge_set":
+                games = judged.load_games(stage, words["domain"])
+                judge.judge_games(games, judged.read_verdict, *parameters, run.journal, run.backend)
+            elif rule == "judge":
+                games = judge.load_match(stage, words["benchmark"]).games
+                reader = judge.verdict_reader(stage.params["benchmark"])
+                judge.judge_games(games, reader, *parameters, run.journal, run.backend)
+            else:
+                items = ability.load_items(stage.params)
+                ability.query_benchmarks(stage.params, entry, items, run.journal, run.backend)
     except UserError:  # the job will say it
         return None
     return Asked(run.lengths, run.in_batches)
-
-
-def fill_set(config, stage, cell, run) -> Asked:
-    """Run a generation dry."""
-    entry, stops = config["generators"][cell.generator], None
-    slots = open_slots(stage, entry, cell, run.journal, run.backend.identity)
-    try:
-        with run:
-            slots.generate(run.backend, first_wave(stage))
-    except Shortfall as error:
-        stops = str(error)
-    return Asked(run.lengths, run.in_batches, len(slots.pairs), len(slots.rows), stops)
-
-
-def put_questions(config, job, stage, entry, run):
-    """Run a judge, or a generator that solves benchmarks, dry."""
-    words, opened = job["wildcards"], (run.journal, run.backend)
-    if job["rule"].startswith("predict"):
-        items = ability.load_items(stage.params)
-        ability.query_benchmarks(stage.params, entry, items, *opened)
-        return
-    if job["rule"] == "judge_set":
-        games, reader = judged.load_games(stage, words["domain"]), judged.read_verdict
-    else:
-        games = judge.load_match(stage, words["benchmark"]).games
-        reader = judge.verdict_reader(stage.params["benchmark"])
-    judge.judge_games(games, reader, fingerprint_parameters(entry), config["seed"], *opened)

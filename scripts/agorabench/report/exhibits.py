@@ -43,7 +43,7 @@ TABLES = {
     "paid": "What was paid in all",
     "intrinsic": "Intrinsic metrics of the sets",
 }
-# Questions of agorabench/analysis in the order of the page; others follow, titled by their names.
+# Of questions of agorabench/analysis; others are titled by their names.
 TITLES = {
     "value": "PGR by dollars",
     "regressions": "PGR and problem solving",
@@ -61,7 +61,7 @@ def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
     for name, title in TABLES.items():
         if name != "intrinsic" or config["intrinsic"]:
             exhibits.append(Exhibit(title, CAPTIONS / f"{name}.rst", paths.table(name)))
-    for name in sorted(questions, key=[*TITLES, *questions].index):
+    for name in questions:
         title = TITLES.get(name, name.replace("_", " ").capitalize())
         files = CAPTIONS / f"{name}.rst", paths.table(name), paths.figure(name)
         # How far predictions are off is said above all.

@@ -50,27 +50,22 @@ def compare_rows(rows: list[dict]) -> Comparison:
     def scale(value):
         return None if value is None else round(100 * (value - low) / (high - low), 1)
 
-    lines = [
-        row
-        | {"id": set_section(row), "sources": score_files(row)}
-        | draw_row(*(scale(row[name]) for name in ("pgr", "pgr_low", "pgr_high")))
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        x, *ends = (scale(row[name]) for name in ("pgr", "pgr_low", "pgr_high"))
+        drawn = {"x": x if x is not None and 0 <= x <= 100 else None}
+        for name, end in zip(("low", "high"), ends, strict=True):  # cut at the ends of the axis
+            drawn[name] = None if end is None else min(max(end, 0), 100)
+        lines.append(row | drawn | {"id": set_section(row), "sources": score_files(row)})
     common = {name: rows[0][name] for name in AXES if name not in columns}
     return Comparison(common, columns, lines, scale(0), scale(100))
-
-
-def draw_row(x: float | None, low: float | None, high: float | None) -> dict:
-    """The mark, unless it is outside of the axis, and the bar, cut at the ends of the axis."""
-    low, high = (None if end is None else min(max(end, 0), 100) for end in (low, high))
-    return {"x": x if x is not None and 0 <= x <= 100 else None, "low": low, "high": high}
 
 
 def score_files(row: dict) -> dict[str, str]:
     """ "student" or an anchor -> the score that a row has of it; none for an average."""
     if MEAN in (row["benchmark"], row["seed"]):
         return {}
-    run = matrix.Run(row["student"], *(row[name] for name in COORDINATES))
+    run = matrix.Run(*(row[name] for name in (*COORDINATES, "student")))
     models = {anchor: f"{run.student}/{anchor}" for anchor in matrix.ANCHORS}
     models["student"] = run.model
     return {name: paths.score(model, row["benchmark"]) for name, model in models.items()}

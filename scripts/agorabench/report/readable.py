@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections import defaultdict
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -59,16 +60,13 @@ def shared_values(columns: list[str], rows: list[dict]) -> dict[str, str]:
 
 def number_columns(columns: list[str], rows: list[dict]) -> set[str]:
     """The columns that hold nothing but numbers and gaps."""
-    return {name for name in columns if all(is_number(row[name]) for row in rows)}
-
-
-def is_number(text: str) -> bool:
-    """Is the text a number, or empty as a number that is missing?"""
-    try:
-        float(text or 0)
-    except ValueError:
-        return False
-    return True
+    numbers = set()
+    for name in columns:
+        with suppress(ValueError):
+            for row in rows:
+                float(row[name] or 0)
+            numbers.add(name)
+    return numbers
 
 
 def format_rows(rows: list[dict], numbers: set[str]) -> list[dict]:
