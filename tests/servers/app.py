@@ -15,6 +15,7 @@ from aiohttp import web
 
 from .batches import Batch, read_anthropic, read_openai
 from .control import SETTINGS, Books, Faults, Limit, changed
+from .mutations import Habits
 from .providers import WRITE, Refusal, compose, error, number, struck
 
 JSON = "application/json"
@@ -52,6 +53,7 @@ class World:
         self.faults = Faults(settings["faults"])
         self.limit = Limit(settings["limit"])
         self.books = Books()
+        self.habits = None
         self.files = {}  # id -> (what is told of it, its bytes)
         self.batches = {}  # id -> Batch, in the order in which they were made
         # made once where there is no limit, for they never change
@@ -66,6 +68,8 @@ class World:
         self.settings = settings
         if "faults" in changes:
             self.faults = faults
+        if "habits" in changes:
+            self.habits = None if changes["habits"] is None else Habits(changes["habits"])
         if "limit" in changes:
             self.limit = limit
             self.headers = {name: limit.headers(name) for name in self.headers}
@@ -243,8 +247,21 @@ async def complete(world, call):
     wait = settings["latency"] + settings["jitter"] * int(reply.identity[:8], 16) / 2**32
     if wait:
         await asyncio.sleep(wait)
+    if spoilt := world.habits and world.habits.spoil_completion(call.protocol, reply):
+        await send_spoilt(world, call.body, reply, spoilt)
     world.books.bill("online", reply)
     return 200, reply.body, world.told(call.protocol) if world.limit.bounded else {}
+
+
+async def send_spoilt(world, body, reply, spoilt):
+    """Raise a mutations.Spoilt in place of a completion, billed as it says."""
+    if spoilt.billed:
+        world.books.bill("online", reply)
+        if not spoilt.clear:
+            world.books.doubt("online", body)
+    await asyncio.sleep(spoilt.delay)
+    kind = "reset" if spoilt.cut else "spoilt"
+    raise Refusal(kind, spoilt.status, spoilt.body, spoilt.headers)
 
 
 async def models(world, call):
@@ -337,7 +354,10 @@ async def poll(world, call):
     batch.advance(polled=True)
     wait = world.settings["batch"]["retry_after"]
     hasten = call.protocol == "openai" or batch.ended or wait is None
-    return 200, batch.told(_url(call)), {} if hasten else {"retry-after": str(wait)}
+    told = batch.told(_url(call))
+    if world.habits:
+        told = world.habits.spoil_status(call.protocol, told)
+    return 200, told, {} if hasten else {"retry-after": str(wait)}
 
 
 async def list_(world, call):

@@ -138,6 +138,9 @@ class Batch:
                 self._line(name, "errored", refusal.status, _json_body(refusal))
                 continue
             self.world.books.kinds[f"{self.protocol} item"][kind] += 1
+            if self.world.habits:
+                self._spoil(name, body, reply)
+                continue
             self.world.books.bill("batch", reply)
             self.usage = [self.usage[0] + reply.input, self.usage[1] + reply.output]
             self._line(name, "succeeded", 200, reply.body, kind)
@@ -147,12 +150,7 @@ class Batch:
         """Write the result of a request that was made, well or not."""
         self.counts[outcome] += 1
         good = outcome == "succeeded"
-        if self.protocol == "openai":
-            response = {"status_code": status, "request_id": f"{next(number):032d}", "body": body}
-            line = {"id": _line_id(), "custom_id": name, "response": response, "error": None}
-        else:
-            result = {"type": outcome, ("message" if good else "error"): body}
-            line = {"custom_id": name, "result": result}
+        line = self._result(name, outcome, status, body)
         if kind == "no_id":
             del line["custom_id"]
         text = json.dumps(line)
@@ -161,6 +159,25 @@ class Batch:
         copies = {"missing": 0, "duplicate": 2}.get(kind, 1)
         lines = self.good if good or self.protocol == "anthropic" else self.bad
         lines.extend([text] * copies)
+
+    def _result(self, name, outcome, status, body):
+        """The line that tells a result."""
+        if self.protocol == "openai":
+            response = {"status_code": status, "request_id": f"{next(number):032d}", "body": body}
+            return {"id": _line_id(), "custom_id": name, "response": response, "error": None}
+        result = {"type": outcome, ("message" if outcome == "succeeded" else "error"): body}
+        return {"custom_id": name, "result": result}
+
+    def _spoil(self, name, body, reply):
+        """Write a result as a provider with bad habits does."""
+        line = self._result(name, "succeeded", 200, reply.body)
+        lines, billed, clear = self.world.habits.spoil_line(self.protocol, line, reply.identity)
+        if billed:
+            self.world.books.bill("batch", reply)
+            if not clear:
+                self.world.books.doubt("batch", body)
+        self.counts["succeeded"] += 1
+        self.good.extend(lines)
 
     def _undone(self, name, outcome):
         """Write the result of a request that was never made: it is expired or canceled."""

@@ -1,6 +1,7 @@
 """What a server is told and what it remembers: settings, faults, rate limit and books."""
 
 import copy
+import json
 import random
 import time
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ SETTINGS = {
     "jitter": 0.0,  # further seconds, at most; how many of them, the request's hash decides
     "limit": None,  # {"requests": n, "tokens": n, "window": s, "retry_after": true}, see Limit
     "faults": [],  # see Faults
+    "habits": None,  # seed of a provider with bad habits, see mutations.py
     "batch": {
         "polls": 2,  # looks at a batch that find it unfinished
         "seconds": 0.0,  # and the least time that it takes
@@ -200,6 +202,8 @@ class Books:
         self.billed = Counter()  # "online" or "batch" -> completions
         self.tokens = {mode: {"input": 0, "output": 0} for mode in ("online", "batch")}
         self.batches = Counter()  # protocol -> created
+        # what completions can have taken at most that went out in a form which does not say it
+        self.unclear = {mode: {"input": 0, "output": 0} for mode in ("online", "batch")}
         self.answered = 0  # online completions that went out whole
         self.in_flight = self.peak = 0  # online completions
 
@@ -209,6 +213,12 @@ class Books:
         self.billed[mode] += 1
         self.tokens[mode]["input"] += reply.input
         self.tokens[mode]["output"] += reply.output
+
+    def doubt(self, mode, body):
+        """Note that nobody can read what the completion of a request's body took."""
+        self.unclear[mode]["input"] += len(json.dumps(body)) + 50  # a byte a token, and a template
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+        self.unclear[mode]["output"] += limit
 
     def read(self, bodies=False):
         """All of it as a dict; the requests themselves, by identity, only where they are wanted."""

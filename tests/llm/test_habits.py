@@ -1,0 +1,72 @@
+"""A set from a provider with bad habits: exact or stopped, all counted, nothing paid for thrice."""
+
+import os
+import signal
+import time
+
+import pytest
+import servers
+from agorabench.errors import UserError
+from agorabench.llm import batch
+from helpers.asking import KEY, Cell, hurry
+
+SEEDS = int(os.environ.get("AGORABENCH_SEEDS", 24))  # of each mode and protocol; 500 take an hour
+SIZE = 12
+PATIENCE = 4.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def server():
+    with servers.start() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setenv(KEY, "test-key")
+    monkeypatch.setattr(batch, "SETTLE", 0.05)
+    hurry(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """A hang is a failure, not a wait."""
+
+    def give_up(*_):
+        raise TimeoutError(f"still at work after {PATIENCE + 20} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE + 20)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
+@pytest.mark.parametrize("mode", ["online", "batch"])
+def test_a_provider_with_bad_habits(tmp_path, server, mode, protocol, seed):
+    server.set(habits=seed, write="instance" if seed % 2 else "response")
+    server.reset()
+    cell = Cell(
+        tmp_path, server, protocol, "instance" if seed % 2 else "response", size=SIZE, mode=mode,
+        timeout=1.0, patience=PATIENCE, concurrency=4, batch={"poll": 0.02},
+    )  # fmt: skip
+    began = time.monotonic()
+    try:
+        rows = cell.run()
+    except UserError as stop:
+        assert len(str(stop).splitlines()) == 1
+    else:
+        assert sum(row["verdict"] == "valid" for row in rows) == SIZE
+    assert time.monotonic() - began < PATIENCE + 10
+    ledger, books = cell.ledger(), server.books(bodies=True)
+    seen = books["received"].get(f"{protocol} complete", 0)
+    if mode == "batch":
+        seen += sum(books["kinds"].get(f"{protocol} item", {}).values())
+    assert ledger["requests"] == seen
+    assert max(books["bodies"].values(), default=0) <= 2
+    factor = 0.5 if mode == "batch" else 1.0
+    billed = (factor if mode == "batch" else 1.0) * sum(books["tokens"][mode].values()) / 1e6
+    unclear = factor * sum(books["unclear"][mode].values()) / 1e6
+    assert billed * (1 - 1e-9) <= ledger["usd"] <= (billed + unclear) * (1 + 1e-9)
