@@ -103,7 +103,7 @@ PASSING = {
     "reset in a body": ([{"fault": "reset", "share": 0.2}], "connection"),
     "reset before a reply": ([{"fault": "drop", "share": 0.2}], "connection"),
     "no reply": ([{"fault": "hang", "every": 40}], "timeout"),
-    "malformed JSON": ([{"fault": "malformed", "share": 0.2}], "malformed body"),
+    "malformed JSON": ([{"fault": "malformed", "share": 0.2, "tries": 1}], "malformed body"),
     "nobody at first": ([{"fault": "503", "first": 60}], "503"),
     "many at once": (
         [{"fault": name, "share": 0.05, "seed": n} for n, name in enumerate(
@@ -147,7 +147,8 @@ def test_a_request_that_always_fails_is_given_up_where_others_are_answered(
         cell.holds()
         lost = [row for row in rows if row["verdict"] == "unanswered"]
         assert [row["instruction"] for row in lost] == ["What is 154 + 154?"]
-        assert sum(cell.ledger()["faults"].values()) == 10
+        # What cannot be read may have been paid for, and is not asked for a third time.
+        assert sum(cell.ledger()["faults"].values()) == (2 if name == "malformed" else 10)
 
 
 # Replies that are no use

@@ -170,8 +170,8 @@ class Slots:
             key = row["fingerprint"]
             if key not in self._under_way:
                 continue
-            if "fault" not in row:
-                self._record_reply(self._under_way.pop(key), row)
+            if key in self.journal:
+                self._record_reply(self._under_way.pop(key), self.journal[key])
             elif "given_up" in row:
                 reply = errors.unanswered_row(key, row["fault"])
                 self._record_reply(self._under_way.pop(key), reply)
@@ -180,6 +180,7 @@ class Slots:
         """Judge a reply; a rejected one is followed by another attempt or another slot."""
         slot, attempt = request["slot"], request["attempt"]
         row = {"slot": slot, "attempt": attempt, "seeds": request["seeds"]} | reply
+        row.pop("thoughts", None)  # the journal has them
         row |= check_reply(self.writer, request["instruction"], reply, self.check)
         self._rows.append(row)
         if row["verdict"] == "valid":

@@ -19,10 +19,12 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from agorabench.errors import UserError
+from agorabench.llm.answers import is_expected_model
 from agorabench.llm.budget import Budget, rows_cost
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
@@ -64,7 +66,7 @@ def open_backend(
     journal = Path(journal)
     settings = {"threads": threads, "batch_size": entry.get("batch_size", BATCH_SIZE)}
     with ExitStack() as stack:
-        kept = stack.enter_context(Journal(journal))
+        kept = stack.enter_context(Journal(journal, partial(is_expected_model, entry)))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
             cost = rows_cost(kept.paid_rows, entry["price"])
@@ -102,13 +104,14 @@ def answer(
     """
     missing = [key for key in requests if key not in journal]
     advance(len(requests) - len(missing))
-    for _ in range(ROUNDS if missing else 0):
-        for rows in backend.complete(deque(requests[key] for key in missing)):
+    unreadable = set()  # asked twice by now, and not a third time before somebody has looked
+    for _ in range(ROUNDS):
+        wanted = [key for key in missing if key not in unreadable]
+        for rows in backend.complete(deque(requests[key] for key in wanted)) if wanted else ():
             journal.add(rows)
-            advance(sum("fault" not in row for row in rows))
+            advance(sum(row["fingerprint"] in journal for row in rows))
+            unreadable |= {row["fingerprint"] for row in rows if {"given_up", "raw"} <= row.keys()}
         missing = [key for key in missing if key not in journal]
-        if not missing:
-            return
     if missing:
         faults = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
         raise Unanswered(

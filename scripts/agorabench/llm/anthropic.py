@@ -5,8 +5,8 @@ https://docs.claude.com/en/api/messages and .../creating-message-batches
 
 import contextlib
 
-from agorabench.llm import errors
-from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
+from agorabench.llm import answers, errors
+from agorabench.llm.api import BatchStatus, Provider, check_text, make_backend
 from agorabench.llm.request import END, Request
 
 FINISH = {
@@ -14,19 +14,6 @@ FINISH = {
     "stop_sequence": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
-}
-# The result of a request in a batch has an error's type and no HTTP status.
-STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
 }
 UNDONE = {"expired": "expired", "canceled": "cancelled"}
 
@@ -86,24 +73,27 @@ class Anthropic(Provider):
 
     def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
-        if body["type"] != "message":
+        if body.get("type", "message") != "message":
             raise KeyError("not a message")
+        blocks = body["content"]
         # Thinking is paid for and is no part of the reply.
-        texts = [block["text"] for block in body["content"] if block["type"] == "text"]
-        reason, usage = body["stop_reason"], body.get("usage")
+        thinking = blocks if isinstance(blocks, list) else ()
+        thoughts = [
+            block["thinking"]
+            for block in thinking
+            if isinstance(block, dict) and isinstance(block.get("thinking"), str)
+        ]
+        reason = answers.read_word(body.get("stop_reason"), "no finish reason").lower()
         cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
-        return {
-            "reply": "".join(texts),
+        fields = {
+            "reply": answers.read_content(blocks),
             "finish_reason": FINISH.get(reason, reason),
-            "usage": {
-                "input": check_count(usage["input_tokens"])
-                + sum(check_count(usage.get(name) or 0) for name in cached),
-                "output": check_count(usage["output_tokens"]),
-            }
-            if usage
-            else None,
-            "model": body.get("model"),
+            "usage": answers.read_usage(
+                body.get("usage"), ("input_tokens", *cached), ("output_tokens",)
+            ),
+            "model": answers.read_word(body.get("model"), "") or None,
         }
+        return fields | ({"thoughts": answers.scrub("\n".join(thoughts))} if thoughts else {})
 
     # Batches
 
@@ -159,8 +149,7 @@ class Anthropic(Provider):
             return self.read_reply(result["message"])
         if result["type"] in UNDONE:
             raise errors.Transient(UNDONE[result["type"]])
-        kind, _ = errors.error_message(result["error"])
-        raise errors.classify_error(STATUSES.get(kind, 500), result["error"])
+        raise errors.classify_object(result["error"])
 
     def cancel_batch(self, client, id):
         with self.raising_faults():

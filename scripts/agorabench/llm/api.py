@@ -5,7 +5,6 @@ Concurrency, retries, batches and money are the same for all: online.py, batch.p
 """
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -13,10 +12,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from agorabench.errors import UserError
-from agorabench.llm import errors
+from agorabench.llm import answers, errors
 from agorabench.llm.request import Request
 
-SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4})?"  # what follows a model's name in replies
 PROBE_TIMEOUT = 20.0  # seconds, for the list of an endpoint's models
 
 
@@ -74,6 +72,7 @@ class Provider:
             raise UserError(f"the environment variable {name} is not set; {needed}")
         if not re.fullmatch("[!-~]+", key):  # the libraries would quote it in their errors
             raise UserError(f"the environment variable {name} holds more than a key; {needed}")
+        answers.hide_secret(key)
         return key
 
     def client_arguments(self):
@@ -124,16 +123,26 @@ class Provider:
         except (TimeoutError, library.APIConnectionError) as error:
             raise self.connection_fault(error) from None
         try:
-            body = json.loads(response.content)
+            body = answers.read_json(response.content)
         except ValueError:
-            raise errors.Transient("malformed body") from None
+            raise self.no_json_fault(response.content) from None
         # Picked from the raw ones: the library's own headers are slow, and there are many.
         limits = {
             name.decode().lower(): value.decode()
             for name, value in response.headers.raw
             if b"ratelimit" in name.lower()
         }
-        return self.read_reply(body), limits
+        return self.read_reply(body, response.content), limits
+
+    def no_json_fault(self, content: bytes) -> errors.Unreadable:
+        """The Fault of a response with status 200 that is not JSON."""
+        start = content.lstrip()[:20].lower()
+        for kind, begins in (("a web page", b"<"), ("an event stream", (b"data:", b"event:"))):
+            if start.startswith(begins):
+                text = f"it answers with {kind} in place of JSON; check base_url and extra"
+                return errors.Unreadable(text, answers.keep_raw(content), hopeless=True)
+        words = answers.keep_raw(content[:200])
+        return errors.Unreadable(f"not JSON: {words!r}", answers.keep_raw(content))
 
     def connection_fault(self, error) -> errors.Fault:
         """The Fault that an error of the asynchronous client's connection stands for."""
@@ -165,31 +174,32 @@ class Provider:
             raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
             raise errors.Transient("connection", str(error.__cause__ or error)) from None
-        except (library.APIError, ValueError, AttributeError, TypeError):
+        except (library.APIError, ValueError, AttributeError, TypeError, RecursionError):
             # The library hands on what it cannot parse, as text or with attributes that are None.
-            raise errors.Transient("malformed body") from None
+            raise errors.Unreadable("a response that the protocol does not have") from None
 
-    def read_reply(self, body: dict) -> dict:
-        """Fields of the reply row in a response body, from the model that was queried.
+    def read_reply(self, body: dict, content: bytes | None = None) -> dict:
+        """Fields of the reply row in a response body, from the model that was queried; `content` is
+        the response as it came.
 
         Raises:
-            errors.Fault: the body is not what the protocol says, or another model's.
+            errors.Fault: the body is an error, not what the protocol says, or another model's.
         """
+        error = errors.embedded_error(body) if isinstance(body, dict) else None
         try:
             fields = self.parse_body(body)
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise errors.Transient("malformed body") from None
-        fields["finish_reason"] = fields["finish_reason"] or "no finish reason"
-        if fields["reply"]:  # half a surrogate pair is legal in JSON and in no file
-            halves = fields["reply"].encode("utf-16", "surrogatepass")
-            fields["reply"] = halves.decode("utf-16", "replace")
-        asked, served = self.entry["model"], fields["model"]
-        expected = self.entry["answers_as"] or asked
-        # A dated snapshot of the model, or the model without its maker's name.
-        snapshot = re.escape(expected) + SNAPSHOT
-        if served and not (re.fullmatch(snapshot, served) or asked.endswith(f"/{served}")):
+            if error:
+                raise errors.classify_object(error) from None
+            kept = answers.keep_raw(body if content is None else content)
+            text = f"a body that the protocol does not have: {kept[:200]!r}"
+            raise errors.Unreadable(text, kept) from None
+        if error and not fields["reply"]:
+            raise errors.classify_object(error)
+        if not answers.is_expected_model(self.entry, fields["model"]):
+            served = fields["model"]
             text = f"it answers as '{served}'; if that is right, set answers_as: {served}"
-            raise errors.Fatal("wrong model", text, usage=fields["usage"])
+            raise errors.Fatal("wrong model", text, usage=fields["usage"], kept=fields)
         return fields
 
     def served_models(self, models: Iterable[str]) -> set[str] | None:
@@ -211,7 +221,13 @@ class Provider:
         except self.client_library.APIConnectionError as error:
             cause = error.__cause__ or error
             raise UserError(f"no response from {self.address}: {cause}") from None
-        except (ValueError, AttributeError, TypeError, self.client_library.APIError):
+        except (
+            ValueError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+            self.client_library.APIError,
+        ):
             return None  # a list of another form, as Together's is
         finally:
             client.close()
@@ -228,13 +244,6 @@ def make_backend(provider: Provider, *, budget=None, state=None, **_):
     batches = Batches(provider, state, budget)
     # Online too, batches that are open from before are collected first: they are paid for.
     return batches if provider.entry["mode"] == "batch" else Online(provider, budget, batches)
-
-
-def check_count(value) -> int:
-    """A count of tokens as a whole number; anything else is a malformed body."""
-    if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} is no number of tokens")
-    return value
 
 
 def check_text(value) -> str:

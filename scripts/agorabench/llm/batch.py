@@ -15,7 +15,7 @@ from agorabench.errors import UserError
 from agorabench.files import to_json
 from agorabench.llm import errors
 from agorabench.llm.batch_log import Batch, BatchLog, parse_results
-from agorabench.llm.budget import BYTES_PER_TOKEN
+from agorabench.llm.budget import BILLED, BYTES_PER_TOKEN, max_usage
 from agorabench.llm.online import TRIES
 from agorabench.llm.rate_limit import Pace
 from agorabench.progress import LINE_EVERY, duration
@@ -330,19 +330,26 @@ class Batches:
 
     def _collect_rows(self, batch, status, lines):
         """Put the rows of a batch into `_rows`, and the failed ones of its requests back."""
-        before, replies = self._answered, 0
+        before, replies, unreadable = self._answered, 0, None
         undone = status.state if status.state in ("expired", "cancelled") else "missing"
-        for key, request, fields, fault, new in batch.match_results(self.provider, lines, undone):
+        for key, request, fields, fault in batch.match_results(self.provider, lines, undone):
             if fields:
                 row = {"fingerprint": key, **fields}
                 replies += 1
                 self._answered += 1
             else:
+                unreadable = fault if isinstance(fault, errors.Unreadable) else unreadable
                 row = self._failure_row(batch, key, request, fault, before)
+                if not row.get("usage") and row.get("fault") in BILLED:
+                    row["most"] = max_usage(request, self.provider.entry) if request else {}
             row |= {"mode": "batch"}
             self._settle_cost(request, row)
-            if new or "fault" not in row:
-                self._rows.append(row)
+            self._rows.append(row)
+        if unreadable and not self._answered:
+            self._stop = self._stop or UserError(
+                f"none of what {self.provider.address} answers in batch {batch.id} can be read: "
+                f"{unreadable}; what came is in the journal"
+            )
         self._failures, self._full = 0, None
         self._tokens = min(2 * self._tokens, self._most)
         if status.state == "cancelled":
@@ -361,7 +368,7 @@ class Batches:
             self._stop = self._stop or self._to_user_error(fault)
         elif request:
             tried = self._tried.setdefault(key, [0, before])
-            tried[0] += 1
+            tried[0] += TRIES / 2 if isinstance(fault, errors.Unreadable) else 1
             if tried[0] < TRIES:
                 self._pending.append(request)
             elif self._answered > tried[1]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import read_appended, to_json
-from agorabench.llm import errors
+from agorabench.llm import answers, errors
 from agorabench.paths import journal_root, list_open_batches
 
 
@@ -38,33 +38,41 @@ class Batch:
         return not self.id and not self.ids
 
     def match_results(self, provider, lines: Iterable[tuple], undone: str) -> Iterator[tuple]:
-        """Yield (fingerprint, request or None, fields of its reply or None, Fault or None, whether
-        that is a row) for every line of results (see `parse_results`), and for every request
-        without one, which is `undone`.
+        """Yield (fingerprint, request or None, fields of its reply or None, Fault or None) for
+        every line of results (see `parse_results`), and for every request without one, which is
+        `undone`.
 
         A line that names no request of the batch stands for one of these, so that there are as many
         rows as the provider has processed requests, and one for each line too many.
         """
-        missing, first, strays = dict.fromkeys(self.requests), {}, 0
+        missing, first, strays = dict(self.requests), {}, []
         for key, line in lines:
             fields, fault = _parse_line(provider, line)
             if key in missing:
                 del missing[key]
                 first[key] = fields
-                yield key, self.requests[key], fields, fault, True
+                yield key, self.requests[key], fields, fault
                 continue
             usage = fields["usage"] if fields else fault.usage
             if key in first:
                 # The same completion twice is paid for once.
                 usage = None if fields and fields == first[key] else usage
-                fault = errors.Transient("duplicate id", usage=usage)
+                yield key, None, None, errors.Transient("duplicate id", usage=usage)
             else:
-                strays += 1
+                strays.append((line, usage))
+        for number, (key, request) in enumerate(missing.items()):
+            if number < len(strays):
+                line, usage = strays[number]
                 reason = "malformed line" if line is None else "unknown id"
-                fault = errors.Transient(reason, usage=usage)
-            yield key or "", None, None, fault, True
-        for number, key in enumerate(missing):
-            yield key, self.requests[key], None, errors.Transient(undone), number >= strays
+                raw = answers.keep_raw(line)
+                fault = errors.Unreadable(
+                    f"a line of results: {raw[:200]}", raw, False, reason, usage
+                )
+            else:
+                fault = errors.Transient(undone)
+            yield key, request, None, fault
+        for _, usage in strays[len(missing) :]:
+            yield "", None, None, errors.Transient("unknown id", usage=usage)
 
 
 def _parse_line(provider, line):
@@ -73,8 +81,10 @@ def _parse_line(provider, line):
         return provider.parse_result(line), None
     except errors.Fault as fault:
         return None, fault
-    except (KeyError, TypeError, AttributeError):
-        return None, errors.Transient("malformed line")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raw = answers.keep_raw(line)
+        text = f"a line of results: {raw[:200]}"
+        return None, errors.Unreadable(text, raw, reason="malformed line")
 
 
 class BatchLog:
@@ -164,7 +174,7 @@ def parse_results(lines: Iterable[bytes]) -> list[tuple]:
         try:
             value = json.loads(line)
             key = value.get("custom_id")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             key = value = None
         known = isinstance(key, str) and key.isascii()
         results.append((key if known else None, value))

@@ -22,7 +22,8 @@ from agorabench.paths import list_journals
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 # Why a row has no usage though it may have been billed; None: it is a reply. A row of these has
 # "most", the tokens that it can have taken at most.
-BILLED = {None, "timeout", "connection", "malformed body"}
+BILLED = {None, "timeout", "connection", "malformed body", "wrong model"}
+BILLED |= {"malformed line", "unknown id", "missing"}  # in a batch
 SHARE = 10  # a job takes at most this part of what is left
 REQUESTS = 100  # and no more than so many requests could cost
 EVERY = 5.0  # seconds between reports of what was spent to the other jobs

@@ -6,9 +6,12 @@ backends, online and in batches, classify their errors here.
 
 import email.utils
 import json
+import math
+import re
 import time
 
 from agorabench.errors import UserError
+from agorabench.llm.answers import LONGEST_WORD, read_word, scrub
 from agorabench.llm.request import FaultRow, Reply, Usage
 
 
@@ -18,11 +21,12 @@ class Unanswered(UserError):
 
 class Fault(Exception):
     """A request without a reply. `reason` is short and stable, because reasons are counted; `usage`
-    is what the provider billed all the same, if it said so."""
+    is what the provider billed all the same, if it said so; `kept` are further fields of its row:
+    the "raw" text of what cannot be read, the reply of another model than the one queried."""
 
-    def __init__(self, reason: str, text: str = "", usage: Usage | None = None):
-        super().__init__(text or reason)
-        self.reason, self.usage = reason, usage
+    def __init__(self, reason: str, text: str = "", usage: Usage | None = None, kept=None):
+        super().__init__(scrub(text or reason))
+        self.reason, self.usage, self.kept = reason, usage, kept or {}
 
 
 class Transient(Fault):
@@ -32,9 +36,18 @@ class Transient(Fault):
     requests at a time would help.
     """
 
-    def __init__(self, reason, text="", after=None, crowded=False, usage=None):
-        super().__init__(reason, text, usage)
+    def __init__(self, reason, text="", after=None, crowded=False, usage=None, kept=None):
+        super().__init__(reason, text, usage, kept)
         self.after, self.crowded = after, crowded
+
+
+class Unreadable(Transient):
+    """Something was answered, and perhaps paid for, that is no reply of the protocol; `hopeless`
+    where no other request will fare better."""
+
+    def __init__(self, text, raw="", hopeless=False, reason="malformed body", usage=None):
+        super().__init__(reason, text, usage=usage, kept={"raw": raw} if raw else None)
+        self.hopeless = hopeless
 
 
 class Refused(Fault):
@@ -69,7 +82,28 @@ NO_CREDIT = (
     "billing_not_active",
     "billing_error",
     "credit balance is too low",
+    "insufficient credit",
+    "insufficient balance",
 )
+# Codes of errors that come without an HTTP status, in a batch's lines or inside a 200.
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "token_limit_exceeded": 429,  # of what an organisation has enqueued
+    "too_many_requests": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 CROWDED = {408, 429, 503, 504, 529}
 
 
@@ -78,7 +112,7 @@ def classify_error(status: int, body, headers=None) -> Fault:
     code, message = error_message(body)
     words = f"{code} {message}".lower()
     text = f"{status}: {message or code or 'no reason given'}"
-    if any(phrase in words for phrase in NO_CREDIT):
+    if status == 402 or any(phrase in words for phrase in NO_CREDIT):
         return Fatal("no credit", text)
     if status in (400, 413, 422, 429) and (reason := _own_reason(code, words)):
         return Refused(reason, text)
@@ -86,7 +120,29 @@ def classify_error(status: int, body, headers=None) -> Fault:
         return Refused("too long", text)
     if status == 429 or status >= 500 or status in (408, 409, 425):
         return Transient(str(status), text, retry_delay(headers or {}), status in CROWDED)
+    if 300 <= status < 400:
+        text = f"{status}: it redirects; give the address that answers itself as base_url"
     return Fatal(str(status), text)
+
+
+def classify_object(error, status: int = 500) -> Fault:
+    """The Fault that an error object stands for which came without a status of its own: inside a
+    200, as routers send it, or in a line of a batch. `status` where its code names none."""
+    code, _ = error_message(error)
+    known = int(code) if re.fullmatch("[45][0-9][0-9]", code) else STATUSES.get(code, status)
+    return classify_error(known, error)
+
+
+def embedded_error(body: dict) -> dict | None:
+    """The error inside a body that came with status 200, or None."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for holder in (body, first):
+        if isinstance(holder, dict) and holder.get("error"):
+            return {"error": holder["error"]}
+    if not choices and (body.get("object") == "error" or "detail" in body):
+        return {"error": {**body, "message": body.get("message") or str(body.get("detail"))[:200]}}
+    return None
 
 
 def _own_reason(code, words):
@@ -100,30 +156,40 @@ def error_message(body) -> tuple[str, str]:
     if isinstance(body, (str, bytes)):
         try:
             body = json.loads(body)
-        except ValueError:
-            return "", " ".join(str(body)[:200].split())
-    error = body.get("error", body) if isinstance(body, dict) else {}
-    if isinstance(error, str):
-        return "", error
+        except (ValueError, RecursionError):
+            return "", scrub(" ".join(str(body)[:200].split()))
+    error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return "", ""
-    message = " ".join(str(error.get("message") or "").split())
-    return str(error.get("code") or error.get("type") or ""), message
+        return "", scrub(str(error or "")[:500])
+    message = " ".join(str(error.get("message") or "")[:2000].split())
+    code = read_word(error.get("code"), "") or read_word(error.get("type"), "")
+    return code[:LONGEST_WORD], scrub(message)
 
 
 def retry_delay(headers) -> float | None:
-    """Seconds that Retry-After (RFC 9110, 10.2.3) or retry-after-ms asks for, or None."""
+    """Seconds that Retry-After (RFC 9110, 10.2.3) or retry-after-ms asks for; None for nonsense."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        if "retry-after" not in headers:
+            return read_delay(float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after")
+        if value is None:
             return None
-        value = headers["retry-after"]
-        if value.replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+        try:
+            return read_delay(float(value))
+        except ValueError:
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
         return None
+
+
+def read_delay(seconds: float) -> float | None:
+    """Seconds from now on, of a number that is such, or a Unix time in seconds or milliseconds."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    now = time.time()
+    if seconds > 1e12:  # milliseconds
+        seconds /= 1000
+    return max(0.0, seconds - now) if seconds > now / 2 else seconds
 
 
 def to_user_error(fault: Fault, entry: dict, address: str) -> UserError:
@@ -147,7 +213,7 @@ def to_user_error(fault: Fault, entry: dict, address: str) -> UserError:
 def fault_row(fingerprint: str, fault: Fault) -> FaultRow:
     """The journal's row of a request that was not answered."""
     usage = {"usage": fault.usage} if fault.usage else {}
-    return {"fingerprint": fingerprint, "fault": fault.reason, **usage}
+    return {"fingerprint": fingerprint, "fault": fault.reason, **fault.kept, **usage}
 
 
 def given_up_row(fingerprint: str, fault: Fault) -> FaultRow:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import read_appended, to_json
+from agorabench.llm.answers import separate_thoughts
 
 
 class Journal:
@@ -29,11 +30,12 @@ class Journal:
     `faults` counts the requests without a reply by reason. Each row is an object with a
     `fingerprint`. Rows of one `add` are written by one call. A thread syncs them to disk meanwhile,
     because waiting for the disk after every reply costs a tenth of the speed. A torn last line
-    (power loss) is cut off when the file is opened.
+    (power loss) is cut off when the file is opened. `accepts` says of a model's name whether
+    replies under it count that were kept as another model's.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, accepts=lambda model: False):
+        self.path, self._accepts = Path(path), accepts
         self.rows = {}
         self._batch_faults = set()
         self.faults = Counter()
@@ -143,8 +145,8 @@ class Journal:
         return row["fingerprint"] in self.rows
 
     def _keep_row(self, row):
-        if "fault" not in row:
-            self.rows.setdefault(row["fingerprint"], row)
+        if reply := read_reply(row, self._accepts):
+            self.rows.setdefault(row["fingerprint"], reply)
             return
         self.faults[row["fault"]] += 1
         if known := batch_fault(row):
@@ -164,6 +166,25 @@ def read_rows(path: str | Path) -> Iterator[dict]:
     with open(path, "rb") as lines:
         for row, _ in read_appended(lines, "fingerprint", f"{path}, line {{}}: not a journal row"):
             yield row
+
+
+def read_reply(row: dict, accepts) -> dict | None:
+    """The reply of a journal row, its thoughts apart from its text; None for a row without one.
+
+    A reply under another model's name is one as soon as `accepts` says so of that name.
+    """
+    if "fault" in row:
+        if row["fault"] != "wrong model" or "reply" not in row or not accepts(row["model"]):
+            return None
+        row = {key: value for key, value in row.items() if key not in ("fault", "batch")}
+    if not row.get("reply"):
+        return row
+    answer = separate_thoughts(row["reply"])
+    if answer.text == row["reply"]:
+        return row
+    thoughts = "\n".join(filter(None, (row.get("thoughts"), answer.thoughts)))
+    finish = row["finish_reason"] if answer.finished else "unfinished thoughts"
+    return row | {"reply": answer.text, "thoughts": thoughts, "finish_reason": finish}
 
 
 def batch_fault(row: dict) -> tuple | None:

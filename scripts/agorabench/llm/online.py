@@ -9,6 +9,7 @@ import contextlib
 import heapq
 import itertools
 import signal
+import sys
 import time
 from collections import deque
 
@@ -19,8 +20,11 @@ from agorabench.llm.rate_limit import Pace
 from agorabench.progress import duration
 
 TRIES = 10  # of one request, where others are answered meanwhile; limits do not count
+UNREADABLE = 20  # paid answers in a row that cannot be read, after which the work stops
 REFUSED = 0.05  # share of refused requests, for no known reason, that does not stop the work
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TELL = 60.0  # seconds without a response, after which the log says what was last heard
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
+SIGNALS += (signal.SIGUSR1,)  # clusters announce the end of a job's time with either of the last
 
 
 class Online:
@@ -29,8 +33,8 @@ class Online:
     A request that fails in a way that can pass is tried again, later and with fewer at a time.
     After `TRIES` failures, if others were answered since the first of them, it is given up. The
     work stops, once what is under way has come in, when there was no response for `patience`
-    seconds, when the provider says that there will be none, when the budget is used up, or at
-    Ctrl-C and SIGTERM; a second signal does not wait.
+    seconds, when the provider says that there will be none, when the budget is used up, or at a
+    signal such as Ctrl-C or SIGTERM; a second signal does not wait.
 
     Args:
         provider: an api.Provider.
@@ -47,6 +51,7 @@ class Online:
         self._later = []  # heap of (when, number, request, its state)
         self._number = itertools.count()
         self._replies = self._refused = 0
+        self._unreadable = 0  # since the last reply
 
     def close(self):
         """Drop the connections; what is under way is given up."""
@@ -80,7 +85,7 @@ class Online:
             self._tasks, self._rows, self._wake = set(), [], asyncio.Event()
             self._need = 0  # tokens that the costliest request so far took
         self._stop = None
-        self._answered = self.clock()  # time of the last response
+        self._answered = self._told = self.clock()  # time of the last response, and of its news
         with self._stopping_at_signals():
             while self._tasks or (not self._stop and (queue or self._later)):
                 self._loop.run_until_complete(self._send_and_wait(queue))
@@ -109,7 +114,8 @@ class Online:
 
         with contextlib.suppress(RuntimeError):  # not in the main thread, where none arrives
             for number in SIGNALS:
-                self._loop.add_signal_handler(number, stop_work, number.name)
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                    self._loop.add_signal_handler(number, stop_work, number.name)
         try:
             yield
         finally:
@@ -137,6 +143,8 @@ class Online:
 
     def _send_requests(self, queue):
         while not self._stop and self.pace.may_send(len(self._tasks)):
+            if self._unreadable and self._unreadable + len(self._tasks) >= UNREADABLE:
+                return  # until it is known whether these can be read
             if self._later and self._later[0][0] <= self.clock():
                 _, _, request, state = heapq.heappop(self._later)
             elif queue:
@@ -146,8 +154,8 @@ class Online:
             if self.budget:
                 try:
                     fits = self.budget.reserve(request)
-                except UserError as error:
-                    self._stop = error
+                except (OSError, UserError) as error:
+                    self._stop = error if isinstance(error, UserError) else _book_error(error)
                     return
                 if not fits:  # until something under way has come in cheaper than feared
                     due = (self.clock(), next(self._number), request, state)
@@ -169,6 +177,9 @@ class Online:
             self._answered = self.clock()
             self.pace.record_latency(self._answered - sent)
             self._replies += 1
+            self._unreadable = 0
+        except errors.Unreadable as fault:
+            row = self._leave_unreadable(fault, request, state, sent)
         except errors.Transient as fault:
             row = self._retry_later(fault, request, state, sent)
         except errors.Refused as fault:
@@ -183,14 +194,20 @@ class Online:
         except Exception as error:  # ours: it must not end as a request that nobody misses
             self._stop = error
         finally:
+            self._tasks.discard(asyncio.current_task())  # first: whatever follows, it has ended
+            self._wake.set()
             if row:
                 if not row.get("usage") and row.get("fault") in BILLED:
                     row["most"] = max_usage(request, self.provider.entry)
                 self._rows.append(row)
             if self.budget:
-                self.budget.settle(request, row)
-            self._tasks.discard(asyncio.current_task())
-            self._wake.set()
+                self._settle_cost(request, row)
+
+    def _settle_cost(self, request, row):
+        try:
+            self.budget.settle(request, row)
+        except (OSError, UserError) as error:
+            self._stop = self._stop or _book_error(error)
 
     def _is_own_fault(self, fault):
         """Whether a refused request says nothing about others with the same parameters, because
@@ -199,6 +216,23 @@ class Online:
             return False
         self._refused += 1
         return self._refused <= REFUSED * self._replies
+
+    def _leave_unreadable(self, fault, request, state, sent):
+        """Ask once more for a reply that cannot be read, and not a third time; stop where all are
+        like that."""
+        self._answered = self.clock()
+        self._unreadable += 1
+        state["unreadable"] = state.get("unreadable", 0) + 1
+        if (fault.hopeless and not self._replies) or self._unreadable >= UNREADABLE:
+            address = self.provider.address
+            count = "" if self._unreadable == 1 else f" {self._unreadable} times in a row"
+            self._stop = self._stop or UserError(
+                f"{address} answers, and its answer cannot be read{count}: {fault}; what came is "
+                "in the journal"
+            )
+        if state["unreadable"] > 1:
+            return errors.given_up_row(request["fingerprint"], fault)
+        return self._retry_later(fault, request, state, sent)
 
     def _retry_later(self, fault, request, state, sent):
         """Plan another try of a request, or give it up; returns the row that says so."""
@@ -217,6 +251,10 @@ class Online:
                 f"than the patience of {duration(patience)}; replies are kept, and the same "
                 "command goes on from there"
             )
+        if silent >= TELL and now - self._told >= TELL:
+            self._told = now
+            heard = f"no response for {duration(silent)}; last error: {fault}"
+            print(f"{self.provider.address}: {heard}", file=sys.stderr)
         if silent >= patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address}: no response for {duration(silent)}; last error: "
@@ -225,3 +263,10 @@ class Online:
         pause = self.pace.retry_pause(min(state["tries"], 6), fault.after)
         heapq.heappush(self._later, (now + pause, next(self._number), request, state))
         return errors.fault_row(request["fingerprint"], fault)
+
+
+def _book_error(error):
+    return UserError(
+        f"the money spent cannot be written down: {error}; replies are kept, and the same command "
+        "goes on from there"
+    )

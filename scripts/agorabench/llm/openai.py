@@ -4,20 +4,15 @@ https://platform.openai.com/docs/api-reference/chat and .../batch
 """
 
 from agorabench.files import to_json
-from agorabench.llm import errors
-from agorabench.llm.api import BatchStatus, Provider, check_count, check_text, make_backend
+from agorabench.llm import answers, errors
+from agorabench.llm.api import BatchStatus, Provider, check_text, make_backend
 from agorabench.llm.request import END, Request
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
-# A batch that is refused as a whole has codes in place of an HTTP status.
-STATUSES = {
-    "token_limit_exceeded": 429,  # of what the organisation has enqueued
-    "rate_limit_exceeded": 429,
-    "server_error": 500,
-    "internal_error": 500,
-    "model_not_found": 404,
-}
-FINISH = {"eos": "stop"}  # Together's word
+# Words of servers that speak the protocol: Together, TGI, Gemini, Cohere, Mistral, gateways.
+FINISH = dict.fromkeys(("eos", "eos_token", "end_turn", "stop_sequence", "complete"), "stop")
+FINISH |= dict.fromkeys(("max_tokens", "max_output_tokens", "model_length"), "length")
+FINISH |= dict.fromkeys(("safety", "recitation", "prohibited_content"), "content_filter")
 UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 
@@ -71,26 +66,24 @@ class OpenAI(Provider):
     def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         choice = body["choices"][0]
-        message, usage = choice["message"], body.get("usage")
-        reason = choice["finish_reason"]
-        refusal = message.get("refusal")
-        text = message.get("content")
-        if not isinstance(text, str | None):
-            raise TypeError("content is not text")
-        # Of the first token alone, which is all that a judge of one token needs.
-        first = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs")
-        logprobs = {token["token"]: token["logprob"] for token in first or ()}
-        return ({"logprobs": logprobs} if logprobs else {}) | {
-            "reply": text or refusal or "",
+        message = choice["message"]
+        refusal = answers.read_content(message.get("refusal"))
+        text = answers.read_content(message.get("content"))
+        reason = answers.read_word(choice.get("finish_reason"), "no finish reason").lower()
+        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        fields = {
+            "reply": text or refusal,
             "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
-            "usage": {
-                "input": check_count(usage["prompt_tokens"]),
-                "output": check_count(usage.get("completion_tokens", 0)),
-            }
-            if usage
-            else None,
-            "model": body.get("model"),
+            "usage": answers.read_usage(
+                body.get("usage"), ("prompt_tokens",), ("completion_tokens",)
+            ),
+            "model": answers.read_word(body.get("model"), "") or None,
         }
+        if isinstance(thoughts, str):
+            fields["thoughts"] = answers.scrub(thoughts)
+        if logprobs := read_logprobs(choice.get("logprobs")):
+            fields["logprobs"] = logprobs
+        return fields
 
     # Batches
 
@@ -138,11 +131,11 @@ class OpenAI(Provider):
             fault = errors.Transient("failed", "a batch failed for no stated reason")
             if listed:
                 error = {"code": listed[0].code, "message": listed[0].message}
-                status = STATUSES.get(listed[0].code, 400)
-                fault = errors.classify_error(status, {"error": error})
+                fault = errors.classify_object({"error": error}, 400)
         elif state not in ("completed", "expired", "cancelled"):
             state = "open"  # validating, in_progress, finalizing, cancelling
-        done = counts.completed + counts.failed if counts else 0
+        counted = (counts.completed, counts.failed) if counts else ()
+        done = sum(answers.read_count(count) or 0 for count in counted)
         return BatchStatus(state, done, errors.retry_delay(response.headers), fault, result_ids)
 
     def fetch_results(self, client, status):
@@ -156,11 +149,23 @@ class OpenAI(Provider):
         response, error = line.get("response"), line.get("error")
         if not response:
             code, message = errors.error_message(error)
-            raise errors.Transient(UNDONE.get(code, code or "malformed line"), message)
-        if response["status_code"] != 200:
-            raise errors.classify_error(response["status_code"], response["body"])
-        return self.read_reply(response["body"])
+            if not code:
+                raise errors.Unreadable(message, answers.keep_raw(line), reason="malformed line")
+            raise errors.Transient(UNDONE.get(code, code), message)
+        status, body = answers.read_count(response.get("status_code")), response["body"]
+        if status not in (None, 200):
+            raise errors.classify_error(status, body)
+        return self.read_reply(body)
 
     def cancel_batch(self, client, id):
         with self.raising_faults():
             client.batches.cancel(id)
+
+
+def read_logprobs(told) -> dict[str, float]:
+    """Logarithms of the likeliest first tokens, which is all that a judge of one token needs."""
+    try:
+        tokens = told["content"][0]["top_logprobs"]
+        return {answers.scrub(token["token"]): float(token["logprob"]) for token in tokens}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return {}

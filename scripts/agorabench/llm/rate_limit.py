@@ -11,6 +11,8 @@ import re
 import time
 from datetime import datetime
 
+from agorabench.llm.errors import read_delay
+
 START = 32  # requests under way at first
 SPREAD = 0.5  # of the latency
 BURST = 0.005  # seconds; what was not sent in so long is caught up
@@ -69,7 +71,8 @@ class Pace:
         self.refusals = 0
         self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
         if pause := refill_delay(headers, need):
-            self.held = max(self.held, self.clock() + pause)
+            # A refusal says more than a header that may be wrong by years.
+            self.held = max(self.held, self.clock() + min(pause, LONGEST))
 
     def record_refusal(self, sent: float, after: float | None) -> None:
         """Halve the window: a request that was sent at `sent` met a limit; `after` is the
@@ -110,7 +113,7 @@ def refill_delay(headers: dict, need: int) -> float:
                 continue
             full = parse_duration(headers[pattern.format("reset")])
             limit = float(headers.get(pattern.format("limit"), left))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             continue
         share = min(1.0, (min(least, limit) - left) / (limit - left)) if limit > left else 1.0
         longest = max(longest, full * share)
@@ -118,13 +121,19 @@ def refill_delay(headers: dict, need: int) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time of day in RFC 3339."""
+    """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time: RFC 3339, or in Unix seconds or
+    milliseconds.
+
+    Raises:
+        ValueError: it is none of these.
+    """
     if "T" in text:
         until = datetime.fromisoformat(text.replace("Z", "+00:00"))
         return max(0.0, (until - datetime.now(until.tzinfo)).total_seconds())
-    if re.fullmatch(r"[\d.]+", text):
-        return float(text)
-    parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text)
-    if not parts:
+    if re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h|d))+", text):
+        parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text)
+        return sum(float(number) * UNITS[unit] for number, unit in parts)
+    seconds = read_delay(float(text))
+    if seconds is None:
         raise ValueError(text)
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    return seconds

@@ -40,7 +40,8 @@ class Reply(TypedDict):
     `reply` is None and `finish_reason` "unanswered" where there will never be one, for the reason
     in `why`. Else `finish_reason` is "stop", "length" or another word of the endpoint's. `usage` is
     None where none was reported; `model` is the name that the API reported; `mode` is "batch" for a
-    reply at the price of batches; `logprobs` are those of the first token (token -> logarithm).
+    reply at the price of batches; `logprobs` are those of the first token (token -> logarithm);
+    `thoughts` is what the model thought before it answered, where that is told apart.
     """
 
     fingerprint: str
@@ -51,13 +52,16 @@ class Reply(TypedDict):
     model: NotRequired[str | None]
     mode: NotRequired[str]
     logprobs: NotRequired[dict[str, float]]
+    thoughts: NotRequired[str]
 
 
 class FaultRow(TypedDict):
     """A journal row: a request that got no reply; `fault` is the reason, short and stable.
 
     `usage` is what was billed all the same, `most` (tokens too) what may have been. `given_up`
-    marks a request that is not asked again in this run; `batch` is the id of the batch it was in.
+    marks a request that is not asked again in this run; `batch` is the id of the batch it was in;
+    `raw` is the beginning of an answer that cannot be read. A fault "wrong model" has the fields of
+    a Reply.
     """
 
     fingerprint: str
@@ -66,6 +70,7 @@ class FaultRow(TypedDict):
     most: NotRequired[Usage]
     given_up: NotRequired[bool]
     batch: NotRequired[str]
+    raw: NotRequired[str]
     mode: NotRequired[str]
 
 

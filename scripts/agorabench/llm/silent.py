@@ -5,11 +5,13 @@ place. A dry run ends where what comes next depends on replies that are not ther
 """
 
 from collections import Counter
+from functools import partial
 
 from agorabench.errors import UserError
 from agorabench.files import to_json
+from agorabench.llm.answers import is_expected_model
 from agorabench.llm.batch_log import read_batches
-from agorabench.llm.journal import read_rows
+from agorabench.llm.journal import read_reply, read_rows
 from agorabench.llm.request import text_length
 from agorabench.models.weights import model_identity
 from agorabench.paths import open_batches
@@ -37,11 +39,11 @@ class SilentBackend:
 class JournalView:
     """The replies of a journal, read without its lock; `used` are those that were looked up."""
 
-    def __init__(self, path):
+    def __init__(self, path, accepts=lambda model: False):
         self._rows, self.used, self.faults = {}, set(), Counter()
         for row in read_rows(path):
-            if "fault" not in row:
-                self._rows.setdefault(row["fingerprint"], row)
+            if reply := read_reply(row, accepts):
+                self._rows.setdefault(row["fingerprint"], reply)
 
     def __contains__(self, key):
         if key in self._rows:
@@ -65,7 +67,8 @@ class DryRun:
     """
 
     def __init__(self, entry, journal):
-        self.journal, self.backend = JournalView(journal), SilentBackend(entry)
+        self.journal = JournalView(journal, partial(is_expected_model, entry))
+        self.backend = SilentBackend(entry)
         batches, _, _ = read_batches(open_batches(journal))
         self._under_way = {key for batch in batches.values() for key in batch.requests}
 
