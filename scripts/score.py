@@ -34,7 +34,7 @@ def main(argv=None):
             entry, Path(paths.benchmark_file(args.benchmark, ""))
         )
         more["entry"] = entry
-    execute = grading.Execute(params["sandbox"], args.threads)
+    execute = grading.Execute(params["sandbox"], args.threads, params["packages"])
     completions = [row["completion"] for row in predictions]
     verdicts = protocol.grade_items(items, completions, execute, **more)
     if sum(verdict["score"] is not None for verdict in verdicts) < 2:

@@ -175,9 +175,9 @@ SCHEMA_FAULTS = {
     "misspelt key at the top": (
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
-        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, seeds, "
-        "benchmarks, generators, generation, dataset, prompts, themes, openings, students, "
-        "intrinsic, experiments",
+        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
+        "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
+        "students, intrinsic, experiments",
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
@@ -748,8 +748,8 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         (
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
-            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, plugins, mini, "
-            "seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
+            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
+            "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
             "students, intrinsic, experiments",
         ),
     ],

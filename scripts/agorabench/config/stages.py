@@ -233,7 +233,7 @@ def score(config, benchmark, model):
     """A model's score on a benchmark."""
     entry = config["benchmarks"][benchmark]
     inputs = _scored_files(config, benchmark, model)
-    params = {"benchmark": select(entry, SCORING), "sandbox": config["sandbox"]}
+    params = {"benchmark": select(entry, SCORING), **select(config, ("sandbox", "packages"))}
     if entry["protocol"] in JUDGED:
         inputs["judgements"] = [paths.judgements(model, benchmark)]
         params["judge"] = config["generators"][entry["judge"]]["model"]

@@ -12,16 +12,17 @@ LIMITS = sandbox.Limits(wall_seconds=60, cpu_seconds=10)
 
 
 class Execute:
-    """Runs [(code, tests)] in the sandbox, `workers` at a time."""
+    """Runs [(code, tests)] in the sandbox, `workers` at a time; they may import `packages`."""
 
-    def __init__(self, setting, workers):
-        self.setting, self.workers = setting, workers
+    def __init__(self, setting, workers, packages=()):
+        self.setting, self.workers, self.packages = setting, workers, packages
 
     def __call__(self, programs, limits=LIMITS, workers=None):
         if not programs:
             return []
         isolation = sandbox.choose_isolation(self.setting)
-        return list(sandbox.run_many(programs, workers or self.workers, limits, isolation))
+        workers = workers or self.workers
+        return list(sandbox.run_many(programs, workers, limits, isolation, packages=self.packages))
 
 
 FIELDS = ("id", "model", "prompt", "completion", "finish_reason")
@@ -152,7 +153,8 @@ def weighted_mean(verdicts: list[dict], name: str, weight: str | None = None) ->
 
 def summarise_score(predictions: list[dict], verdicts: list[dict], means: dict) -> dict:
     """What a score's file says besides whose score it is: the score with its standard error and the
-    further ones in percent, items with and without a verdict, shares unfinished and empty.
+    further ones in percent, items with and without a verdict, shares unfinished and empty,
+    and how many programs wanted a module that is not in the sandbox.
     """
     n = len(predictions)
     silent = sum(verdict["score"] is None for verdict in verdicts)
@@ -163,4 +165,5 @@ def summarise_score(predictions: list[dict], verdicts: list[dict], means: dict) 
         "without_verdict": silent,
         "unfinished": sum(row["finish_reason"] != "stop" for row in predictions) / n,
         "empty": sum(map(is_empty, predictions)) / n,
+        "failed_imports": sum("import: " in (verdict.get("reason") or "") for verdict in verdicts),
     }

@@ -42,8 +42,9 @@ def check_code(
 
     `if __name__ == "__main__":` parts do not run. Success is a random token that the harness around
     both texts hands over after the last test: printing something, `sys.exit(0)` or `os._exit(0)`
-    prove nothing. A program that looks for the harness in its own interpreter's frames could still
-    find it; against that there is no help as long as tests share a process with what they test.
+    prove nothing, the token is in no frame, and tests use Python's own builtins. A program that
+    searches its own memory (ctypes) could still find it; against that there is no help as long as
+    tests share a process with what they test.
     """
     return run_sandbox(
         code, tests, limits or Limits(), isolation or prove_isolation(python), python
@@ -52,17 +53,18 @@ def check_code(
 
 def run_many(
     programs: Iterable, workers: int = 1, limits: Limits | None = None,
-    isolation: str | None = None, python: str = sys.executable,
+    isolation: str | None = None, python: str = sys.executable, packages: Iterable[str] = (),
 ) -> Iterator[Outcome]:  # fmt: skip
     """Yield the outcomes of `programs` in their order, `workers` of them at a time.
 
     programs: each a program's text, or a pair (code, tests).
+    packages: that they may import, as pip names them; installed beside this interpreter.
     """
-    isolation = isolation or prove_isolation(python)
+    isolation, packages = isolation or prove_isolation(python), tuple(packages)
 
     def run_pair(program):
         code, tests = (program, None) if isinstance(program, str) else program
-        return run_sandbox(code, tests, limits or Limits(), isolation, python)
+        return run_sandbox(code, tests, limits or Limits(), isolation, python, packages)
 
     pool = ThreadPoolExecutor(workers)
     try:

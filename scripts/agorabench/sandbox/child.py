@@ -7,6 +7,7 @@ waits), the watcher (process 1 of the sandbox: its death is the kernel's order t
 others) and the program.
 """
 
+import _signal
 import ctypes
 import marshal
 import os
@@ -22,6 +23,7 @@ from child_walls import PR_SET_DUMPABLE, become_user, build_root, check_call, le
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 22, 36
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 8, 38, 2
 CAP_DAC_READ_SEARCH, SIGKILL, SIGXCPU = 2, 9, 24
+SOCKET_BYTES, INODE_BYTES = 212992, 1024  # net.core.wmem_default; tmpfs's own reckoning
 
 
 def main():
@@ -29,6 +31,7 @@ def main():
     order = marshal.loads(read_order(0))
     report = order["report"]
     own_users = os.readlink("/proc/self/ns/user") != order["users"]
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # Python's handler would let it reach process 1
     try:
         if order["isolation"] == "namespaces":
             own_users = leave_namespaces(order["uid"])
@@ -68,7 +71,7 @@ def read_order(descriptor):
 
 
 def send_line(report, line):
-    os.write(report, (line.replace("\n", " ") + "\n").encode())
+    os.write(report, (line.replace("\n", " ") + "\n").encode(errors="replace"))
 
 
 # ---- the watcher
@@ -78,23 +81,26 @@ def watch_program(order, own_users):
     """Run the program to its end or to a limit; (status, exit code, seconds)."""
     proof, prove = os.pipe()
     token = os.urandom(16)
+    secret = bytearray(token)  # wiped in the program's process, where frames can be looked at
     send_line(order["report"], "started")
     start = time.monotonic()
     first = os.fork()
     if first == 0:
+        leave = os._exit
         try:
             os.close(proof)
             os.close(order["report"])
+            del token
             restrict_process(order, own_users)
             os.write(prove, b"ready ")
-            execute_program(order, token, prove)
+            execute_program(order, secret, prove)
         except Exception as error:  # only before "ready": a fault of the machine, not the program's
             os.write(prove, str(error).encode())
         finally:
-            os._exit(1)
+            leave(1)
     os.close(prove)
     os.set_blocking(proof, False)
-    status, code = "error", None
+    status, code, own = "error", None, {}
     poll = select.poll()
     poll.register(0, select.POLLHUP)
     tick = 10  # milliseconds
@@ -118,7 +124,7 @@ def watch_program(order, own_users):
         if code is not None:
             break
         try:
-            tasks, memory, cpu = measure_usage(order["isolation"])
+            tasks, memory, cpu = measure_usage(order["isolation"], own)
         except OSError:  # whoever blinds the watcher has lost
             status, code = "error", -SIGKILL
             break
@@ -141,8 +147,8 @@ def watch_program(order, own_users):
             raise OSError(said.decode(errors="replace") or f"exit code {code} before the start")
         if code == 0 and token in said:
             status = "ok"
-        elif said.endswith(b"memory"):
-            status = "memory"
+        elif said.endswith((b"memory", b"import")):
+            status = said[-6:].decode()
         elif code == -SIGXCPU:
             status = "timeout"
     return status, code, seconds
@@ -170,17 +176,28 @@ def list_family(isolation):
     return {pid: everyone[pid] for pid in found - {self}}
 
 
-def measure_usage(isolation):
-    """Tasks alive, bytes resident and seconds of CPU (the dead whom somebody awaited included)."""
-    tasks = pages = 0
-    ticks = 0
-    for fields in list_family(isolation).values():  # proc(5): field n is fields[n - 3]
+def measure_usage(isolation, own):
+    """Tasks alive, bytes held and seconds of CPU.
+
+    CPU is what the kernel sums up (the living, and the dead whom somebody awaited), or what each
+    process was last seen with, if that is more: `own` keeps it, for those whom nobody awaits.
+    """
+    tasks = pages = ticks = 0
+    for pid, fields in list_family(isolation).items():  # proc(5): field n is fields[n - 3]
         tasks += int(fields[17])
         pages += int(fields[21])
         ticks += sum(map(int, fields[11:15]))
+        own[pid, fields[19]] = int(fields[11]) + int(fields[12])
     dead = os.times()
-    cpu = ticks / os.sysconf("SC_CLK_TCK") + dead.children_user + dead.children_system
-    return tasks, pages * os.sysconf("SC_PAGE_SIZE"), cpu
+    tick = os.sysconf("SC_CLK_TCK")
+    cpu = ticks / tick + dead.children_user + dead.children_system
+    held = pages * os.sysconf("SC_PAGE_SIZE")
+    if isolation != "limits":  # what no process holds: the buffers of Unix sockets, and inodes
+        with open("/proc/net/unix", "rb") as sockets:
+            held += SOCKET_BYTES * (sockets.read().count(b"\n") - 1)
+        scratch = os.statvfs("/tmp")
+        held += INODE_BYTES * (scratch.f_files - scratch.f_ffree)
+    return tasks, held, max(cpu, sum(own.values()) / tick)
 
 
 def kill_family():
@@ -206,6 +223,7 @@ def kill_family():
 def restrict_process(order, own_users):
     """Limit, strip and filter the process that becomes the program."""
     os.setsid()
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -215,7 +233,8 @@ def restrict_process(order, own_users):
         resource.RLIMIT_FSIZE: order["file_mb"] * mb,
         resource.RLIMIT_CPU: -int(-order["cpu_seconds"] // 1),  # rounded up
         resource.RLIMIT_STACK: 8 * mb,
-        resource.RLIMIT_NOFILE: 128,
+        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_SIGPENDING: 256,  # timers too, of which a user has one number
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_MEMLOCK: 0,
@@ -269,18 +288,39 @@ def install_filter(code):
     check_call(result, "seccomp")
 
 
-def execute_program(order, token, prove):
+def make_guard(home, tests, secret, prove):
+    """A hook that hands over the proof when the frame `home` has executed all of `tests`.
+
+    Python never gives away the hooks it has, and this one lets nobody search for it: the token is
+    in no frame and no object that the program can get to. A frame that is traced could be made to
+    skip its tests, so nobody traces.
+    """
+    token, frame, write, done = bytes(secret), sys._getframe, os.write, []
+    secret[:] = bytes(len(secret))
+    refused = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames",
+               "sys.settrace", "sys.setprofile", "sys.monitoring.register_callback"}  # fmt: skip
+
+    def guard(event, arguments):
+        if event in refused:
+            raise RuntimeError(f"{event} is not for programs under test")
+        if event == "exec" and arguments[0] is tests and frame(1) is home:
+            done.append(True)
+        elif event == "sandbox.end" and done and frame(1) is home:
+            write(prove, token)
+
+    return guard
+
+
+def execute_program(order, secret, prove):
     """Run the program, then its tests if it has any, and prove that the end was reached.
 
-    What the program may replace later (os.write, sys.exit, …) is taken hold of first.
+    What the program may replace later (os.write, exec, builtins, ...) is taken hold of first.
     """
     import _sitebuiltins
     import atexit
     import builtins
     import types
 
-    write, leave, flush = os.write, os._exit, (sys.stdout.flush, sys.stderr.flush)
-    show, finish = sys.__excepthook__, atexit._run_exitfuncs
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D")  # site, which makes them, is off
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D")
     code, tests = order["code"], order["tests"]
@@ -290,38 +330,104 @@ def execute_program(order, token, prove):
     sys.modules[name] = module
     sys.argv[:] = ["solution.py"]
     sys.path.insert(0, os.getcwd())
+    packages, finder = order["packages"], sys.meta_path[-1]
+
+    class Packages:
+        """Finds what the order names, and nothing else that lies beside it."""
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if path is None and name in packages:
+                return finder.find_spec(name, [packages[name]])
+
+    sys.meta_path.append(Packages)
+    write, leave, flush = os.write, os._exit, (sys.stdout.flush, sys.stderr.flush)
+    show, finish, run, audit = sys.__excepthook__, atexit._run_exitfuncs, exec, sys.audit
+    whole, text, kind, stop, empty = int, str, type, SystemExit, MemoryError
+    missing, fault, anything, modules = ModuleNotFoundError, Exception, BaseException, sys.modules
     status = 1
     try:
         try:
-            exec(compile(code, "<solution>", "exec", dont_inherit=True), vars(module))
             if tests is not None:
-                exec(compile(tests, "<tests>", "exec", dont_inherit=True), vars(module))
+                names, kept = vars(builtins), dict(vars(builtins))
+                restore, forget, choose = names.update, names.clear, test_names
+                trusted = import_early(tests)
+                tests = compile(tests, "<tests>", "exec", dont_inherit=True)
+            code = compile(code, "<solution>", "exec", dont_inherit=True)
+            space = vars(module)
+            sys.addaudithook(make_guard(sys._getframe(), code if tests is None else tests,
+                                        secret, prove))  # fmt: skip
+            run(code, space)
+            if tests is not None:
+                forget()
+                restore(kept)
+                for path, found, content in trusted:
+                    modules[path] = found
+                    vars(found).update(content)
+                run(tests, choose(tests, space, kept))
             status = 0
-        except SystemExit as stop:
+        except stop as end:
             # A program may end this way; tests that were left early have not passed.
-            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-            if isinstance(stop.code, str):
-                sys.stderr.write(stop.code + "\n")
+            value = end.code
+            if kind(value) is text:
+                sys.stderr.write(value + "\n")
+            status = 0 if value is None else value if kind(value) is whole else 1
             if tests is not None:
                 sys.stderr.write("SystemExit before the end of the tests\n")
                 status = status or 1
         if tests is None:
-            if "threading" in sys.modules:
-                sys.modules["threading"]._shutdown()
+            if "threading" in modules:
+                modules["threading"]._shutdown()
             finish()
-    except BaseException as error:
+    except anything as error:
         status = 1
-        if isinstance(error, MemoryError):
+        if isinstance(error, empty):
             write(prove, b"memory")
-        show(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        elif isinstance(error, missing):
+            write(prove, b"import")
+        show(kind(error), error, error.__traceback__ and error.__traceback__.tb_next)
     for call in flush:
         try:  # noqa: SIM105
             call()
-        except Exception:
+        except fault:
             pass
     if status == 0:
-        write(prove, token)
+        audit("sandbox.end")
     leave(status & 255)
+
+
+def import_early(tests):
+    """Import what the tests import before the program can put something else there; [(name, module,
+    what it contains)]."""
+    found, left = [], [compile(tests, "<tests>", "exec", 0x400, True)]  # PyCF_ONLY_AST
+    while left:
+        node = left.pop()
+        kind = type(node).__name__
+        for part in [getattr(node, field, None) for field in node._fields]:
+            left += [one for one in (part if type(part) is list else [part])
+                     if hasattr(one, "_fields")]  # fmt: skip
+        for path in [one.name for one in node.names] if kind == "Import" else (
+            [node.module] if kind == "ImportFrom" and node.module else []):  # fmt: skip
+            try:
+                __import__(path)
+                found.append((path, sys.modules[path], dict(vars(sys.modules[path]))))
+            except Exception:  # then it fails where the tests come to it
+                pass
+    return found
+
+
+def test_names(tests, space, kept):
+    """The names that tests see: the program's, but a builtin is Python's own, unless all that the
+    tests ask the program for are names of builtins (a task may want a function `sum`)."""
+    used, left = set(), [tests]
+    while left:
+        part = left.pop()
+        used.update(part.co_names)
+        left += [value for value in part.co_consts if type(value) is type(part)]
+    shadows = {name for name in space if name in kept and not name.startswith("__")}
+    if not shadows or not used & (space.keys() - shadows):
+        return space
+    return {name: value for name, value in space.items() if name not in shadows}
 
 
 main()

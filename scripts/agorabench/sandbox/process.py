@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "PYTHONHASHSEED": "0",
     "MALLOC_ARENA_MAX": "1",  # glibc reserves 64 MB of address space per thread otherwise
+    "OMP_NUM_THREADS": "1",  # numpy would start as many as there are cores
+    "OPENBLAS_NUM_THREADS": "1",
 }
 PATIENCE = 10  # seconds beyond the wall limit before a sandbox that says nothing is killed
 
@@ -47,8 +49,8 @@ class Outcome:
     """What came of one program.
 
     status: "ok" (it reached its end, tests passed), "error" (anything else of its own doing, an
-        early `os._exit(0)` included), or the limit that ended it: "timeout", "memory", "output",
-        "processes".
+        early `os._exit(0)` included), "import" (a module that is not there), or the limit that
+        ended it: "timeout", "memory", "output", "processes".
     exit_code: as a shell would not say it: negative for a signal, -9 where a limit ended it.
     stdout, stderr: text, each cut at `Limits.output_kb`.
     seconds: wall time of the program, without the start of the sandbox.
@@ -64,10 +66,14 @@ class Outcome:
 _numbers = itertools.count()
 
 
-def run_sandbox(code: str, tests: str | None, limits: Limits, kind: str, python: str) -> Outcome:
+def run_sandbox(
+    code: str, tests: str | None, limits: Limits, kind: str, python: str,
+    packages: tuple[str, ...] = (),
+) -> Outcome:  # fmt: skip
     """Start one sandbox, read it to its end, and kill whatever may be left."""
-    layout = walls.survey_layout(python)
+    layout = walls.survey_layout(python, packages)
     order = asdict(limits) | {
+        "packages": layout["packages"],
         "code": code,
         "tests": tests,
         "isolation": kind,
@@ -80,7 +86,7 @@ def run_sandbox(code: str, tests: str | None, limits: Limits, kind: str, python:
     environment = ENVIRONMENT | layout["environment"]
     folder = contextlib.nullcontext()
     if kind == "limits":
-        folder = tempfile.TemporaryDirectory(prefix="agora-", ignore_cleanup_errors=True)
+        folder = _scratch_folder()
     report, report_end = (
         os.fdopen(end, mode, 0) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
     )
@@ -109,6 +115,18 @@ def run_sandbox(code: str, tests: str | None, limits: Limits, kind: str, python:
         finally:
             _end_process(process)
     return _parse_outcome(streams, ended, process)
+
+
+@contextlib.contextmanager
+def _scratch_folder():
+    """A folder that is gone afterwards, however deep or closed the program has made what is in it:
+    the system's tools go down without recursion and long paths."""
+    folder = tempfile.mkdtemp(prefix="agora-")
+    try:
+        yield folder
+    finally:
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL)
 
 
 def _read_streams(process, report, order, limits, deadline):
@@ -202,7 +220,8 @@ def _tasks_of_this_user():
 
 def sandbox_command(kind: str, order: dict, executable: str) -> list[str]:
     """Return the command line of a sandbox."""
-    inner = [executable, *walls.PYTHON_OPTIONS, "-c", _child_text()]
+    # Bytes: the child reads UTF-8, whatever the locale here would make of the text.
+    inner = [executable, *walls.PYTHON_OPTIONS, "-c", _child_text().encode()]
     if kind != "bubblewrap":
         return inner
     return ["bwrap", *walls.bubblewrap_options(order), "--", *inner]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from agorabench.errors import UserError
@@ -12,7 +13,9 @@ from agorabench.errors import UserError
 # No user's packages, no site, no folder on sys.path by itself, no bytecode. Not -I: it would also
 # ignore PYTHONHASHSEED.
 PYTHON_OPTIONS = ("-s", "-S", "-P", "-B")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+# Not zero: a shared mapping of it is memory that no limit counts.
+_DEVICES = ("null", "full", "random", "urandom")
+_SYSTEM = ("bin", "sbin", "usr", "lib", "lib32", "lib64", "libx32")
 PROJECT = Path(__file__).resolve().parents[3]
 
 _SURVEY = """
@@ -31,12 +34,14 @@ print(json.dumps([os.path.realpath(sys.executable), paths["stdlib"], paths["plat
 
 
 @functools.cache
-def survey_layout(python: str) -> dict:
+def survey_layout(python: str, packages: tuple[str, ...] = ()) -> dict:
     """Return what a sandbox for an interpreter shows, hides and links, as the interpreter says.
 
-    A virtual environment is left for the interpreter it was made from. Libraries outside the
-    system's folders (conda, environment modules) are found by what the interpreter has mapped.
+    A virtual environment is left for the interpreter it was made from; of its packages those named
+    are shown, and what they require. Libraries outside the system's folders (conda, environment
+    modules) are found by what the interpreter has mapped.
     """
+    modules, files = find_packages(packages)
     if sys.platform != "linux":
         raise UserError("model-written code can be run on Linux only")
     # A virtual environment knows its base only with `site`, so ask for that first.
@@ -53,26 +58,28 @@ def survey_layout(python: str) -> dict:
     if survey.returncode:
         raise UserError(f"{python} does not start: {survey.stderr.strip()[-200:]}")
     executable, *folders, libraries = json.loads(survey.stdout)
-    system = [f"/{name}" for name in sorted(os.listdir("/")) if _is_system(name)]
+    system = [f"/{name}" for name in sorted(_SYSTEM) if os.path.lexists(f"/{name}")]
     links = [[path, os.readlink(path)] for path in system if os.path.islink(path)]
     visible = [path for path in system if not os.path.islink(path)]
     inside = tuple(f"{path}/" for path in system)
     extra = [path for path in libraries if not f"{path}/".startswith(inside)]
-    for path in sorted({executable, *folders, *extra}, key=len):
+    shown = {executable, *folders, *extra, *files}
+    for path in sorted(shown, key=lambda path: (len(path), path)):
         if not any(f"{path}/".startswith(f"{known}/") for known in visible):
             visible.append(path)
     private = {os.path.realpath(path) for path in (Path.home(), Path.cwd(), PROJECT)}
     hidden = [
         path
         for path in sorted(private)
-        if any(path.startswith(f"{shown}/") for shown in visible)
-        and not any(f"{shown}/".startswith(f"{path}/") for shown in (executable, *folders, *extra))
+        if any(path.startswith(f"{known}/") for known in visible)
+        and not any(f"{known}/".startswith(f"{path}/") for known in shown)
     ]
     for path in ("/etc/ld.so.cache", *(f"/dev/{name}" for name in _DEVICES)):
         if os.path.exists(path):
             visible.append(path)
     return {
         "executable": executable,
+        "packages": modules,
         "environment": {"LD_LIBRARY_PATH": ":".join(extra)} if loader and extra else {},
         "walls": {
             "visible": visible,
@@ -82,8 +89,41 @@ def survey_layout(python: str) -> dict:
     }
 
 
-def _is_system(name):
-    return name in ("bin", "sbin", "usr") or name.startswith("lib")
+def find_packages(names: tuple[str, ...]) -> tuple[dict[str, str], set[str]]:
+    """({importable name: folder it is found in}, all paths) of packages installed beside this
+    interpreter, by the names pip knows, and of what they require.
+
+    Raises:
+        UserError: one is not installed.
+    """
+    if names:
+        from packaging.requirements import Requirement
+    modules, files, left, seen = {}, set(), list(names), set()
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            if name not in names:
+                continue
+            raise UserError(
+                f"packages: {name} is not installed in {sys.prefix}; install it there or take it "
+                "out of `packages`"
+            ) from None
+        tops = {file.parts[0] for file in package.files or ()} or {name.replace("-", "_")}
+        for top in tops:
+            path = Path(package.locate_file(top)).resolve()
+            if top == "__pycache__" or top.endswith((".dist-info", ".egg-info", ".pth", "..")):
+                continue
+            if path.exists():
+                modules[top.split(".")[0]] = str(path.parent)
+                files.add(str(path))
+        needs = [Requirement(text) for text in package.requires or ()]
+        left += [one.name for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
+    return modules, files
 
 
 def bubblewrap_options(order: dict) -> list[str]:

@@ -146,6 +146,9 @@ class Config(Section):
     """How code from models is run. isolated: no network, no environment, no writable file outside
     its own folder, and a refusal where the machine cannot give that; limits: only limits on time,
     memory, processes and output."""
+    packages: list[Text] = ["numpy"]
+    """Packages, as pip names them, that code from models may import beside the standard library,
+    with what they require; installed where the pipeline's own are."""
     plugins: list[str] = []
     """Python that the config brings along, importable modules or .py files relative to the folder
     Snakemake runs in; scripts/agorabench/plugins.py says what they can offer."""
