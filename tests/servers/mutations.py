@@ -202,9 +202,10 @@ def put_page(dice, protocol, body):
 def put_status(dice, protocol, body):
     """An error's status with a body of some kind; nothing was made."""
     status = dice.choice(STATUSES)
-    told = dice.choice([dump(error) for error in ERRORS] + PAGES[:3])
+    pages = dice.random() < 0.3
+    told = dice.choice(PAGES[:3] if pages else [dump(error) for error in ERRORS])
     headers = {"retry-after": dice.choice(RETRIES)} if dice.random() < 0.5 else {}
-    billed = status < 300  # whoever says that it went well may bill it
+    billed = status < 300 and pages  # whoever says that it went well may bill it
     return Spoilt(b"" if status == 204 else told, status, headers, billed=billed)
 
 

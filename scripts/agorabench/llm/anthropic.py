@@ -71,6 +71,12 @@ class Anthropic(Provider):
             body["stop_sequences"] = [END]
         return body | self.entry["extra"]
 
+    def read_usage(self, body: dict):
+        """Tokens that a response body says were taken, or None."""
+        cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
+        names = ("input_tokens", *cached), ("output_tokens",)
+        return answers.read_usage(body.get("usage"), *names)
+
     def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         if body.get("type", "message") != "message":
@@ -84,13 +90,10 @@ class Anthropic(Provider):
             if isinstance(block, dict) and isinstance(block.get("thinking"), str)
         ]
         reason = answers.read_word(body.get("stop_reason"), "no finish reason").lower()
-        cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
         fields = {
             "reply": answers.read_content(blocks),
             "finish_reason": FINISH.get(reason, reason),
-            "usage": answers.read_usage(
-                body.get("usage"), ("input_tokens", *cached), ("output_tokens",)
-            ),
+            "usage": self.read_usage(body),
             "model": answers.read_word(body.get("model"), "") or None,
         }
         return fields | ({"thoughts": answers.scrub("\n".join(thoughts))} if thoughts else {})

@@ -36,8 +36,8 @@ class BatchStatus(NamedTuple):
 class Provider:
     """One model behind one endpoint; `entry` is the generator's config.
 
-    A subclass sets `path`, and defines `client_libraries`, `request_body`, `parse_body`; and for
-    batches, each with a synchronous client, and raising errors.Fault,
+    A subclass sets `path`, and defines `client_libraries`, `request_body`, `parse_body`,
+    `read_usage`; and for batches, each with a synchronous client, and raising errors.Fault,
 
     named_batches                    whether a batch can be found by its name, not only by its size
     batch_task(request)              a request's item of a batch, a dict
@@ -193,7 +193,8 @@ class Provider:
                 raise errors.classify_object(error) from None
             kept = answers.keep_raw(body if content is None else content)
             text = f"a body that the protocol does not have: {kept[:200]!r}"
-            raise errors.Unreadable(text, kept) from None
+            usage = self.read_usage(body) if isinstance(body, dict) else None
+            raise errors.Unreadable(text, kept, usage=usage) from None
         if error and not fields["reply"]:
             raise errors.classify_object(error)
         if not answers.is_expected_model(self.entry, fields["model"]):

@@ -340,8 +340,8 @@ class Batches:
             else:
                 unreadable = fault if isinstance(fault, errors.Unreadable) else unreadable
                 row = self._failure_row(batch, key, request, fault, before)
-                if not row.get("usage") and row.get("fault") in BILLED:
-                    row["most"] = max_usage(request, self.provider.entry) if request else {}
+            if request and not row.get("usage") and row.get("fault") in BILLED:
+                row["most"] = max_usage(request, self.provider.entry)
             row |= {"mode": "batch"}
             self._settle_cost(request, row)
             self._rows.append(row)

@@ -46,7 +46,7 @@ class Online:
         self.provider, self.budget, self.clock = provider, budget, clock
         self.identity = provider.identity
         self._before = before
-        self.pace = Pace(provider.entry["concurrency"], clock)
+        self.pace = Pace(provider.entry["concurrency"], clock, longest=provider.entry["patience"])
         self._loop = self._client = None
         self._later = []  # heap of (when, number, request, its state)
         self._number = itertools.count()

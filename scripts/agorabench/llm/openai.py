@@ -63,6 +63,10 @@ class OpenAI(Provider):
             body["seed"] = int(request["fingerprint"][:8], 16) >> 1  # some take 31 bits only
         return body | self.entry["extra"]
 
+    def read_usage(self, body: dict):
+        """Tokens that a response body says were taken, or None."""
+        return answers.read_usage(body.get("usage"), ("prompt_tokens",), ("completion_tokens",))
+
     def parse_body(self, body: dict) -> dict:
         """Fields of the reply row in a response body; raises where it is not of the protocol."""
         choice = body["choices"][0]
@@ -74,9 +78,7 @@ class OpenAI(Provider):
         fields = {
             "reply": text or refusal,
             "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
-            "usage": answers.read_usage(
-                body.get("usage"), ("prompt_tokens",), ("completion_tokens",)
-            ),
+            "usage": self.read_usage(body),
             "model": answers.read_word(body.get("model"), "") or None,
         }
         if isinstance(thoughts, str):

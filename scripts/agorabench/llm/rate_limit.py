@@ -31,13 +31,14 @@ LIMITS = (
 class Pace:
     """The window of requests under way, and the time before which none may be sent.
 
-    Times are seconds on `clock`. At most `most` are ever under way. Where many could be sent at
+    Times are seconds on `clock`. At most `most` are ever under way; no header holds sending for
+    longer than `longest`. Where many could be sent at
     once, they are spread over half of the time that an answer takes: sent together they would be
     answered together, and wait for each other here, round after round.
     """
 
-    def __init__(self, most, clock=time.monotonic, draw=random.random):
-        self.most, self.clock, self.draw = most, clock, draw
+    def __init__(self, most, clock=time.monotonic, draw=random.random, longest=LONGEST):
+        self.most, self.clock, self.draw, self.longest = most, clock, draw, min(longest, LONGEST)
         self.window = float(min(START, most))
         self.growing = True  # no refusal yet
         self.held = self.cut = clock()
@@ -72,7 +73,7 @@ class Pace:
         self.window = min(self.most, self.window + (1.0 if self.growing else 1.0 / self.window))
         if pause := refill_delay(headers, need):
             # A refusal says more than a header that may be wrong by years.
-            self.held = max(self.held, self.clock() + min(pause, LONGEST))
+            self.held = max(self.held, self.clock() + min(pause, self.longest))
 
     def record_refusal(self, sent: float, after: float | None) -> None:
         """Halve the window: a request that was sent at `sent` met a limit; `after` is the
