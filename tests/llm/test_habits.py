@@ -57,6 +57,7 @@ def test_a_provider_with_bad_habits(tmp_path, server, mode, protocol, seed):
     try:
         rows = cell.run()
     except UserError as stop:
+        print(stop)
         assert len(str(stop).splitlines()) == 1
     else:
         assert sum(row["verdict"] == "valid" for row in rows) == SIZE

@@ -174,8 +174,8 @@ class Batch:
         lines, billed, clear = self.world.habits.spoil_line(self.protocol, line, reply.identity)
         if billed:
             self.world.books.bill("batch", reply)
-            if not clear:
-                self.world.books.doubt("batch", body)
+        if not clear:
+            self.world.books.doubt("batch", body)
         self.counts["succeeded"] += 1
         self.good.extend(lines)
 

@@ -91,7 +91,7 @@ class Habits:
 
     def spoil_status(self, protocol, told):
         """What is said of a batch, now and then with a value that is something else."""
-        dice = self._dice("status", told["id"])
+        dice = self._dice("status", "")
         if not self.states or dice.random() >= 0.3:
             return told
         told = copy.deepcopy(told)
@@ -205,7 +205,7 @@ def put_status(dice, protocol, body):
     pages = dice.random() < 0.3
     told = dice.choice(PAGES[:3] if pages else [dump(error) for error in ERRORS])
     headers = {"retry-after": dice.choice(RETRIES)} if dice.random() < 0.5 else {}
-    billed = status < 300 and pages  # whoever says that it went well may bill it
+    billed = status == 204 or (status < 300 and pages)  # who says that it went well may bill it
     return Spoilt(b"" if status == 204 else told, status, headers, billed=billed)
 
 
@@ -279,7 +279,7 @@ def line_error(dice, protocol, line):
         line["response"] = {"status_code": status, "request_id": "r", "body": told}
     else:
         line["result"] = {"type": dice.choice(["errored", "failed", "expired", None]), **told}
-    return [json.dumps(line)], False, True
+    return [json.dumps(line)], False, False
 
 
 LINES = [line_change, line_change, line_value, line_text, line_error]

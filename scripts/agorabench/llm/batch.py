@@ -62,8 +62,7 @@ class Batches:
         self._client = self._log = None
 
     def complete(self, queue):
-        """Yield lists of rows for the requests of `queue`, and for those that an earlier run has
-        left in batches, as batches end.
+        """Yield lists of rows for the requests of `queue`, and of batches that an earlier run left.
 
         Raises:
             UserError: the work had to stop; what batches had answered until then was yielded.
@@ -77,8 +76,7 @@ class Batches:
                         f"generator's is '{self.provider.entry['model']}' now: set it back to "
                         "collect them, or cancel them with scripts/tools/batches.py"
                     )
-                if batch.doubtful:  # when it was submitted is not known, only that it is over
-                    batch.due = self.clock() + SETTLE
+                batch.due = self.clock() + SETTLE if batch.doubtful else batch.due
         if not self._log.open_batches and not queue:
             return
         self._client = self._client or self.provider.open_client()
@@ -321,10 +319,10 @@ class Batches:
                 batch.due = 0.0
 
     def _to_user_error(self, fault):
-        address, model = self.provider.address, self.provider.entry["model"]
-        if fault.reason == "404" and model not in str(fault):
-            return UserError(f"{address} takes no batches of model '{model}' ({fault})")
-        return errors.to_user_error(fault, self.provider.entry, address)
+        entry, address = self.provider.entry, self.provider.address
+        if fault.reason == "404" and entry["model"] not in str(fault):
+            return UserError(f"{address} takes no batches of model '{entry['model']}' ({fault})")
+        return errors.to_user_error(fault, entry, address)
 
     # Results
 
@@ -342,14 +340,11 @@ class Batches:
                 row = self._failure_row(batch, key, request, fault, before)
             if request and not row.get("usage") and row.get("fault") in BILLED:
                 row["most"] = max_usage(request, self.provider.entry)
-            row |= {"mode": "batch"}
-            self._settle_cost(request, row)
-            self._rows.append(row)
+            self._rows.append(row | {"mode": "batch"})
+            self._settle_cost(request, self._rows[-1])
         if unreadable and not self._answered:
-            self._stop = self._stop or UserError(
-                f"none of what {self.provider.address} answers in batch {batch.id} can be read: "
-                f"{unreadable}; what came is in the journal"
-            )
+            text = f"{self.provider.address} answers, and nothing in batch {batch.id} can be read"
+            self._stop = self._stop or UserError(f"{text}: {unreadable}; the journal has it")
         self._failures, self._full = 0, None
         self._tokens = min(2 * self._tokens, self._most)
         if status.state == "cancelled":
@@ -360,7 +355,7 @@ class Batches:
             )
 
     def _failure_row(self, batch, key, request, fault, before):
-        """The row of a request without a reply; it is planned again where that can help."""
+        """The row of a request without a reply, planned again where that can help."""
         if isinstance(fault, errors.Refused):
             self._answered += 1
             return errors.unanswered_row(key, fault.reason)
@@ -388,11 +383,10 @@ class Batches:
         due = [batch.due for batch in self._log.open_batches]
         if (self._pending and not due) or self.clock() < self._held < math.inf:
             due.append(self._held)
-        if due:
-            self.sleep(max(0.0, min(due) - self.clock()))
+        self.sleep(max(0.0, min(due, default=0.0) - self.clock()))
 
     def _log_progress(self):
-        """Log the progress of the batches: when it changes, and every ten minutes."""
+        """Log the batches' progress: when it changes, and every ten minutes."""
         batches = self._log.open_batches
         done, size = sum(b.done for b in batches), sum(len(b.requests) for b in batches)
         ids = [batch.id for batch in batches if batch.id]

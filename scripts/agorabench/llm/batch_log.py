@@ -69,7 +69,8 @@ class Batch:
                     f"a line of results: {raw[:200]}", raw, False, reason, usage
                 )
             else:
-                fault = errors.Transient(undone)
+                missing_line = errors.Unreadable("no line of results", reason="missing")
+                fault = errors.Transient(undone) if undone != "missing" else missing_line
             yield key, request, None, fault
         for _, usage in strays[len(missing) :]:
             yield "", None, None, errors.Transient("unknown id", usage=usage)

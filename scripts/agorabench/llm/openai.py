@@ -136,15 +136,18 @@ class OpenAI(Provider):
                 fault = errors.classify_object({"error": error}, 400)
         elif state not in ("completed", "expired", "cancelled"):
             state = "open"  # validating, in_progress, finalizing, cancelling
-        counted = (counts.completed, counts.failed) if counts else ()
+        counted = (getattr(counts, name, None) for name in ("completed", "failed"))
         done = sum(answers.read_count(count) or 0 for count in counted)
         return BatchStatus(state, done, errors.retry_delay(response.headers), fault, result_ids)
 
     def fetch_results(self, client, status):
         lines = []
         for id in status.result_ids:
-            with self.raising_faults():
-                lines += client.files.content(id).content.split(b"\n")
+            try:
+                with self.raising_faults():
+                    lines += client.files.content(str(id)).content.split(b"\n")
+            except errors.Fatal as fault:  # the batch is there, and its file may be a moment later
+                raise errors.Transient(fault.reason, str(fault)) from None
         return [line for line in lines if line.strip()]
 
     def parse_result(self, line):
