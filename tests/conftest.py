@@ -1,13 +1,63 @@
-"""What the tests share: the real data, a model, a browser."""
+"""What the tests share: where they stand, the real data, a model, a browser."""
 
+import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from agorabench.plugins import load_plugins
-from helpers import DATA
+from helpers import DATA, ROOT
+from helpers.workflow import MADE, SOURCES
 
 load_plugins(["miniature"])  # programs do it where they read their config
+
+# Whatever runs of the checkout have made, no test may depend on it or change it.
+OWN = tuple(f"{ROOT / name}/" for name in (*MADE, "logs"))
+STAND = Path(tempfile.mkdtemp(prefix="agorabench-stand-"))
+EVENTS = {"open", "os.listdir", "os.scandir", "os.mkdir", "os.remove", "os.rename"}
+EVENTS |= {"os.chdir", "subprocess.Popen"}
+touched = []
+
+
+def watch_checkout(event, args):
+    """Note what this process does to files that runs of the checkout have made, and whatever is to
+    stand in the checkout, where relative paths lead to them."""
+    at = 2 if event == "subprocess.Popen" else 0
+    if event not in EVENTS or not isinstance(args[at], (str, bytes, os.PathLike)):
+        return
+    path = os.path.abspath(os.fsdecode(args[at]))
+    stands = event in ("os.chdir", "subprocess.Popen") and Path(path).resolve() == ROOT
+    if stands or f"{path}/".startswith(OWN):
+        touched.append(f"{event}: {path}")
+
+
+def pytest_sessionstart():
+    """Stand in a folder that has what a clone has."""
+    for name in SOURCES:
+        (STAND / name).symlink_to(ROOT / name)
+    os.chdir(STAND)
+    sys.addaudithook(watch_checkout)
+
+
+def pytest_sessionfinish():
+    """Take the folder away."""
+    os.chdir(ROOT)
+    shutil.rmtree(STAND)
+
+
+@pytest.fixture(autouse=True)
+def own_folder():
+    """Fail a test that touches what runs of the checkout have made, or could, or that leaves files
+    where it stands."""
+    touched.clear()
+    yield
+    left = sorted({path.name for path in STAND.iterdir()} - set(SOURCES))
+    for name in left:
+        shutil.rmtree(STAND / name)
+    assert not touched, f"a test stands in a folder of its own, not in the checkout: {touched}"
+    assert not left, f"a test writes in a folder of its own, not where it was started: {left}"
 
 
 @pytest.fixture

@@ -106,6 +106,6 @@ def test_the_product_reads_a_config_without_the_miniature():
     program += "load_config('config/agorabench.yaml'); print('miniature' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=ROOT, env={"PYTHONPATH": "scripts"}, capture_output=True, text=True,
+        env={"PYTHONPATH": "scripts"}, capture_output=True, text=True,
     )  # fmt: skip
     assert ended.stdout == "False\n", ended.stderr

@@ -135,8 +135,7 @@ def test_scores_of_real_judges(data):
 
 @pytest.mark.parametrize("aspect", ["difficulty", "quality"])
 @pytest.mark.parametrize("domain", matrix.DOMAINS)
-def test_a_judge_sees_the_example_and_the_rubric(aspect, domain, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_a_judge_sees_the_example_and_the_rubric(aspect, domain):
     pair = {"id": 0, "instruction": "Is {rubric} a name?", "response": "No: {instruction}."}
     metrics = {aspect: {"rubrics": f"{RUBRICS}/{aspect}", "sample": None}}
     (game,) = judged.rubric_games([pair], metrics, domain, 1)
@@ -664,8 +663,7 @@ def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
             check_config(config, root=ROOT)
 
 
-def test_the_plan_counts_what_a_judge_has_yet_to_say(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_plan_counts_what_a_judge_has_yet_to_say():
     config = check_config(mini(), root=ROOT)
     run = {
         "domain": "math",

@@ -189,7 +189,7 @@ def test_a_name_that_the_config_lacks_gets_one_sentence(case):
     config = [] if "--config" in options else ["--config", MINIATURE]
     ended = subprocess.run(
         [sys.executable, f"scripts/{program}.py", *config, *options],
-        cwd=ROOT, capture_output=True, text=True,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert ended.returncode and sentence in ended.stderr, ended.stderr
     assert "Traceback" not in ended.stderr
