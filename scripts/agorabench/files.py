@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and rows one JSON object a line."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +27,34 @@ def atomic_file(path, mode="w"):
     finally:
         with suppress(FileNotFoundError):
             partial.unlink()
+
+
+def lock_file(file, kind):
+    """Take a lock (of fcntl.LOCK_*) on an open file.
+
+    Raises:
+        UserError: its file system has no locks.
+    """
+    try:
+        fcntl.flock(file, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{file.name}: its file system does not lock files ({error.strerror}), and two jobs "
+            "would write over each other; keep this folder on one that does"
+        ) from None
+
+
+def cut_tail(file, end):
+    """Cut a file (open for appending bytes and reading) after `end` bytes, those of its whole rows,
+    and end the last of these if its newline is missing."""
+    file.truncate(end)
+    file.seek(max(0, end - 1))
+    missing = end and file.read(1) != b"\n"
+    file.seek(0, os.SEEK_END)
+    if missing:
+        file.write(b"\n")
 
 
 def write_jsonl(path, rows):
@@ -70,7 +99,7 @@ def read_jsonl(path):
 
 def read_appended(lines, key, sentence):
     """Rows of a file that is only appended to: (row, bytes up to its end); a torn last line, which
-    its writer died in or is still writing, is left out.
+    its writer died in or is still writing, is left out. `cut_tail` makes it ready for more.
 
     Args:
         lines: the file, open for reading bytes.
@@ -82,13 +111,13 @@ def read_appended(lines, key, sentence):
     """
     end = 0
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            return
         end += len(line)
         try:
             row = json.loads(line)
             row[key]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
+            if not line.endswith(b"\n"):
+                return
             raise UserError(sentence.replace("{}", str(number))) from None
         yield row, end
 

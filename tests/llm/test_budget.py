@@ -7,8 +7,8 @@ import time
 import pytest
 import servers
 from agorabench.errors import UserError
-from agorabench.files import read_json
-from agorabench.llm.budget import Budget, max_cost, rows_cost
+from agorabench.files import read_json, write_jsonl
+from agorabench.llm.budget import Budget, max_cost, rows_cost, usage_cost
 from helpers.asking import KEY, Cell, generator, hurry
 
 PRICE = {"input": 1.0, "output": 2.0}
@@ -61,9 +61,9 @@ def test_no_more_than_max_usd_is_spent_and_raising_it_goes_on(tmp_path, protocol
         limit(5.0)
         cell.run()
         cell.holds()
-        books = read_json(tmp_path / "journal/budget.json")
-        (mine,) = books.values()
-        assert mine["spent"] == pytest.approx(billed(server)) and mine["held"] == 0
+        (mine,) = read_json(tmp_path / "journal/budget.json").values()
+        assert mine["spent"] == server.books()["tokens"]["online"]
+        assert mine["held"] == mine["lost"] == {}
         assert cell.ledger()["usd"] == pytest.approx(billed(server))
 
 
@@ -139,27 +139,37 @@ def test_deleting_the_books_forgets_nothing(tmp_path):
         assert cell.received() <= before + 2 and billed(server) <= 0.05
 
 
-def test_what_a_killed_job_holds_is_free_when_it_runs_again(tmp_path):
-    with servers.start(words=100, latency=0.3) as server:
-        cell = budgeted(tmp_path, server, max_usd=0.5)
-        child = cell.child()
-        while server.books()["answered"] < 40:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        held = read_json(tmp_path / "journal/budget.json")
-        (mine,) = held.values()
-        assert mine["held"] + mine["spent"] >= billed(server) > 0 and mine["held"] > 0
+def test_what_a_killed_job_held_counts_as_spent(tmp_path):
+    """Five kills, each with requests under way that the provider bills."""
+    with servers.start(words=100, latency=0.15) as server:
+        cell = budgeted(tmp_path, server, max_usd=0.2, concurrency=16)
+        for _ in range(5):
+            before = server.books()["answered"]
+            child = cell.child()
+            while server.books()["answered"] < before + 5 and child.poll() is None:
+                time.sleep(0.01)
+            child.send_signal(signal.SIGKILL)
+            child.communicate()
         server.set(latency=0)
-        other = budgeted(tmp_path, server, max_usd=0.5, method="response", size=10)
-        other.run()  # there is enough besides
-        books = read_json(tmp_path / "journal/budget.json")
-        assert books["math/instance/g/p/seed1.jsonl"] == mine
+        with pytest.raises(UserError, match="max_usd of generator"):
+            cell.run()
+        assert billed(server) <= 0.2
+        (mine,) = read_json(tmp_path / "journal/budget.json").values()
+        assert mine["lost"] and not mine["held"]
+        amounts = (USED | mine[key] for key in ("spent", "lost"))
+        assert sum(usage_cost(amount, PRICE) for amount in amounts) <= 0.2
+
+
+def test_a_price_that_is_given_later_values_what_came_before(tmp_path):
+    with servers.start(words=100) as server:
+        cell = budgeted(tmp_path, server, size=40, price={"input": 0.0, "output": 0.0})
         cell.run()
-        books = read_json(tmp_path / "journal/budget.json")
-        assert [book["held"] for book in books.values()] == [0, 0]
-        told = rows_cost(cell.journaled() + other.journaled(), PRICE)
-        assert sum(book["spent"] for book in books.values()) == pytest.approx(told)
+        spent = billed(server)
+        cell.entry |= {"price": PRICE, "max_usd": 1.5 * spent}
+        other = budgeted(tmp_path, server, method="response", max_usd=1.5 * spent)
+        with pytest.raises(UserError, match="max_usd of generator"):
+            other.run()
+        assert spent < billed(server) <= 1.5 * spent
 
 
 # By itself
@@ -174,6 +184,7 @@ class Clock:
 
 ENTRY = generator("http://x", "openai", mode="online", max_usd=1.0, price=PRICE)
 BATCHED = ENTRY | {"mode": "batch", "price": PRICE | {"batch": 0.5}}
+USED = {"input": 0, "output": 0}
 ASKED = {"fingerprint": "a" * 64, "messages": [{"role": "user", "content": "word " * 20}]}
 
 
@@ -184,12 +195,12 @@ def asked(number):
 def books(root, name="a", entry=ENTRY, **more):
     generators = {"a": ENTRY, "b": ENTRY} | {name: entry}
     journal = root / f"math/response/{name}/p/seed1.jsonl"
-    return Budget(journal, 0.0, root, generators, name, **more)
+    return Budget(journal, [], root, generators, name, **more)
 
 
 def test_the_ceiling_of_a_request():
-    # 100 bytes are 50 tokens at most, 20 more for what the provider adds; 500 may be written.
-    assert max_cost(ASKED, ENTRY) == pytest.approx((70 * 1.0 + 500 * 2.0) / 1e6)
+    # 100 bytes are 100 tokens at most, 20 more for what the provider adds; 500 may be written.
+    assert max_cost(ASKED, ENTRY) == pytest.approx((120 * 1.0 + 500 * 2.0) / 1e6)
     assert max_cost(ASKED, BATCHED) == pytest.approx(max_cost(ASKED, ENTRY) / 2)
     chinese = ASKED | {"messages": [{"role": "user", "content": "字" * 100}]}
     assert max_cost(chinese, ENTRY) > max_cost(ASKED, ENTRY)
@@ -216,7 +227,7 @@ def test_a_request_waits_for_those_under_way_and_fails_where_there_are_none(tmp_
         mine.settle(asked(2), {"usage": {"input": 70, "output": 500}})
         mine.settle(asked(3), {"usage": {"input": 70, "output": 500}})
         with pytest.raises(
-            UserError, match=r"max_usd of generator 'a' allows 0\.0027 USD: 0\.0022 are"
+            UserError, match=r"max_usd of generator 'a' allows 0\.0028 USD: 0\.0022 are"
         ):
             mine.reserve(asked(4))
 
@@ -229,32 +240,32 @@ def test_what_was_given_up_is_free_again(tmp_path):
             mine.settle(asked(1), None)
             assert mine.reserve(asked(1))
             mine.settle(asked(1), {"fault": "429"})
-        assert mine.spent == 0
+        assert not +mine.spent
 
 
 def test_a_job_takes_a_share_and_tells_the_others(tmp_path):
     clock = Clock()
 
-    def told():
-        return read_json(tmp_path / "budget.json")
+    def told(name="a"):
+        return read_json(tmp_path / "budget.json")[f"math/response/{name}/p/seed1.jsonl"]
 
     with (
         books(tmp_path, total=1.0, clock=clock) as first,
         books(tmp_path, "b", total=1.0) as second,
     ):
         first.reserve(asked(1))
-        held = told()["math/response/a/p/seed1.jsonl"]["held"]
-        assert max_cost(ASKED, ENTRY) < held <= 0.1
+        assert max_cost(ASKED, ENTRY) < usage_cost(told()["held"], PRICE) <= 0.1
         first.settle(asked(1), {"usage": {"input": 70, "output": 500}})
         first.reserve(asked(2))
-        assert told()["math/response/a/p/seed1.jsonl"]["spent"] == 0  # not yet told
+        assert told()["spent"] == {}  # not yet told
         clock.now += 6
         first.settle(asked(2), {"usage": {"input": 70, "output": 500}})
-        assert told()["math/response/a/p/seed1.jsonl"]["spent"] == pytest.approx(first.spent)
+        assert told()["spent"] == first.spent == {"input": 140, "output": 1000}
         second.reserve(asked(1))
-        everything = sum(book["held"] + book["spent"] for book in told().values())
-        assert everything <= 1.0
-    assert {book["held"] for book in told().values()} == {0}
+        amounts = [told(name)[key] for name in "ab" for key in ("spent", "held")]
+        assert sum(usage_cost(USED | amount, PRICE) for amount in amounts) <= 1.0
+    assert told("a")["held"] == {} and told("b")["held"] == {}
+    assert told("b")["lost"]  # it has not waited for its request
 
 
 def test_books_that_are_deleted_while_jobs_are_at_work(tmp_path):
@@ -262,6 +273,54 @@ def test_books_that_are_deleted_while_jobs_are_at_work(tmp_path):
         first.reserve(asked(1))
         first.settle(asked(1), {"usage": {"input": 10**5, "output": 10**5}})
         (tmp_path / "budget.json").unlink()
-        first._take_share(0.0)
+        first.reserve(asked(2))
         told = json.loads((tmp_path / "budget.json").read_text())
-        assert told["math/response/a/p/seed1.jsonl"]["spent"] == pytest.approx(0.3)
+        assert usage_cost(told["math/response/a/p/seed1.jsonl"]["spent"], PRICE) == 0.3
+
+
+def test_every_journal_counts_where_the_books_are_gone(tmp_path):
+    """Those of classifications too, whose paths name no generator; and the books of earlier
+    versions, in dollars, are made anew."""
+    row = {"fingerprint": "f", "reply": "x", "model": "gpt-4o-mini", "usage": {"input": 10**6}}
+    row["usage"]["output"] = 0
+    for name in ("classify/topics", "classify/mine", "math/response/a/p/seed2"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [row])
+    old = {"math/response/a/p/seed2.jsonl": {"generator": "a", "spent": 0.1, "held": 3.0}}
+    (tmp_path / "budget.json").write_text(json.dumps(old))
+    owners = {tmp_path / "classify/mine.jsonl": "b"}
+    with (
+        pytest.raises(UserError, match=r"'a' allows 1\.00 USD: 2\.00 are spent, 0\.00 are held"),
+        books(tmp_path, owners=owners) as mine,
+    ):
+        mine.reserve(asked(1))
+    told = json.loads((tmp_path / "budget.json").read_text())
+    assert told["classify/mine.jsonl"]["generator"] == "b"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"lost": {"input": "x"}}}'])
+def test_books_that_are_damaged(tmp_path, text):
+    (tmp_path / "budget.json").write_text(text)
+    with pytest.raises(UserError, match=r"budget\.json is damaged; delete it"), books(tmp_path):
+        pass
+
+
+def test_the_tokens_of_a_prompt_are_learned(tmp_path):
+    """At first no more than one a byte; then no more than in earlier prompts, and a quarter."""
+    with books(tmp_path) as mine:
+        for number in range(20):
+            assert mine.tokens_per_byte == 1.0
+            mine.reserve(asked(number))
+            mine.settle(asked(number), {"usage": {"input": 40, "output": 1}})
+        assert mine.tokens_per_byte == pytest.approx(0.25)
+        mine.reserve(asked(20))
+        mine.settle(asked(20), {"usage": {"input": 320, "output": 1}})
+        assert mine.tokens_per_byte == pytest.approx(3.75)
+
+
+def test_an_open_batch_is_held_while_nobody_waits_for_it(tmp_path):
+    with books(tmp_path, entry=BATCHED) as mine:
+        mine.reserve(asked(1))
+    (told,) = read_json(tmp_path / "budget.json").values()
+    assert told["held"] == {"batch input": 120, "batch output": 500} and told["lost"] == {}
+    with books(tmp_path, entry=BATCHED) as mine:  # which finds the batch again
+        assert not mine.lost and not mine.under_way

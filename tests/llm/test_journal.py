@@ -30,7 +30,7 @@ def test_a_reply_is_written_once(tmp_path):
     assert len((tmp_path / "journal.jsonl").read_bytes().splitlines()) == 2
 
 
-@pytest.mark.parametrize("cut", range(1, 30, 4))
+@pytest.mark.parametrize("cut", range(2, 30, 4))
 def test_torn_tail_is_cut_off_and_the_rest_kept(tmp_path, cut):
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
@@ -41,6 +41,27 @@ def test_torn_tail_is_cut_off_and_the_rest_kept(tmp_path, cut):
         journal.add([row(2)])
     with Journal(path) as journal:
         assert journal["f2"] == row(2)
+
+
+def test_a_last_row_that_lacks_only_its_newline_is_whole(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.add([row(1), row(2)])
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal(path) as journal:
+        assert journal["f2"] == row(2)
+        journal.add([row(3)])
+    with Journal(path) as journal:
+        assert len(journal) == 3
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UserError, match="does not lock files"), Journal(tmp_path / "j"):
+        pass
 
 
 def test_damage_in_the_middle_is_not_cut_away(tmp_path):

@@ -7,7 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 from agorabench.evaluation import benchmarks
-from agorabench.files import json_fingerprint, read_appended, read_jsonl, to_json, write_jsonl
+from agorabench.files import (
+    cut_tail,
+    json_fingerprint,
+    read_appended,
+    read_jsonl,
+    to_json,
+    write_jsonl,
+)
 from agorabench.models import weights
 from agorabench.progress import Progress
 
@@ -89,7 +96,7 @@ class PartialCompletions:
                     break
                 good = end
                 self.rows.append({key: value for key, value in row.items() if key != "asked"})
-            file.truncate(good)
+            cut_tail(file, good)
         self.asked = asked
 
     def __enter__(self):

@@ -23,13 +23,14 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from agorabench import matrix
 from agorabench.errors import UserError
 from agorabench.llm.answers import is_expected_model
-from agorabench.llm.budget import Budget, rows_cost
+from agorabench.llm.budget import Budget
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import Request
-from agorabench.paths import journal_root, open_batches
+from agorabench.paths import classification_journal, journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
 ROUNDS = 5  # attempts to get a reply to a request
@@ -69,8 +70,12 @@ def open_backend(
         kept = stack.enter_context(Journal(journal, partial(is_expected_model, entry)))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
-            cost = rows_cost(kept.paid_rows, entry["price"])
-            budget = Budget(journal, cost, journal_root(journal), priced, name, config["max_usd"])
+            root = journal_root(journal)
+            owners = {  # of journals whose paths do not say it
+                root.parent / classification_journal(chosen["prompt"]): chosen["generator"]
+                for chosen in matrix.classifications(config)
+            }
+            budget = Budget(journal, kept.paid_rows, root, priced, name, config["max_usd"], owners)
             settings["budget"] = stack.enter_context(budget)
         backend = connect(entry, state=open_batches(journal), **settings)
         yield kept, stack.enter_context(closing(backend))

@@ -15,11 +15,12 @@ from agorabench.errors import UserError
 from agorabench.files import to_json
 from agorabench.llm import errors
 from agorabench.llm.batch_log import Batch, BatchLog, parse_results
-from agorabench.llm.budget import BILLED, BYTES_PER_TOKEN, max_usage
+from agorabench.llm.budget import BILLED, max_usage
 from agorabench.llm.online import TRIES
 from agorabench.llm.rate_limit import Pace
 from agorabench.progress import LINE_EVERY, duration
 
+BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 SETTLE = 60.0  # seconds after which a submission is in the provider's list, if it ever will be
 SKEW = 600.0  # seconds that the provider's clock may be behind
 HOLD = 900.0  # seconds, longest pause where the provider takes no more

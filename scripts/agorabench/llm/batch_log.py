@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.files import read_appended, to_json
+from agorabench.files import cut_tail, read_appended, to_json
 from agorabench.llm import answers, errors
 from agorabench.paths import journal_root, list_open_batches
 
@@ -130,8 +130,8 @@ class BatchLog:
         """Write a row to disk."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab")  # noqa: SIM115, closed in close
-            self._file.truncate(self._good)
+            self._file = open(self.path, "a+b")  # noqa: SIM115, closed in close
+            cut_tail(self._file, self._good)
         row = {"event": event, "name": batch.name, **more}
         self._file.write(to_json(row).encode() + b"\n")
         self._file.flush()

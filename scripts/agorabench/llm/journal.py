@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.files import read_appended, to_json
+from agorabench.files import cut_tail, lock_file, read_appended, to_json
 from agorabench.llm.answers import separate_thoughts
 
 
@@ -47,10 +47,10 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"waiting for {self.path}, which another job is writing", file=sys.stderr)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            lock_file(self._file, fcntl.LOCK_EX)
         self._load_rows()
         return self
 
@@ -95,8 +95,7 @@ class Journal:
             self._keep_row(row)
         gc.freeze()
         gc.enable()
-        self._file.truncate(good)
-        self._file.seek(0, os.SEEK_END)
+        cut_tail(self._file, good)
 
     def __contains__(self, key):
         return key in self.rows

@@ -198,9 +198,13 @@ class Online:
             self._wake.set()
             if row:
                 if not row.get("usage") and row.get("fault") in BILLED:
-                    row["most"] = max_usage(request, self.provider.entry)
+                    row["most"] = (
+                        self.budget.reserved_usage(request)
+                        if self.budget
+                        else max_usage(request, self.provider.entry)
+                    )
                 self._rows.append(row)
-            if self.budget:
+            if self.budget and row:  # a request that was broken off may be billed
                 self._settle_cost(request, row)
 
     def _settle_cost(self, request, row):
