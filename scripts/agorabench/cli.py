@@ -8,6 +8,7 @@
 
 import argparse
 import sys
+import traceback
 
 from agorabench import matrix
 from agorabench.cluster import locks
@@ -112,8 +113,8 @@ def _cell_names(config, cell):
 
 
 def run_program(main):
-    """Call `main()` as a program: a UserError, or a file that is not there, becomes one line on
-    stderr and exit status 1."""
+    """Call `main()` as a program: a UserError, or what files, texts and the machine can do to us,
+    becomes one line on stderr and exit status 1."""
     locks.hold_job_lock()
     try:
         sys.exit(main())
@@ -122,5 +123,8 @@ def run_program(main):
     except FileNotFoundError as error:  # what an earlier stage makes
         path = error.filename
         sys.exit(f"error: {path}: no such file; if a rule makes it, `snakemake {path}` does")
+    except (OSError, RecursionError, UnicodeError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        sys.exit(f"error: {error or type(error).__name__} ({place.filename}, line {place.lineno})")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; the same command goes on from where it was")

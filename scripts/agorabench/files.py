@@ -29,6 +29,10 @@ def atomic_file(path, mode="w"):
             partial.unlink()
 
 
+class DamagedFile(UserError, ValueError):
+    """A file that does not hold what its name says."""
+
+
 def lock_file(file, kind):
     """Take a lock (of fcntl.LOCK_*) on an open file.
 
@@ -81,19 +85,21 @@ def read_jsonl(path):
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise DamagedFile(f"{path}: not text in UTF-8 ({error})") from None
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise DamagedFile(f"{path}: not JSON ({error})") from None
     rows = []
     # Not splitlines(): it also breaks at U+2028 and friends, which JSON leaves unescaped.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except ValueError as error:
-                raise UserError(f"{path}, line {number}: not JSON ({error})") from None
+            except (ValueError, RecursionError) as error:
+                raise DamagedFile(f"{path}, line {number}: not JSON ({error})") from None
     return rows
 
 
@@ -123,9 +129,16 @@ def read_appended(lines, key, sentence):
 
 
 def read_json(path):
-    """The value of a JSON file."""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    """The value of a JSON file.
+
+    Raises:
+        DamagedFile: it is not JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path}: not JSON ({error}); delete it, to have it made anew") from None
 
 
 def value_at(row, path):

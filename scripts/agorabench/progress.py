@@ -6,6 +6,7 @@ then, so that a log of a week-long job stays short.
 
 import sys
 import time
+from contextlib import suppress
 
 LINE_EVERY = 15.0  # seconds between lines in a log
 REDRAW_EVERY = 0.2  # seconds between redraws on a terminal
@@ -28,7 +29,7 @@ class Progress:
         if kind is None:
             self._show(last=True)
         elif self.tty:
-            self.stream.write("\n")
+            _write(self.stream, "\n")
 
     def advance(self, count=1, note=""):
         """Count `count` more units as done; `note` is appended to the line when one is shown."""
@@ -53,8 +54,19 @@ class Progress:
         if note:
             text += f" ({note})"
         end = "\n" if last or not self.tty else ""
-        self.stream.write(f"\r\x1b[K{text}{end}" if self.tty else text + end)
-        self.stream.flush()
+        _write(self.stream, f"\r\x1b[K{text}{end}" if self.tty else text + end)
+
+
+def tell(text):
+    """Write a line on stderr."""
+    _write(sys.stderr, f"{text}\n")
+
+
+def _write(stream, text):
+    """Write what the work does not depend on: the terminal may be gone, the disk of a log full."""
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
 
 
 def progress(iterable, label, total=None, unit="it"):

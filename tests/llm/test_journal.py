@@ -116,11 +116,27 @@ def test_a_disk_that_takes_no_more_is_told_in_a_sentence(tmp_path, monkeypatch, 
         pytest.raises(UserError, match="cannot be written: No space left"),
         Journal(tmp_path / "j") as journal,
     ):
-        if call == "fsync":
-            monkeypatch.setattr("os.fsync", full)
-        else:
-            journal._file = type("Full", (), {"write": full, "close": journal._file.close})()
+        monkeypatch.setattr("agorabench.llm.journal.ROOM", 0)
+        monkeypatch.setattr(f"os.{call}", full)
         journal.add([row("a")])
+
+
+def test_replies_wait_for_room_on_a_full_disk(tmp_path, monkeypatch, capfd):
+    """Also where a part of them was written before it was full."""
+    write, calls = os.write, []
+
+    def fill(file, data):
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return write(file, data[:20])
+
+    with Journal(tmp_path / "j") as journal, monkeypatch.context() as patch:
+        patch.setattr("os.write", fill)
+        journal.add([row(1), row(2)])
+    with Journal(tmp_path / "j") as journal:
+        assert journal["f2"] == row(2)
+    assert "No space left on device; waiting for room" in capfd.readouterr().err
 
 
 def test_rows_of_a_batch_are_on_disk_at_once(tmp_path, monkeypatch):

@@ -12,8 +12,9 @@ import servers
 from agorabench.errors import UserError
 from agorabench.llm import errors as meant
 from agorabench.llm import openai
+from agorabench.llm.online import SIGNALS
 from agorabench.llm.request import fingerprint_parameters
-from helpers.asking import KEY, Cell, hurry
+from helpers.asking import KEY, Cell, generator, hurry
 
 BOTH = pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 
@@ -334,7 +335,7 @@ def wait_for(condition, seconds=30):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_waits_for_what_is_under_way(tmp_path, number):
     with servers.start(latency=0.5) as server:
         cell = Cell(tmp_path, server, "openai", size=400, concurrency=32)
@@ -460,6 +461,53 @@ def test_an_endpoint_that_asks_for_more_patience_than_there_is(tmp_path):
         with pytest.raises(UserError, match=r"asks to wait 2h00m .* longer than the patience"):
             cell.run()
         cell.adds_up()
+
+
+def test_a_minute_without_an_answer_is_told(tmp_path, monkeypatch, capfd):
+    """What was last heard, though nothing comes in."""
+    monkeypatch.setattr("agorabench.llm.online.TELL", 0.3)
+    with servers.start(faults=[{"fault": "hang", "after": 5}]) as server:
+        cell = Cell(tmp_path, server, "openai", timeout=1.5, patience=2.0, concurrency=8)
+        with pytest.raises(UserError, match=r"no response for \ds; last error: no reply in 1.5 s"):
+            cell.run()
+        told = capfd.readouterr().err
+        assert "no response for 0s; last error: none; 8 requests are under way" in told
+        cell.adds_up()
+
+
+def test_a_list_of_models_that_never_ends(monkeypatch):
+    """A byte now and then is no answer: each comes within the library's own time."""
+
+    class Endless:
+        class models:
+            @staticmethod
+            def list():
+                while True:
+                    time.sleep(0.01)
+                    yield type("Model", (), {"id": "one-more"})
+
+        def close(self):
+            pass
+
+    provider = openai.make_provider(generator("http://127.0.0.1:9/v1", "openai"))
+    library, _, *others = provider.client_libraries()
+    monkeypatch.setattr(
+        provider, "client_libraries", lambda: (library, lambda **_: Endless(), *others)
+    )
+    monkeypatch.setattr("agorabench.llm.api.PROBE_TIMEOUT", 0.1)
+    with pytest.raises(UserError, match=r"does not end its list of models in 0\.2 s"):
+        provider.served_models(["x"])
+
+
+def test_waiting_as_long_as_was_asked_is_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("agorabench.llm.online.TELL", 0.3)
+    faults = [{"fault": "429", "after": 5, "times": 1, "retry_after": 2}]
+    with servers.start(write="response", faults=faults) as server:
+        cell = Cell(tmp_path, server, "openai", concurrency=1, size=10)
+        cell.run()
+        cell.holds()
+    assert "last error: 429" in (told := capfd.readouterr().err)
+    assert "and none is sent for 2s, as it asked" in told
 
 
 def test_what_decides_a_reply_is_in_its_fingerprint():

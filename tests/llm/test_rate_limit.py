@@ -189,6 +189,11 @@ def test_durations(text, seconds):
     assert parse_duration(text) == pytest.approx(seconds)
 
 
+def test_durations_until_a_date():
+    assert 28 <= parse_duration(email.utils.formatdate(time.time() + 30, usegmt=True)) <= 30
+    assert parse_duration("Thu, 01 Jan 1970 00:00:00 GMT") == 0
+
+
 def test_durations_until_a_time_of_day():
     at = datetime.now(UTC) + timedelta(seconds=90)
     assert parse_duration(at.strftime("%Y-%m-%dT%H:%M:%SZ")) == pytest.approx(89.5, abs=0.6)

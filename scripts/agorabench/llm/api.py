@@ -8,7 +8,9 @@ import asyncio
 import os
 import re
 from collections.abc import Iterable
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from typing import NamedTuple
 
 from agorabench.errors import UserError
@@ -211,8 +213,22 @@ class Provider:
             UserError: there is no key, it is refused, or the endpoint does not respond.
         """
         client = self.client_libraries()[1](**self.client_arguments(), timeout=PROBE_TIMEOUT)
+        listing = Future()
+
+        def list_models():
+            try:
+                listing.set_result({model.id for model in client.models.list()})
+            except BaseException as error:
+                listing.set_exception(error)
+
+        # The library's time is between two bytes, and of one page.
+        Thread(target=list_models, daemon=True).start()
         try:
-            return {model.id for model in client.models.list()} or None
+            return listing.result(2 * PROBE_TIMEOUT) or None
+        except TimeoutError:
+            raise UserError(
+                f"{self.address} does not end its list of models in {2 * PROBE_TIMEOUT:g} s"
+            ) from None
         except self.client_library.APIStatusError as error:
             if error.status_code in (401, 403):
                 raise errors.to_user_error(

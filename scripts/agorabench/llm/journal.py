@@ -10,11 +10,12 @@ the journal's own count is the provider's.
 """
 
 import contextlib
+import errno
 import fcntl
 import gc
 import os
-import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from pathlib import Path
 from agorabench.errors import UserError
 from agorabench.files import cut_tail, lock_file, read_appended, to_json
 from agorabench.llm.answers import separate_thoughts
+from agorabench.progress import tell
+
+ROOM = 60.0  # seconds that replies wait for room on a full disk
 
 
 class Journal:
@@ -49,7 +53,7 @@ class Journal:
         try:
             lock_file(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for {self.path}, which another job is writing", file=sys.stderr)
+            tell(f"waiting for {self.path}, which another job is writing")
             lock_file(self._file, fcntl.LOCK_EX)
         self._load_rows()
         return self
@@ -96,6 +100,7 @@ class Journal:
         gc.freeze()
         gc.enable()
         cut_tail(self._file, good)
+        self._file.flush()
 
     def __contains__(self, key):
         return key in self.rows
@@ -126,8 +131,7 @@ class Journal:
             self._syncing = threading.Thread(target=self._keep_synced, daemon=True)
             self._syncing.start()
         try:
-            self._file.write(b"".join(to_json(row).encode() + b"\n" for row in fresh))
-            self._file.flush()
+            self._write_lines(b"".join(to_json(row).encode() + b"\n" for row in fresh))
         except OSError as error:
             self._lost = error
             self._check_disk()
@@ -137,6 +141,21 @@ class Journal:
             self._written.set()
         for row in fresh:
             self._keep_row(row)
+
+    def _write_lines(self, lines):
+        """Write all of `lines`, waiting a while for room where the disk is full."""
+        left, since = memoryview(lines), None
+        while left:
+            try:
+                left = left[os.write(self._file.fileno(), left) :]
+            except OSError as error:
+                now = time.monotonic()
+                if since is None:
+                    since = now
+                    tell(f"{self.path} cannot be written: {error.strerror}; waiting for room")
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or now - since >= ROOM:
+                    raise
+                time.sleep(0.5)
 
     def _is_known(self, row):
         if "fault" in row:

@@ -9,7 +9,6 @@ import contextlib
 import heapq
 import itertools
 import signal
-import sys
 import time
 from collections import deque
 
@@ -17,7 +16,7 @@ from agorabench.errors import UserError
 from agorabench.llm import errors
 from agorabench.llm.budget import BILLED, max_usage
 from agorabench.llm.rate_limit import Pace
-from agorabench.progress import duration
+from agorabench.progress import duration, tell
 
 TRIES = 10  # of one request, where others are answered meanwhile; limits do not count
 UNREADABLE = 20  # paid answers in a row that cannot be read, after which the work stops
@@ -52,6 +51,7 @@ class Online:
         self._number = itertools.count()
         self._replies = self._refused = 0
         self._unreadable = 0  # since the last reply
+        self._heard = None  # the last fault that can pass
 
     def close(self):
         """Drop the connections; what is under way is given up."""
@@ -137,9 +137,27 @@ class Online:
                 # With nothing under way nobody else will wake it, though the time has just come.
                 if pause > 0 or not self._tasks:
                     timer = self._loop.call_later(max(pause, 0.0), self._wake.set)
+            news = self._loop.call_later(TELL, self._wake.set)
             await self._wake.wait()
+            news.cancel()
             if timer:
                 timer.cancel()
+            self._tell_silence()
+
+    def _tell_silence(self):
+        """Say once a minute that there is no response, what was heard and what is waited for."""
+        now = self.clock()
+        silent = now - self._answered
+        if now - max(self._answered, self._told) < TELL:
+            return
+        self._told = now
+        waits = f"{len(self._tasks)} requests are under way"
+        if self.pace.held > now:
+            waits += f", and none is sent for {duration(self.pace.held - now)}, as it asked"
+        tell(
+            f"{self.provider.address}: no response for {duration(silent)}; last error: "
+            f"{self._heard or 'none'}; {waits}"
+        )
 
     def _send_requests(self, queue):
         while not self._stop and self.pace.may_send(len(self._tasks)):
@@ -249,16 +267,13 @@ class Online:
         if state["tries"] >= TRIES and self._answered > state["failed"]:
             return errors.given_up_row(request["fingerprint"], fault)
         silent, patience = now - self._answered, self.provider.entry["patience"]
-        if (fault.after or 0.0) > patience and not self._stop:
+        self._heard = fault
+        if fault.after and silent + fault.after > patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address} asks to wait {duration(fault.after)} ({fault}), longer "
                 f"than the patience of {duration(patience)}; replies are kept, and the same "
                 "command goes on from there"
             )
-        if silent >= TELL and now - self._told >= TELL:
-            self._told = now
-            heard = f"no response for {duration(silent)}; last error: {fault}"
-            print(f"{self.provider.address}: {heard}", file=sys.stderr)
         if silent >= patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address}: no response for {duration(silent)}; last error: "

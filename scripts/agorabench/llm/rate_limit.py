@@ -10,6 +10,7 @@ import random
 import re
 import time
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from agorabench.llm.errors import read_delay
 
@@ -122,12 +123,14 @@ def refill_delay(headers: dict, need: int) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time: RFC 3339, or in Unix seconds or
-    milliseconds.
+    """Seconds of "6m0s", "120ms", "1.5" or, from now on, of a time: RFC 3339, a date of HTTP, or in
+    Unix seconds or milliseconds.
 
     Raises:
         ValueError: it is none of these.
     """
+    if "," in text:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     if "T" in text:
         until = datetime.fromisoformat(text.replace("Z", "+00:00"))
         return max(0.0, (until - datetime.now(until.tzinfo)).total_seconds())
