@@ -107,7 +107,7 @@ def starter(name):
 def score_code(wildcards):
     """The sources of `score` and of the benchmark's protocol."""
     protocol = config["benchmarks"][wildcards.benchmark]["protocol"]
-    inside = (f"agorabench/sandbox/{name}.py" for name in ("child", "child_walls"))
+    inside = (f"agorabench/sandbox/{name}.py" for name in ("child", "child_walls", "child_program"))
     return code("score", protocol_file(protocol), *inside)
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from agorabench import sandbox
 from agorabench.evaluation import grading
-from agorabench.evaluation.benchmarks import humaneval_plus, mbpp, mbpp_plus
+from agorabench.evaluation.benchmarks import humaneval, humaneval_plus, mbpp, mbpp_plus
 from agorabench.files import read_json
 
 TASK = {
@@ -23,7 +23,8 @@ TASK = {
 
 
 def execute(programs, limits=grading.LIMITS, workers=2):
-    return list(sandbox.run_many(programs, workers, limits, sandbox.choose_isolation("isolated")))
+    isolation = sandbox.choose_isolation("isolated")
+    return list(sandbox.run_many(programs, workers, limits, isolation, packages=["numpy"]))
 
 
 def verdict(text, **changes):
@@ -55,6 +56,91 @@ def verdict(text, **changes):
 )  # fmt: skip
 def test_programs_of_all_kinds(text, found):
     assert verdict(text) == found
+
+
+HELPERS = {
+    "a helper without return": "def put(out, x):\n    out.append(x / 2)\n"
+    "def half(x):\n    out = []\n    put(out, x)\n    return out[0]\n",
+    "a generator": "def halves(x):\n    yield x / 2\ndef half(x):\n    return next(halves(x))\n",
+    "a decorated function": "import functools\n@functools.cache\ndef half(x):\n    return x / 2\n",
+    "a tuple of constants": "A, B = 1, 2\ndef half(x):\n    return A * x / B\n",
+    "an import in a try": "try:\n    import numpy as m\nexcept ImportError:\n    import math as m\n"
+    "def half(x):\n    return float(m.floor(x * 2)) / 4\n",
+    "a function under another name": "def f(x):\n    return x / 2\nhalf = f\n",
+    "a lambda": "half = lambda x: x / 2\n",
+    "numpy": "import numpy as np\ndef half(x):\n    return float(np.divide(x, 2))\n",
+}
+
+
+@pytest.mark.parametrize("fence", ["", "```python"])
+@pytest.mark.parametrize("name", HELPERS)
+def test_a_program_runs_as_it_is_whatever_a_sanitizer_would_drop(name, fence):
+    text = HELPERS[name]
+    assert verdict(f"Thus:\n\n{fence}\n{text}```\nDone." if fence else text) == (1, 1, "")
+
+
+def test_evalplus_own_verdict_stands_beside():
+    items = humaneval_plus.read_items([TASK])
+    (found,) = humaneval_plus.grade_items(items, [HELPERS["a helper without return"]], execute)
+    assert (found["score"], found["evalplus"]) == (1, 0)
+
+
+def test_a_missing_package_is_the_reason_and_is_counted():
+    text = "import pandas\ndef half(x):\n    return x / 2\n"
+    items = humaneval_plus.read_items([TASK])
+    (found,) = humaneval_plus.grade_items(items, [text], execute)
+    assert found["reason"].startswith("import: ModuleNotFoundError: No module named 'pandas'")
+    rows = [{"completion": text, "finish_reason": "stop"}]
+    summary = grading.summarise_score(rows, [found], {"score": {"score": 0, "standard_error": 0}})
+    assert summary["failed_imports"] == 1
+
+
+def test_the_canonical_solution_has_a_budget_of_its_own(monkeypatch):
+    """It takes longer than a program may; the program is fast."""
+    monkeypatch.setattr(
+        humaneval_plus, "HARNESS", humaneval_plus.HARNESS.replace("max(60, ", "max(1, ")
+    )
+    slow = "    import time\n    end = time.process_time() + 0.7\n"
+    slow += "    while time.process_time() < end: pass\n    return x / 2\n"
+    assert verdict("    return x / 2\n", canonical_solution=slow) == (1, 1, "")
+    assert (
+        verdict("    while True: pass\n", canonical_solution="    return x / 2\n")[2] == "timeout"
+    )
+
+
+RIGHT = "def half(x):\n    return x / 2"
+WRONG = "def half(x):\n    return x"
+FORMS = {
+    "a pip install first": f"```bash\npip install numpy\n```\n\n```python\n{RIGHT}\n```",
+    "a usage example first": f"```python\nprint(half(3))\n```\nwith\n```python\n{RIGHT}\n```",
+    "a usage example last": f"```python\n{RIGHT}\n```\nUse:\n```python\nprint(half(3))\n```",
+    "a first attempt, corrected": f"```python\n{WRONG}\n```\nNo:\n```python\n{RIGHT}\n```",
+    "tildes": f"So:\n~~~python\n{RIGHT}\n~~~\n",
+    "py3": f"```py3\n{RIGHT}\n```",
+    "a title": f'```python title="half.py"\n{RIGHT}\n```',
+    "four backticks": f"````python\n{RIGHT}\n````\nDone.",
+    "no fence, after prose": f"Here is the function:\n\n{RIGHT}\n\nIt divides by two.",
+    "no fence, prose like an import": f"from what I see, this will do:\nimport math\n{RIGHT}\n",
+    "in a list": "1. Write\n   ```python\n   def half(x):\n       return x / 2\n   ```\n",
+    "never closed": f"```python\n{RIGHT}\n",
+    "a helper in another block": "```python\nimport math\ndef part(x):\n    return math.ceil(x) / 2"
+    "\n```\nThen:\n```python\ndef half(x):\n    return part(x)\n```",
+    "a fence in the docstring": 'def half(x):\n    """Half.\n    ```\n    half(2)\n    ```\n'
+    '    """\n    return x / 2',
+    "from __future__": f"```python\nfrom __future__ import annotations\n{RIGHT}\n```",
+    "Windows lines": f"```python\r\n{RIGHT}\r\n```\r\n".replace("\n    ", "\r\n    "),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_block_that_defines_the_function_is_run(name):
+    plain = [{"task_id": "t", "prompt": TASK["prompt"], "entry_point": "half",
+              "test": "def check(f):\n    assert f(4) == 2"}]  # fmt: skip
+    (one,) = humaneval.grade_items(humaneval.read_items(plain), [FORMS[name]], execute)
+    row = {"task_id": 1, "text": "Half.", "test_list": ["assert half(4) == 2"]}
+    (other,) = mbpp.grade_items(mbpp.read_items([row]), [FORMS[name]], execute)
+    assert (one["score"], other["score"]) == (1, 1), (one, other)
+    assert verdict(FORMS[name])[:2] == (1, 1)
 
 
 def test_a_program_that_was_slow_beside_others_is_run_again_alone():
@@ -100,8 +186,7 @@ def test_verdicts_on_a_real_models_samples_are_evalplus_own(data):
     ("module", "file", "count", "cut"),
     [
         (humaneval_plus, "humaneval/HumanEvalPlus-v0.1.10.jsonl.gz", 164, []),
-        # EvalPlus's sanitize drops a function that yields and does not return.
-        (mbpp_plus, "mbpp/MbppPlus-v0.2.0-derived.jsonl", 378, [("Mbpp/630", "error")]),
+        (mbpp_plus, "mbpp/MbppPlus-v0.2.0-derived.jsonl", 378, []),
     ],
 )
 def test_canonical_solutions_pass(data, module, file, count, cut):

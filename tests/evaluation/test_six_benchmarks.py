@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 SHARE = 0.5  # of the judges' replies have no verdict that can be read
 ITEMS = {"gsm8k": 12, "math": 12, "humaneval": 4, "mbpp": 4, "alpaca-eval": 30, "arena-hard": 20}
 GAMES = {"alpaca-eval": 1, "arena-hard": 2}  # of an item
-ALSO = {"gsm8k": {"strict"}, "math": {"strict"}, "humaneval": {"base"}, "mbpp": {"base"}}
+ALSO = {"gsm8k": {"strict"}, "math": {"strict"}}
+ALSO |= {name: {"base", "evalplus"} for name in ("humaneval", "mbpp")}
 ALSO |= {"alpaca-eval": {"raw", "predicted"}, "arena-hard": {"style_controlled"}}
 STUDENTS = {
     name: f"tiny/{domain}/response/human/none/n60-seed1"

@@ -229,7 +229,10 @@ def sandbox_command(kind: str, order: dict, executable: str) -> list[str]:
 
 @functools.cache
 def _child_text():
-    """Return child.py with what makes its module child_walls before it."""
-    text = CHILD.with_name("child_walls.py").read_text(encoding="utf-8")
-    module = 'import sys, types\nwalls = sys.modules["child_walls"] = types.ModuleType("walls")\n'
-    return f"{module}exec({text!r}, vars(walls))\n{CHILD.read_text(encoding='utf-8')}"
+    """Return child.py with what makes its modules before it."""
+    lines = ["import sys, types"]
+    for name in ("child_walls", "child_program"):
+        text = CHILD.with_name(f"{name}.py").read_text(encoding="utf-8")
+        lines += [f'part = sys.modules["{name}"] = types.ModuleType("{name}")']
+        lines += [f"exec({text!r}, vars(part))"]
+    return "\n".join([*lines, CHILD.read_text(encoding="utf-8")])

@@ -9,7 +9,16 @@ The prompt shows the first assertion, which tells the function's name. The setup
 code: before it, it would break two of the tasks' own solutions.
 """
 
-from agorabench.evaluation.benchmarks.humaneval import FENCE, drop_tail, grade_programs
+import ast
+import builtins
+
+from agorabench.evaluation.benchmarks.humaneval import (
+    UNREADABLE,
+    drop_tail,
+    find_program,
+    first_block,
+    grade_programs,
+)
 
 
 def read_items(rows: list[dict]) -> list[dict]:
@@ -19,6 +28,7 @@ def read_items(rows: list[dict]) -> list[dict]:
             "id": f"mbpp/{row['task_id']}",
             "prompt": f"{row['text']}\nYour code has to pass: {row['test_list'][0]}",
             "tests": "\n".join([row.get("test_setup_code") or "", *row["test_list"]]),
+            "names": called_names("\n".join(row["test_list"])),
         }
         for row in rows
     ]
@@ -27,13 +37,25 @@ def read_items(rows: list[dict]) -> list[dict]:
 def grade_items(items: list[dict], completions: list[str], sandbox) -> list[dict]:
     """Run every completion against its assertions in the sandbox."""
     programs = [
-        (extract_program(text), item["tests"])
+        (extract_program(text, item["names"]), item["tests"])
         for item, text in zip(items, completions, strict=True)
     ]
     return grade_programs(programs, sandbox)
 
 
-def extract_program(completion: str) -> str:
-    """The module in a completion: its fenced block, or all of it that is Python."""
-    fenced = FENCE.search(completion)
-    return drop_tail(fenced.group(1) if fenced else completion)
+def extract_program(completion: str, names: set[str]) -> str:
+    """The module in a completion: what defines a function that the tests call, or its first block,
+    or all of it that is Python."""
+    code = find_program(completion, names)
+    return drop_tail(first_block(completion)) if code is None else code
+
+
+def called_names(tests: str) -> set[str]:
+    """Functions that tests call, but for Python's own."""
+    try:
+        nodes = list(ast.walk(ast.parse(tests)))
+    except UNREADABLE:
+        return set()
+    called = {node.func.id for node in nodes
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
+    return called - set(dir(builtins)) or called
