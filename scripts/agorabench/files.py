@@ -84,7 +84,9 @@ def read_jsonl(path):
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(
+            f"{path}: no such file; if a rule makes it, `snakemake {path}` does"
+        ) from None
     except UnicodeDecodeError as error:
         raise DamagedFile(f"{path}: not text in UTF-8 ({error})") from None
     if text.lstrip().startswith("["):

@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 import servers
 from agorabench.errors import UserError
+from agorabench.llm import anthropic, openai
 from agorabench.llm import errors as meant
-from agorabench.llm import openai
 from agorabench.llm.online import SIGNALS
 from agorabench.llm.request import fingerprint_parameters
 from helpers.asking import KEY, Cell, generator, hurry
@@ -335,6 +335,22 @@ def wait_for(condition, seconds=30):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_a_signal_at_ten_instants_loses_nothing_that_had_arrived(tmp_path, number):
+    with servers.start(latency=0.05, jitter=0.05) as server:
+        cell = Cell(tmp_path, server, "openai", size=2000, concurrency=16)
+        for instant in range(10):
+            before, child = server.books()["answered"], cell.child()
+            wait_for(lambda before=before: server.books()["answered"] > before)
+            time.sleep(0.02 * instant)
+            child.send_signal(number)
+            _, told = child.communicate(timeout=30)
+            assert child.returncode == 1 and f"error: stopped by {number.name}" in told
+            cell.adds_up()
+            assert cell.ledger()["replies"] == server.books()["billed"]["online"] < 2000
+
+
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_waits_for_what_is_under_way(tmp_path, number):
     with servers.start(latency=0.5) as server:
@@ -497,6 +513,24 @@ def test_a_list_of_models_that_never_ends(monkeypatch):
     monkeypatch.setattr("agorabench.llm.api.PROBE_TIMEOUT", 0.1)
     with pytest.raises(UserError, match=r"does not end its list of models in 0\.2 s"):
         provider.served_models(["x"])
+
+
+@pytest.mark.parametrize("protocol", [openai, anthropic], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "setting",
+    ["SSL_CERT_FILE=/nowhere", f"SSL_CERT_FILE={__file__}", "HTTPS_PROXY=odd://127.0.0.1:9"],
+)
+def test_an_environment_that_no_connection_can_be_made_with(monkeypatch, protocol, setting):
+    monkeypatch.setenv(*setting.split("="))
+    entry = generator("https://127.0.0.1:9/v1", "openai", concurrency=4)
+    provider = protocol.make_provider(entry)
+    for ask in (
+        provider.open_client,
+        provider.open_async_client,
+        lambda: provider.served_models([]),
+    ):
+        with pytest.raises(UserError, match=r"no connection to .* look at SSL_CERT_FILE"):
+            ask()
 
 
 def test_waiting_as_long_as_was_asked_is_told(tmp_path, monkeypatch, capfd):

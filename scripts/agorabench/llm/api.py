@@ -78,7 +78,18 @@ class Provider:
         return key
 
     def client_arguments(self):
-        """Arguments of both kinds of client; retries are online.py's."""
+        """Arguments of both kinds of client; retries are online.py's.
+
+        Raises:
+            UserError: there is no key, or the environment's certificates or proxy are no use.
+        """
+        try:  # the official client would leave half an object behind, and its complaints
+            self.client_libraries()[3].Client().close()
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(
+                f"no connection to {self.address} can be made: {answers.scrub(str(error))}; look "
+                "at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY in the environment"
+            ) from None
         return {"api_key": self.api_key(), "base_url": self.address, "max_retries": 0}
 
     def client_libraries(self):
