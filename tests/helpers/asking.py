@@ -20,6 +20,7 @@ KEY = "TEST_KEY"
 TEMPLATES = {
     "response": "Answer this.\n{instruction}\n",
     "instance": "Write a problem about {theme}.\n{demonstrations}\n",
+    "enhancement": "Make this harder.\n{instruction}\n{response}\n",
 }
 SETTINGS = {  # of the config, in place of the miniature's
     "prompts": {"p": {"folder": "p"}},

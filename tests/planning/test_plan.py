@@ -290,13 +290,13 @@ def test_seeds_that_the_run_makes_anew_are_not_counted(plans):
 
 
 def test_a_judge_is_asked_what_the_journal_has_no_reply_to(plans, monkeypatch):
-    metric = {"measure": "judged", "judge": "claude", "sample": 20}
+    metric = {"measure": "judged", "judge": "claude", "sample": 12}
     metric["rubrics"] = "config/rubrics/mini/difficulty"
     target = f"results/assessments/claude/math/response/gpt/mini/n{SIZE}-seed1.jsonl"
     plans.generate(monkeypatch, target, intrinsic={"difficulty": metric})
     path = plans.path / "journal/assess/math/claude/response--gpt--mini/seed1.jsonl"
     journal = read_jsonl(path)
-    assert len(journal) == 3 * 20  # the server's replies have no score, so each is asked thrice
+    assert len(journal) == 3 * 12  # the server's replies have no score, so each is asked thrice
 
     def requests(**changes):
         plans.set(intrinsic={"difficulty": metric | changes})
@@ -304,15 +304,15 @@ def test_a_judge_is_asked_what_the_journal_has_no_reply_to(plans, monkeypatch):
         return [int(row["requests"]) for row in rows if row["rule"] == "judge_set"]
 
     assert requests() == []
-    assert requests(sample=30) == [10]
+    assert requests(sample=20) == [8]
     rubric = plans.path / metric["rubrics"] / "math.md"
     text = rubric.read_text()
     rubric.write_text(f"{text} in words")
-    assert requests() == [20]
+    assert requests() == [12]
     rubric.write_text(text)
     write_jsonl(path, journal[:5])
     (plans.path / target).unlink()
-    assert requests() == [15]
+    assert requests() == [7]
 
 
 def test_a_generator_solves_what_the_journal_has_no_reply_to(plans, monkeypatch):

@@ -742,16 +742,36 @@ def test_the_prompt_takes_every_row_as_it_is(tmp_path):
     seen = []
 
     def take(queue):
-        seen.extend(request["messages"][0]["content"] for request in queue)
-        rows = [{"fingerprint": request["fingerprint"], "reply": "1"} for request in queue]
-        queue.clear()
-        return rows
+        request = queue.popleft()
+        seen.append(request["messages"][0]["content"])
+        return [{"fingerprint": request["fingerprint"], "reply": "1", "finish_reason": "stop"}]
 
     row = {"instruction": "What is {theme} in {{x}}?", "response": "a"}
     with Journal(tmp_path / "web.jsonl") as journal:
         classify = make_classifier(backend, {}, "Is it? {instruction}", journal)
         assert classify([row, row]) == ["1", "1"]
     assert seen == ["Is it? What is {theme} in {{x}}?"]  # asked once
+
+
+def test_a_classifier_that_never_says_a_class_is_stopped(tmp_path):
+    asked = []
+
+    class Chatty:
+        identity = "chatty"
+
+        def complete(self, queue):
+            while queue:
+                asked.append(queue.popleft()["fingerprint"])
+                yield [{"fingerprint": asked[-1], "reply": "Yes.", "finish_reason": "stop"}]
+
+    rows = [{"instruction": f"q{number}", "response": "a"} for number in range(1000)]
+    with Journal(tmp_path / "web.jsonl") as journal:
+        for _ in range(2):
+            classify = make_classifier(Chatty(), {}, "Is it? {instruction}", journal)
+            sentence = r"chatty: none of the first 48 replies is good \(no readable answer 48\)"
+            with pytest.raises(UserError, match=rf'{sentence}, such as "Yes."; change the prompt'):
+                classify(rows)
+    assert len(asked) == 48
 
 
 def test_the_real_prompt_has_its_placeholder():

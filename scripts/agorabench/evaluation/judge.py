@@ -16,6 +16,7 @@ from agorabench.evaluation.grading import match_items
 from agorabench.files import read_jsonl
 from agorabench.llm import answer
 from agorabench.llm.request import build_request
+from agorabench.llm.trial import Trial
 
 ATTEMPTS = 3
 
@@ -83,17 +84,21 @@ def judge_games(
         For each game {"verdict", "attempts", "reply": the journal row of the last reply}.
 
     Raises:
-        UserError: some games got no reply.
+        UserError: some games got no reply, or none of the first verdicts could be read.
     """
-    ended = {}
+    ended, trial = {}, Trial()
     for attempt in range(ATTEMPTS):
         open_games = [index for index in range(len(games)) if index not in ended]
-        requests = {}
+        requests, game_of = {}, {}
         for index in open_games:
             request = judge_request(backend.identity, games[index], asked, seed, attempt)
-            games[index]["fingerprint"] = request["fingerprint"]
-            requests[request["fingerprint"]] = request
-        answer(backend, journal, requests)
+            key = games[index]["fingerprint"] = request["fingerprint"]
+            requests[key], game_of[key] = request, games[index]
+
+        def read_reply(reply, game_of=game_of):
+            return read_verdict(game_of[reply["fingerprint"]], reply)
+
+        answer(backend, journal, requests, read=read_reply, trial=trial)
         for index in open_games:
             row = journal[games[index]["fingerprint"]]
             verdict = read_verdict(games[index], row)

@@ -6,6 +6,7 @@ from agorabench.files import read_jsonl
 from agorabench.generation import prompts
 from agorabench.generation.slots import FIRST_WAVE, Slots, pair_checks
 from agorabench.llm.request import fingerprint_parameters
+from agorabench.llm.trial import ALIKE, Trial
 from agorabench.matrix import Cell
 
 
@@ -28,6 +29,7 @@ def open_slots(
     return Slots(
         open_composer(stage, cell), journal, identity, asked, check, cell.size,
         generation["attempts"], advance, repeats,
+        name=cell.generator, trial=Trial(entry.get("give_up_after", ALIKE)),
     )  # fmt: skip
 
 

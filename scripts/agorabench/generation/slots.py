@@ -1,7 +1,8 @@
 """Slots to be filled with valid pairs: which request is next, and the verdict on every reply."""
 
+import heapq
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NotRequired, TypedDict
 
@@ -12,12 +13,14 @@ from agorabench.generation.validators import Verdict
 from agorabench.llm import errors
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.request import Usage, build_request
+from agorabench.llm.trial import Trial
 
 # A larger share of slots without a valid reply ends the work: the generator or the prompt is
 # broken, and further requests would only cost money. Checked after every stride of slots.
 GIVE_UP_SHARE = 0.25
 STRIDE = 512
 FIRST_WAVE = 64  # slots
+MOST_REPEATS = 36  # that count as few where hardly a pair is new
 
 
 class Shortfall(UserError):
@@ -64,12 +67,16 @@ class Slots:
         valid: called once for every valid reply, and with -n where n of them turn out as repeats.
         repeats: rows in order of slots -> those among them that repeat an earlier one, with that
             as their verdict (duplicates.reject_repeats); None where repeats count too.
+        name: the generator's.
+        trial: what ends the work when the first replies are all rejected (llm/trial.py).
     """
 
     def __init__(
         self, writer, journal, identity, asked, check, size, attempts,
-        valid=lambda count=1: None, repeats=None,
+        valid=lambda count=1: None, repeats=None, name="", trial=None,
     ):  # fmt: skip
+        self.label = f"{name}, {writer}" if name else str(writer)
+        self.trial = trial or Trial()
         self.writer, self.journal = writer, journal
         self.identity, self.asked = identity, asked
         self.check, self.size, self.attempts = check, size, attempts
@@ -93,10 +100,11 @@ class Slots:
         """Query `backend` until `size` pairs are valid.
 
         Raises:
-            Shortfall: too many slots had no valid reply, or repeat earlier ones; all replies are
-                journaled.
+            Shortfall: the first replies were all rejected, too many slots had no valid reply, or
+                repeat earlier ones; all replies are journaled.
             Unanswered: the backend left requests without a reply.
         """
+        self.trial.passed |= not getattr(backend, "answers", True)
         start, stop = 0, first_wave
         while self.missing > 0:
             self.open_wave(start, stop)
@@ -105,12 +113,14 @@ class Slots:
                 for rows in backend.complete(self):
                     self.journal.add(rows)
                     self.settle_rows(rows)
+                if self.trial.failed:
+                    raise Shortfall(f"{self.label}: {self.trial.describe()}")
                 if self._under_way and self.writer.shows_generated:
                     raise self._unanswered()  # later requests show pairs that are not there
                 asking = self.repeats and self._drop_repeats() and self.extend_wave()
             if self.broken and self.missing > 0:
                 raise Shortfall(
-                    f"{self.writer}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
+                    f"{self.label}: {len(self.pairs)} of {self.size} pairs are valid, and of the "
                     f"{self._front - start} slots looked at last {self._lost} have none after "
                     f"{self.attempts} attempts each; {format_rejections(self._rows)}"
                 )
@@ -121,23 +131,25 @@ class Slots:
             raise self._unanswered()
 
     def _unanswered(self):
-        return Unanswered(f"{self.writer}: {len(self._under_way)} requests got no reply")
+        return Unanswered(f"{self.label}: {len(self._under_way)} requests got no reply")
 
     def open_wave(self, start: int, stop: int) -> None:
         """Begin the wave of slots from `start` to before `stop`."""
         self._pool = [self.pairs[slot] for slot in sorted(self.pairs)]
-        self._todo = deque()
+        self._todo = []  # heap of (attempt, slot)
         self._fresh = start  # first slot not begun
         self._start, self._stop, self._front = start, stop, start
         self._ended, self._lost, self.broken = {}, 0, False
         self.extend_wave()
+        self._width = self._fresh - start
 
     def extend_wave(self) -> bool:
         """Begin as many slots of the wave as pairs are missing; returns whether there were any."""
         begun = self._fresh
         if not self.broken:
             self._fresh = min(self._stop, begun + self.missing)
-            self._todo.extend((slot, 0) for slot in range(begun, self._fresh))
+            self._todo.extend((0, slot) for slot in range(begun, self._fresh))
+            heapq.heapify(self._todo)
         return self._fresh > begun
 
     # The queue
@@ -145,7 +157,12 @@ class Slots:
     def __bool__(self):
         """Whether there is a request to be taken; what the journal answers is settled here."""
         while self._next is None and self._todo and not self.broken:
-            slot, attempt = self._todo.popleft()
+            attempt, slot = self._todo[0]
+            # By its number, so that a trial is of the same requests whichever is answered first.
+            number = attempt * self._width + slot
+            if not self.trial.has_room(len(self._under_way), number):
+                break
+            heapq.heappop(self._todo)
             content = self.writer.compose_request(slot, attempt, self._pool)
             request = build_request(self.identity, parameters=self.asked, **content)
             if (key := request["fingerprint"]) in self.journal:
@@ -183,17 +200,19 @@ class Slots:
         row.pop("thoughts", None)  # the journal has them
         row |= check_reply(self.writer, request["instruction"], reply, self.check)
         self._rows.append(row)
-        if row["verdict"] == "valid":
+        valid = row["verdict"] == "valid"
+        self.trial.record(reply, None if valid else reply.get("why") or row["verdict"])
+        if valid:
             del row["reply"]  # the pair is all that is in it
             self.pairs[slot] = {key: row[key] for key in ("instruction", "response")}
             self._advance()
         elif attempt + 1 < self.attempts and row["verdict"] != "unanswered":
-            self._todo.append((slot, attempt + 1))
+            heapq.heappush(self._todo, (attempt + 1, slot))
             return
         elif self._fresh < self._stop:
-            self._todo.append((self._fresh, 0))
+            heapq.heappush(self._todo, (0, self._fresh))
             self._fresh += 1
-        self._end_slot(slot, lost=row["verdict"] != "valid")
+        self._end_slot(slot, lost=not valid)
 
     def _end_slot(self, slot, lost):
         """Count the slots without a pair; too many of them break the wave."""
@@ -218,9 +237,12 @@ class Slots:
             del self.pairs[row["slot"]]
         self._advance(-len(dropped))
         self._dropped += len(dropped)
-        if self.missing > 0 and self._dropped > max(len(self.pairs), FIRST_WAVE):
+        most = max(len(self.pairs), FIRST_WAVE)
+        if 10 * len(self.pairs) < self._dropped:  # hardly any is new: after a smaller number
+            most = MOST_REPEATS
+        if self.missing > 0 and self._dropped > most:
             raise Shortfall(
-                f"{self.writer}: {len(self.pairs)} of {self.size} pairs are new and more than that "
+                f"{self.label}: {len(self.pairs)} of {self.size} pairs are new and more than that "
                 f"repeat earlier ones; {format_rejections(self._rows)}"
             )
         return bool(dropped)
@@ -250,6 +272,8 @@ def check_reply(writer, instruction: str | None, reply: dict, check: Callable) -
     finish = reply["finish_reason"]
     if finish != "stop":
         return row | {"verdict": "truncated" if finish == "length" else finish}
+    if reply.get("thoughts") and not reply["reply"].strip():
+        return row | {"verdict": "only thoughts"}
     try:
         pair = formats.parse_reply(writer.method, reply["reply"], writer.replies)
     except formats.Malformed as error:

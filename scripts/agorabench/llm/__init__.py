@@ -16,7 +16,6 @@ A request is sampled by its "sampling", where it has one, else by that of the co
 
 import os
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from agorabench.llm.budget import Budget
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import Request
+from agorabench.llm.trial import Trial, TrialQueue
 from agorabench.paths import classification_journal, journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
@@ -98,25 +98,43 @@ def switch_interpreter(python: str) -> None:
 
 
 def answer(
-    backend, journal: Journal, requests: Mapping[str, Request], advance=lambda count: None
-) -> None:
+    backend, journal: Journal, requests: Mapping[str, Request], advance=lambda count: None,
+    read=lambda reply: reply["reply"] or None, trial: Trial | None = None,
+) -> None:  # fmt: skip
     """Query the backend until the journal answers every request (fingerprint -> request).
 
-    `advance` is called with the number of further requests that have a reply.
+    Args:
+        advance: called with the number of further requests that have a reply.
+        read: reply row -> None where it cannot be used.
+        trial: of the job, where it calls more than once.
 
     Raises:
         Unanswered: some got no reply in ROUNDS rounds.
+        UserError: the first replies can all not be used.
     """
     missing = [key for key in requests if key not in journal]
     advance(len(requests) - len(missing))
+    trial = trial or Trial()
+    trial.passed |= not getattr(backend, "answers", True)
+    for key in requests:
+        if key in journal:
+            trial.judge(journal[key], read)
     unreadable = set()  # asked twice by now, and not a third time before somebody has looked
     for _ in range(ROUNDS):
         wanted = [key for key in missing if key not in unreadable]
-        for rows in backend.complete(deque(requests[key] for key in wanted)) if wanted else ():
+        queue = TrialQueue((requests[key] for key in wanted), trial)
+        for rows in backend.complete(queue) if queue else ():
             journal.add(rows)
+            for row in rows:
+                if (key := row["fingerprint"]) in journal:
+                    trial.judge(journal[key], read)
+                if key in journal or "given_up" in row:
+                    queue.settle(key)
             advance(sum(row["fingerprint"] in journal for row in rows))
             unreadable |= {row["fingerprint"] for row in rows if {"given_up", "raw"} <= row.keys()}
         missing = [key for key in missing if key not in journal]
+        if trial.failed and missing:
+            raise UserError(f"{backend.identity}: {trial.describe()}")
     if missing:
         faults = ", ".join(f"{why} {count}" for why, count in journal.faults.most_common())
         raise Unanswered(

@@ -22,6 +22,8 @@ CHARACTERS_PER_TOKEN = 3.5  # of English, mathematics and code together
 class SilentBackend:
     """A backend that keeps the `requests` it is asked, by fingerprint, and answers none."""
 
+    answers = False
+
     def __init__(self, entry):
         # As the backend of `entry` would name it, which is not opened: no model, no key.
         remote = "base_url" in entry

@@ -8,6 +8,7 @@ from agorabench.generation import prompts
 from agorabench.llm import answer
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import build_request
+from agorabench.llm.trial import Trial
 
 CLASSES = ("1", "2")
 
@@ -34,16 +35,21 @@ def make_classifier(backend, asked: dict, template: str, journal: Journal) -> Ca
         template: the prompt, with placeholder {instruction}.
         journal: an open Journal; what it holds is not asked again.
     """
+    trial = Trial()
 
     def compose_request(row):
         messages = [{"role": "user", "content": prompts.render_template(template, row)}]
         # The sample is always 0: which rows are classified must not decide what is paid for twice.
         return build_request(backend.identity, messages, asked, 0)
 
+    def read_class(reply):
+        text = (reply["reply"] or "").strip()
+        return text if text in CLASSES else None
+
     def classify_rows(rows):
         requests = [compose_request(row) for row in rows]
-        answer(backend, journal, {request["fingerprint"]: request for request in requests})
-        replies = [(journal[request["fingerprint"]]["reply"] or "").strip() for request in requests]
-        return [reply if reply in CLASSES else None for reply in replies]
+        asked_for = {request["fingerprint"]: request for request in requests}
+        answer(backend, journal, asked_for, read=read_class, trial=trial)
+        return [read_class(journal[request["fingerprint"]]) for request in requests]
 
     return classify_rows

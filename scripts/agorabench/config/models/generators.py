@@ -103,6 +103,9 @@ class ApiGenerator(Section):
     patience: Positive = 1800.0
     """Seconds without any response at all after which a job stops."""
     batch: Batch = {}
+    give_up_after: Count = 48
+    """Replies, all of them rejected for one reason, after which a set is given up; twice as many
+    where the reasons differ. One valid reply ends the trial."""
     price: ApiPrice
     max_usd: Positive | None = None
     """Most that this generator may cost in all, in USD; null means no limit."""
@@ -145,6 +148,9 @@ class LocalGenerator(Section):
     backend: str
     model: Model
     sampling: LocalSampling = {}
+    give_up_after: Count = 48
+    """Replies, all of them rejected for one reason, after which a set is given up; twice as many
+    where the reasons differ. One valid reply ends the trial."""
     price: Price = {}
 
 
