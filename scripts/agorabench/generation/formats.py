@@ -9,8 +9,8 @@ In JSON, a reply is one object with the two keys of SCHEMA, with nothing around 
 fence. Nothing is repaired. The one freedom is a raw line break within a string: models write it,
 and it has only one meaning. A LaTeX command whose backslash was not doubled is the opposite case:
 `\frac` is legal JSON for a form feed and "rac", and reads as broken mathematics. A reply that has
-one is rejected as "JSON escape of LaTeX". \nu cannot be told from a line break before "u" and is
-not looked for.
+one is rejected as "JSON escape of LaTeX". Outside of formulas \nu cannot be told from a line break
+before "u" and is not looked for.
 """
 
 import json
@@ -33,26 +33,51 @@ SCHEMA = {
     "additionalProperties": False,
 }
 BLOCK = re.compile(r"```(?:json|JSON)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
-# Escapes that JSON and LaTeX share, where only LaTeX makes sense. No text has a backspace or a form
-# feed, and none a carriage return before a letter; tabs and line breaks do stand before letters, so
-# there it takes the rest of a command. "an", "au", "o" and "op" may also be the first word of an
-# indented line. The first branch swallows backslashes that are doubled, as they should be.
+# Escapes that JSON and LaTeX share, by what is left of a command after them. No text has a
+# backspace or a form feed, and none a carriage return before a letter; tabs and line breaks do stand before
+# letters, so there it takes the rest of a command that begins no line of text or code. The first
+# branch swallows backslashes that are doubled, as they should be.
 LOST = re.compile(
     r"""\\\\
     | (?P<lost>
         \\ [bf]
       | \\ r [A-Za-z]
-      | \\ t (?: imes | heta | ext(?:bf|it|rm|sf|tt|normal|color)? | frac | binom | riangle | ilde
-             | herefore | anh ) (?![A-Za-z])
-      | (?<! \\[nt] ) (?<! [\n\t] ) \\ t (?: an | au | o | op ) (?![A-Za-z])
-      | \\ n (?: abla | otin | ot | exists | eg | leq | geq ) (?![A-Za-z])
+      | \\ n (?: abla | atural | cong | earrow | ew(?:line|page|command) | [gl]eq(?:q|slant)?
+             | (?:[Ll]eft|[Rr]ight|[Ll]eftright)arrow | oindent | olimits | onumber | obreak
+             | ormal(?:size|font) | ot(?:ag|in)? | (?:prec|succ)n?eq | short(?:mid|parallel)
+             | su[bp]seteqq? | triangle(?:left|right)(?:eq)? | [vV][dD]ash | warrow
+             | eg (?![.,:]) ) (?![A-Za-z])
       | \\ n eq (?![A-Za-z]|[ ]?[=,.:)(\[])
       | \\ n e (?=[ ]?[-0-9\\])
+      | \\ t (?: imes | heta | riangle(?:left|right|q|down)?(?:eq)? | ilde | herefore | anh | iny
+             | hick(?:approx|sim) | wohead(?:left|right)arrow | hispagestyle
+             | ext(?:bf|it|md|rm|sc|sf|sl|tt|normal|color|style|superscript|subscript)
+             ) (?![A-Za-z])
+      | \\ t (?: frac | binom | ext(?:up)? | ag | itle | able ) (?= [*]?[ ]?[{0-9\\] )
+      | (?<! \\[nt] ) (?<! [\n\t] ) \\ t (?: an | au | o | op | ext ) (?![A-Za-z])
       )""",
     re.VERBOSE,
 )
-# What no text holds: control characters but tab and line breaks, and half of a UTF-16 pair, which
-# could not be written as UTF-8.
+# The rest of these commands may begin a line, and within a formula hardly ever does. A displayed
+# one has lines, but none ends in a single blank.
+SHORT = r"""(?: \\ n (?: e(?!_) | eq | eg | i(?!_) | u | mid | sim | less | gtr | parallel | prec
+                      | succ | su[bp]set | exists | ull )
+              | \\ t (?: an | au | o | op | ext | ag ) ) (?![A-Za-z])"""
+LOST_INLINE = re.compile(rf"\\\\ | (?P<lost>{SHORT})", re.VERBOSE)
+LOST_DISPLAYED = re.compile(rf"\\\\ | (?P<lost>(?<=[^ ][ ]){SHORT})", re.VERBOSE)
+# Formulas in the text of a JSON string; no paragraph ends in one.
+FORMULA = re.compile(
+    r"""\\\\\$
+    | \$\$ (?: (?!\\n\\n|\$\$) [^"] | \\" ){1,2000}? \$\$
+    | \$ (?: (?!\\n\\n) [^$"] | \\" ){1,400}? \$
+    | \\\\\( (?: (?!\\n\\n) [^"] | \\" ){1,400}? \\\\\)
+    | \\\\\[ (?: (?!\\n\\n) [^"] | \\" ){1,2000}? \\\\\]
+    """,
+    re.VERBOSE,
+)
+# What no file of text takes: null, and half of a UTF-16 pair, which UTF-8 has not; and what JSON
+# may turn into besides: control characters but tab and line breaks.
+UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -77,7 +102,7 @@ def parse_reply(method: str, text: str, replies: str = "text") -> Pair:
             "text before INPUT", "empty instruction", "empty response" and the like; in JSON also
             "not JSON", "text around JSON", "JSON key twice", "JSON with other keys",
             "JSON value not text", "invalid escape in JSON", "JSON escape of LaTeX" and
-            "control character in JSON".
+            "control character in JSON"; in text also "control character in reply".
         ValueError: method response in JSON, which has no form of its own.
     """
     markers = MARKERS[method]
@@ -85,6 +110,8 @@ def parse_reply(method: str, text: str, replies: str = "text") -> Pair:
         if not markers:
             raise ValueError(f"method {method} has no replies in JSON")
         return _parse_json(text)
+    if UNWRITABLE.search(text):
+        raise Malformed("control character in reply")
     text = text.split(END, 1)[0]
     if not markers:
         return Pair(None, _strip_text("response", text))
@@ -132,7 +159,7 @@ def _parse_json(text):
         raise Malformed("text around JSON")
     if sorted(value) != sorted(KEYS):
         raise Malformed("JSON with other keys")
-    if any(match["lost"] for match in LOST.finditer(text)):
+    if _loses_latex(text):
         raise Malformed("JSON escape of LaTeX")
     for key in KEYS:
         if not isinstance(value[key], str):
@@ -140,6 +167,15 @@ def _parse_json(text):
         if UNPRINTABLE.search(value[key]):
             raise Malformed("control character in JSON")
     return Pair(*(_strip_text(key, value[key]) for key in KEYS))
+
+
+def _loses_latex(text):
+    """Whether JSON has an escape that was meant as the beginning of a command of LaTeX."""
+    matches = list(LOST.finditer(text))
+    for formula in FORMULA.finditer(text):
+        displayed = formula[0].startswith(("$$", r"\\["))
+        matches += (LOST_DISPLAYED if displayed else LOST_INLINE).finditer(formula[0])
+    return any(match["lost"] for match in matches)
 
 
 def _unique_keys(pairs):

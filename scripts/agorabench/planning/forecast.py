@@ -77,6 +77,8 @@ def plan_set(config, cell, job, known):
     if counts.stops:
         source = f"the job would stop without asking: {counts.stops}"
         return row | {"requests_at_least": 0, "requests": 0, "source": source}
+    if cell.method == "instance" and asked and counts.lengths and held > counts.replies:
+        source += ", some of it to other prompts: edited, or with other pairs shown"
     least = known.count_once(query.journal, cell.size - counts.valid)
     others = known.kinds[paths.parse_journal(query.journal).kind]
     share, shares = estimates.valid_share(
