@@ -34,9 +34,9 @@ SCHEMA = {
 }
 BLOCK = re.compile(r"```(?:json|JSON)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
 # Escapes that JSON and LaTeX share, by what is left of a command after them. No text has a
-# backspace or a form feed, and none a carriage return before a letter; tabs and line breaks do stand before
-# letters, so there it takes the rest of a command that begins no line of text or code. The first
-# branch swallows backslashes that are doubled, as they should be.
+# backspace or a form feed, and none a carriage return before a letter; tabs and line breaks do
+# stand before letters, so there it takes the rest of a command that begins no line of text or code.
+# The first branch swallows backslashes that are doubled, as they should be.
 LOST = re.compile(
     r"""\\\\
     | (?P<lost>
