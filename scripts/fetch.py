@@ -17,6 +17,7 @@ from agorabench import matrix, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.errors import UserError
+from agorabench.evaluation import benchmarks
 from agorabench.files import file_digest, json_fingerprint, to_json, write_json, write_jsonl
 from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
@@ -69,6 +70,8 @@ def fetch_benchmark(config, name):
         rows, origin = sources.read_source(source, lock, setting)
         manifest = {"origins": {name: origin}}
         verify(lock, setting, source, manifest, rows)
+    # All of it now: generation is paid for before a student meets the items.
+    benchmarks.parse_items(config["benchmarks"][name], list(rows), setting)
     write_rows(paths.benchmark_items(name), rows, source, manifest)
 
 

@@ -28,7 +28,7 @@ def main(argv=None):
     inputs, params = stages.train(args.config, args.student, args.cell)
     output = Path(paths.student_folder(paths.student_model(args.student, args.cell)))
     made_from = students.training_origin(inputs, params, args.cell.seed)
-    if students.is_finished(output, made_from):
+    if students.is_finished(output, made_from, params["base"]):
         print(f"{output} was trained from the same data and recipe", file=sys.stderr)
         students.finish_folder(output)
         return

@@ -483,12 +483,22 @@ def test_rows_that_change_although_their_source_does_not(web, seeds, tmp_path, m
 
 
 def test_benchmark_rows_stay_as_they_are(web, tmp_path):
-    web.answers["/test.jsonl"] = body(lines(QUESTIONS))
+    questions = [row | {"answer": f"#### {number}"} for number, row in enumerate(QUESTIONS)]
+    web.answers["/test.jsonl"] = body(lines(questions))
     source = {"url": f"{web.address}/test.jsonl", "licence": "MIT"}
-    quiz = {"domain": "math", "protocol": "unscored", "source": source}
+    quiz = {"domain": "math", "protocol": "gsm8k", "source": source}
     rows, manifest = fetch_items(tmp_path, "quiz", quiz=quiz)
-    assert rows == QUESTIONS
+    assert rows == questions
     assert manifest["origins"]["quiz"]["licence"] == "MIT"
+
+
+def test_a_benchmark_row_that_its_protocol_cannot_read_is_refused(tmp_path):
+    rows = [{"question": "1 + 1?", "answer": "#### 2"}, {"question": "2 + 2?"}]
+    (tmp_path / "quiz.jsonl").write_bytes(lines(rows))
+    quiz = {"domain": "math", "protocol": "gsm8k", "source": {"path": "quiz.jsonl"}}
+    with pytest.raises(UserError, match=r"benchmarks\.quiz\.source: a row has no field 'answer'"):
+        fetch_items(tmp_path, "quiz", quiz=quiz)
+    assert not (tmp_path / paths.benchmark_items("quiz")).exists()
 
 
 def entries(path, first):

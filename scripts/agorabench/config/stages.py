@@ -17,7 +17,7 @@ from agorabench import matrix, paths
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
-from agorabench.models.weights import DIGEST_FILE
+from agorabench.models.weights import DIGEST_FILE, deciding_files
 
 PROTOCOL = ("protocol", "limit")
 ANSWERING = (*PROTOCOL, "max_tokens", "temperature", "top_p", "repetition_penalty")
@@ -137,11 +137,12 @@ def domain_items(config, domain):
 
 
 def weight_files(config, model):
-    """The files that stand for a local model's weights, or nothing for a hub's."""
+    """The files that decide what a local model replies, or nothing for a hub's."""
     folder = Path(model)
     if str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]:
         return [str(folder / DIGEST_FILE)]
-    return sorted(map(str, folder.glob("*.safetensors")))
+    weights, beside = deciding_files(folder)
+    return sorted(map(str, weights + beside)) if weights else []
 
 
 def generator_weights(config, name):

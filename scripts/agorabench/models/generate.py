@@ -84,22 +84,34 @@ class Engine:
         )
         width = batch["input_ids"].shape[1]
         return [
-            self._reply(len(prompt), row[width:].tolist(), stop)
+            self._reply(prompt, row[width:].tolist(), stop)
             for prompt, row in zip(prompts, output, strict=True)
         ]
 
-    def _reply(self, prompt_tokens, ids, stop):
+    def _reply(self, prompt, ids, stop):
         # A row that stopped by a stop string is padded to the length of the longest.
         while ids and ids[-1] == self.tokenizer.pad_token_id:
             ids.pop()
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
-        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        text = decode_after(self.tokenizer, prompt, ids[:end])
         cuts = [text.index(mark) for mark in stop if mark in text]
         return {
             "reply": text[: min(cuts)] if cuts else text,
             "finish_reason": "stop" if cuts or end is not None else "length",
-            "usage": {"input": prompt_tokens, "output": len(ids)},
+            "usage": {"input": len(prompt), "output": len(ids)},
         }
+
+
+def decode_after(tokenizer, prompt: list[int], ids: list[int]) -> str:
+    """The text that token `ids` add to that of a prompt's.
+
+    Decoded alone, a first token would lose its space (SentencePiece) or its ## (WordPiece).
+    """
+    before, whole = (
+        tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for part in (prompt, prompt + ids)
+    )
+    return whole.removeprefix(before)
 
 
 class OwnSampler(LogitsProcessor):

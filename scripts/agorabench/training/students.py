@@ -25,13 +25,24 @@ def training_origin(inputs: dict, params: dict, seed: int) -> dict:
     return origin
 
 
-def is_finished(output: Path, made_from: dict) -> bool:
-    """Return whether the folder holds a whole student that was made from just this."""
+def is_finished(output: Path, made_from: dict, base: str = "") -> bool:
+    """Return whether the folder holds a whole student that was made from just this.
+
+    Args:
+        base: folder or name of the base model. Older records name it by its *.safetensors alone;
+            they count where no file that decides its replies is newer than the record.
+    """
     try:
         record = read_json(output / "train.json")
     except (FileNotFoundError, ValueError):
         return False
     same = record.get("made_from") == made_from
+    if not same and (older := weights.weights_digest(base) if base else None):
+        finished = (output / "train.json").stat().st_mtime
+        files = weights.deciding_files(base)[1]
+        same = record.get("made_from") == made_from | {"base": older} and all(
+            file.stat().st_mtime <= finished for file in files
+        )
     return same and record.get("weights") == weights.weights_digest(output)
 
 

@@ -104,8 +104,13 @@ def load_items(entry: dict, path: Path):
             not the one that the manifest beside it describes.
     """
     check_manifest(path)
+    return parse_items(entry, read_jsonl(path), path)
+
+
+def parse_items(entry: dict, rows: list[dict], path: str | Path) -> list[dict]:
+    """Items of the rows of a benchmark, which messages call `path`; see `load_items`."""
     try:
-        items = load_protocol(entry).read_items(read_jsonl(path))
+        items = load_protocol(entry).read_items(rows)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
         raise UserError(f"{path}: {what}; is it a {entry['protocol']} file?") from None
