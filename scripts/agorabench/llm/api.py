@@ -111,12 +111,11 @@ class Provider:
     def open_async_client(self):
         """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
         library, _, client, http = self.client_libraries()
+        arguments = self.client_arguments()  # first, as they look at the environment
         most = self.entry["concurrency"]  # aiohttp takes None for 100
         limits = http.Limits(max_connections=most, max_keepalive_connections=most)
         transport = library.DefaultAioHttpClient(limits=limits)
-        return client(
-            **self.client_arguments(), http_client=transport, timeout=self.entry["timeout"]
-        )
+        return client(**arguments, http_client=transport, timeout=self.entry["timeout"])
 
     async def send_request(self, client, request: Request) -> tuple[dict, dict]:
         """Send one request; returns (fields of the reply row, headers about rate limits).
