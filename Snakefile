@@ -54,3 +54,7 @@ rule all:
 
 onstart:
     start_run(workflow)
+
+
+onerror:
+    end_failed(workflow)

@@ -5,7 +5,7 @@ import os
 from functools import cache
 
 from agorabench import matrix, paths
-from agorabench.cluster import locks
+from agorabench.cluster import failures, locks
 from agorabench.config import check_config, result_stages, stages
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
@@ -138,3 +138,21 @@ def start_run(workflow):
         locks.begin_run(config, generators, models=models, warm=warm)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
+
+
+def end_failed(workflow):
+    """Make tables and report of what there is, and say last why jobs failed."""
+    failed = [job for each in workflow.scheduler.failed for job in getattr(each, "jobs", [each])]
+    if not failed:  # it was interrupted
+        return
+    locks.end_run()
+    due = list(workflow.dag.needrun_jobs())
+    cheap = [job for job in due if job.rule.name.partition("_")[0] in failures.ENDINGS]
+    left = failures.leave_out(config, {str(file) for job in due for file in job.output})
+    if cheap and left:
+        rules = [rule.name for rule in workflow.rules]
+        rules = [name for name in rules if name.partition("_")[0] in failures.ENDINGS]
+        targets = [str(job.output[0]) for job in cheap]
+        print(failures.make_partial(left, targets, rules, workflow.main_snakefile), file=sys.stderr)
+    jobs = [(job.rule.name, str((*job.output, "")[0]), str((*job.log, "")[0])) for job in failed]
+    print(failures.explain_failures(jobs), file=sys.stderr)

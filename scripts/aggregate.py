@@ -58,7 +58,7 @@ def write_pgr_table(config, reference=None):
     draws, seed, apart = (params[name] for name in ("bootstrap", "seed", "apart"))
     rows = pgr_table.build_table(runs, params["benchmarks"], scores, draws, seed, apart)
     path = paths.reference_table(reference) if reference else paths.PGR_TABLE
-    texts = {path: pgr_table.to_csv(rows)}
+    texts = {path: pgr_table.to_csv(rows + pgr_table.missing_rows(params))}
     if not reference:
         texts[paths.table("seeds")] = pgr_table.to_csv(seeds.spread_rows(rows), seeds.COLUMNS)
         documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params))

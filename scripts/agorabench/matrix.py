@@ -69,7 +69,7 @@ class Run(Cell):
 
 
 def expand_runs(config):
-    """Every Run of every experiment, once, in the order of the config."""
+    """Every Run of every experiment that is not `missing`, once, in the order of the config."""
     axes = ("students", *(f"{name}s" for name in COORDINATES))
     runs = {}
     for experiment in config["experiments"].values():
@@ -78,7 +78,7 @@ def expand_runs(config):
             if config["generators"][run.generator]["backend"] == "dataset":
                 run = replace(run, prompt=NO_PROMPT)
             runs[run] = None
-    return list(runs)
+    return [run for run in runs if run.model not in config.get("missing", ())]
 
 
 def list_cells(config):
@@ -181,6 +181,7 @@ def solving_generators(config):
 def ability_evaluations(config, generators=None):
     """(model, benchmark) of generators (None: all that can) that solve benchmarks themselves."""
     names = solving_generators(config) if generators is None else generators
+    names = [name for name in names if f"generators/{name}" not in config.get("missing", ())]
     return [(f"generators/{name}", each) for name in names for each in ability_benchmarks(config)]
 
 

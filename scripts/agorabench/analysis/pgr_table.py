@@ -15,6 +15,7 @@ from agorabench import matrix
 from agorabench.analysis.scores import read_scores
 from agorabench.errors import UserError
 from agorabench.matrix import NO_PROMPT, Run
+from agorabench.paths import parse_model
 from agorabench.report import table
 from agorabench.report.readable import read_text
 from agorabench.stats.pgr import MEAN, average_estimates, estimate_cells, needed_models
@@ -25,6 +26,7 @@ COLUMNS = (
     *("pgr", "pgr_low", "pgr_high", "flag"),
 )
 PLACE = ("student", "prompt", "generator", "method", "domain")
+MISSING = "missing"  # flag of a row that stands for a student without scores
 NUMBERS = ("student_score", "base_score", "reference_score", "pgr", "pgr_low", "pgr_high")
 
 
@@ -107,6 +109,14 @@ def _table_row(coordinates, result):
 # ---- As a file
 
 
+def missing_rows(params):
+    """Rows that name the students that a table goes without (matrix `missing`), without numbers."""
+    runs = [parse_model(name) for name in params["matrix"].get("missing", ())]
+    places = [(run.student, run.cell) for run in runs if run.cell]
+    empty = dict.fromkeys(COLUMNS) | {"benchmark": MEAN, "n_items": 0, "flag": MISSING}
+    return [empty | vars(cell) | {"student": student} for student, cell in places]
+
+
 def to_csv(rows, columns=COLUMNS):
     """A table as CSV text: four decimals, nothing for None."""
     return table.to_csv(rows, columns, lambda number: table.format_number(number, 4))
@@ -120,6 +130,8 @@ def from_csv(text, source="the PGR table"):
         raise UserError(f"{source} lacks the column {missing[0]!r}: it is not a PGR table")
     rows = []
     for row in reader:
+        if row["flag"] == MISSING:
+            continue
         try:
             numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
             row = row | numbers | {name: int(row[name]) for name in ("size", "n_items")}

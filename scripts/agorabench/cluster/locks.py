@@ -71,6 +71,11 @@ def hold_run_lock() -> None:
     _held.pop().close()  # free for this run's own jobs
 
 
+def end_run() -> None:
+    """Let go of what `begin_run` took."""
+    _held.clear()
+
+
 def hold_job_lock() -> None:
     """Let the next run see that this process is still at work, until it ends."""
     if Path(".snakemake").is_dir():

@@ -133,7 +133,8 @@ def _matrix(config, students=None):
     }
     generators = {name: select(entry, ["backend"]) for name, entry in config["generators"].items()}
     # Their order is that of the rows, and text of parameters is sorted.
-    return {"experiments": experiments, "generators": generators, "order": list(experiments)}
+    found = {"experiments": experiments, "generators": generators, "order": list(experiments)}
+    return found | ({"missing": config["missing"]} if config.get("missing") else {})
 
 
 def _benchmark_domains(config, names):
@@ -164,6 +165,7 @@ def report(config):
     names = matrix.scored_benchmarks(config)
     params = {"experiments": config["experiments"], "prices": generator_prices(config)}
     params["order"] = [list(config["experiments"]), names]
+    params |= {"missing": config["missing"]} if config.get("missing") else {}
     return Stage(inputs, params | {"benchmarks": select_entries(config, names, ("domain",))})
 
 

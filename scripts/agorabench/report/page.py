@@ -75,6 +75,7 @@ def render_report(
         table=paths.PGR_TABLE,
         overall=overall and compare_rows(overall),
         lacking=lacking,
+        missing=config.get("missing", []),
         all_rows=compare_rows(rows),
         exhibits=loaded,
         runs=runs,

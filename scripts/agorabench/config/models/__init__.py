@@ -187,3 +187,7 @@ class Config(Section):
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
     """Experiments, each a full matrix; a cell is one domain, method, generator, prompt, size and
     seed, a run one student on a cell."""
+    missing: list[str] = []
+    """What tables and report go on without, and name: students (STUDENT/CELL), solving generators
+    (generators/NAME), benchmarks/NAME, intrinsic/NAME. Snakemake fills it in after a run in which
+    jobs failed; the next run asks for them again."""
