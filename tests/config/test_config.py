@@ -177,7 +177,7 @@ SCHEMA_FAULTS = {
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
         "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
         "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
-        "students, intrinsic, experiments",
+        "students, intrinsic, experiments, missing",
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
@@ -751,7 +751,7 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
             "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
             "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
-            "students, intrinsic, experiments",
+            "students, intrinsic, experiments, missing",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
-from agorabench.analysis.pgr_table import from_csv, list_views
+from agorabench.analysis.pgr_table import from_csv, list_views, to_csv
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.report.exhibits import Exhibit
@@ -524,3 +524,48 @@ def test_all_can_be_reached_by_name_and_key(page):
     assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the results"
+
+
+def warned(study, exhibits=()):
+    """The warnings that stand before everything else."""
+    found = re.search('<main id="main">\\s*<p class="warning">(.*?)</p>', shown(study, exhibits))
+    return found[1] if found else ""
+
+
+def test_one_seed_is_said_first_and_several_are_not(tmp_path):
+    assert "One seed" in warned(Study(tmp_path / "one"))
+    assert "One seed" not in warned(Study(tmp_path / "two", seeds=(1, 2)))
+
+
+def test_overlap_and_answers_that_never_ended_are_said_first(tmp_path):
+    study = Study(tmp_path)
+    assert "never ended" not in warned(study) and "13 words" not in warned(study)
+    (cell, *_) = {row["generator"]: row for row in from_csv(
+        (study.results / "pgr_table.csv").read_text())}.values()  # fmt: skip
+    head = "domain,method,generator,prompt,size,seed,in_benchmarks\n"
+    (study.results / "tables").mkdir(exist_ok=True)
+    (study.results / "tables/data.csv").write_text(
+        f"{head}{cell['domain']},{cell['method']},strong,main,20,1,80.0\n"
+        f"{cell['domain']},{cell['method']},weak,main,20,1,0.0\n"
+    )
+    text = warned(study, [Exhibit("Sets", table="results/tables/data.csv")])
+    assert "In 1 of 2 sets at least 10 % of the pairs" in text and "80 % of" in text
+    for path in (study.results / "scores").rglob("n20-seed1/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"unfinished": 1.0}))
+    assert "100 % of" in warned(study)
+
+
+def test_a_table_without_a_gap_says_why_and_what_to_do(tmp_path):
+    study = Study(tmp_path)
+    path = study.results / "pgr_table.csv"
+    rows = from_csv(path.read_text())
+    assert "No PGR here" not in warned(study)
+    path.write_text(to_csv([row | {"flag": "gap within noise"} for row in rows]))
+    assert "Take a stronger reference" in warned(study)
+
+
+def test_what_is_missing_is_said_first(tmp_path, monkeypatch):
+    study = Study(tmp_path)
+    config = study.config | {"missing": ["mini/math/response/gone/main/n20-seed1"]}
+    monkeypatch.setattr(Study, "config", config)
+    assert "go without mini/math/response/gone/main/n20-seed1" in warned(study)

@@ -21,6 +21,7 @@ from agorabench.report import readable
 from agorabench.report.exhibits import Exhibit
 from agorabench.report.pgr_rows import compare_rows, select_overall
 from agorabench.report.sections import Sections
+from agorabench.report.warnings import list_warnings
 from agorabench.stats.pgr import MEAN, METHODS
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -75,7 +76,7 @@ def render_report(
         table=paths.PGR_TABLE,
         overall=overall and compare_rows(overall),
         lacking=lacking,
-        missing=config.get("missing", []),
+        warnings=list_warnings(config, rows, loaded),
         all_rows=compare_rows(rows),
         exhibits=loaded,
         runs=runs,
