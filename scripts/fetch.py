@@ -23,6 +23,7 @@ from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.llm.silent import DryRun
 from agorabench.plugins import find_plugin
+from agorabench.rows import warn_unread
 from agorabench.seeds import sampling, sources
 from agorabench.seeds.classify import make_classifier
 
@@ -131,6 +132,8 @@ def read_seeds(config, params, method, lock, setting, classifier):
     for name in sorted(parts):
         part = parts[name]
         raw, origin = sources.read_source(part, lock, setting)
+        if part.get("convert", "plain") == "plain":
+            warn_unread(raw, part, f"{setting}: {name}", known=["id"])
         try:
             taken, left_out = sampling.sample_rows(
                 raw, part, name, seed=seed, answered=method != "response",

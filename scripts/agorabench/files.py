@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and rows one JSON object a line."""
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -82,7 +83,7 @@ def read_jsonl(path):
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=text_encoding(path))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; if a rule makes it, `snakemake {path}` does"
@@ -103,6 +104,15 @@ def read_jsonl(path):
             except (ValueError, RecursionError) as error:
                 raise DamagedFile(f"{path}, line {number}: not JSON ({error})") from None
     return rows
+
+
+def text_encoding(path):
+    """The encoding of a text file: UTF-8, or what its byte order mark says."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_appended(lines, key, sentence):

@@ -309,7 +309,7 @@ SCHEMA_FAULTS = {
     "misspelt key of a source": (
         {"seeds/math/instance": {"paht": "x"}},
         "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, instruction, "
-        "response, where, convert, longest, classify, size, path, licence, url, sha256, hub, "
+        "response, format, where, convert, longest, classify, size, path, licence, url, sha256, hub, "
         "subset, split, files, revision, parts",
     ),
     "two sources": (

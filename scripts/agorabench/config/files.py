@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from agorabench import matrix, paths
 from agorabench.config.messages import Fault, name_unknown
 from agorabench.errors import UserError
+from agorabench.files import text_encoding, value_at
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
-from agorabench.llm import dataset
 from agorabench.models.hub import (
     code_repositories,
     foreign_code_message,
     on_hub,
     pooling_message,
 )
+from agorabench.rows import LOOKED_AT, Unfit, read_pair, text_fault
 
 PAIR = ("instruction", "response")
 JSON_ENDINGS = (".json", ".jsonl")  # of data files whose rows are checked before the run
@@ -86,11 +89,34 @@ def _check_generator(config, root, path, generator):
         if "path" not in source:
             continue
         here = (*path, "data", domain)
-        place, row = _read_first(root, source["path"], (*here, "path"))
-        for key in PAIR:
-            if dataset.text_at(row, source[key]) is None:
-                text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
-                raise Fault((*here, key), text)
+        if source["path"].endswith(JSON_ENDINGS):
+            _check_dataset(root, source, here)
+        else:
+            _check_exists(root, source["path"], (*here, "path"))
+
+
+def _check_dataset(root, source, path):
+    """Check that one of the first rows of a data set has the pair that its config names."""
+    first = None
+    for place, row in islice(_read_rows(root, source["path"], (*path, "path")), LOOKED_AT):
+        first = first or (place, row)
+        with suppress(Unfit, KeyError):
+            if not any(map(text_fault, read_pair(row, source))):
+                return
+    if first is None:
+        raise Fault((*path, "path"), f"{source['path']} has no rows")
+    place, row = first
+    if source.get("format") == "messages":
+        raise Fault((*path, "format"), f"no conversation with one answer in {place}")
+    for key in PAIR:
+        try:
+            fault = text_fault(value_at(row, source[key]))
+        except KeyError:
+            fault = "missing"
+        if fault:
+            text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
+            raise Fault((*path, key), text)
+    raise Fault(path, f"{place}: the turns are others than a question and its answer")
 
 
 def _check_student(config, root, path, student):
@@ -210,8 +236,8 @@ def _read_first(root, file, path):
 def _read_rows(root, file, path) -> Iterator[tuple[str, dict]]:
     """Yield (place, row) of JSON Lines, one line in memory at a time, or of one JSON list."""
     try:
-        with open(root / file, encoding="utf-8") as lines:
-            whole = lines.read(1) == "["
+        with open(root / file, encoding=text_encoding(root / file)) as lines:
+            whole = lines.read(1000).lstrip()[:1] == "["
             lines.seek(0)
             for number, value in enumerate(json.load(lines) if whole else lines, 1):
                 place = f"{file}, {'row' if whole else 'line'} {number}"

@@ -1,36 +1,56 @@
 """Existing instruction-response pairs stand in for a generator.
 
 Human data, or anybody's published set, gets a row of its own in the PGR table. The pairs come from
-a JSON or JSON Lines file, or from a Hugging Face data set; a field name may be a dotted path with
-list indices ("conversations.0.value").
+files (see rows.py) or from a Hugging Face data set; a field name may be a dotted path with list
+indices ("conversations.0.value").
 """
 
+import sys
+from collections import Counter
+
 from agorabench.errors import UserError
-from agorabench.files import read_jsonl, value_at
+from agorabench.rows import Unfit, Unreadable, read_files, read_pair, text_fault, warn_unread
 
 
 def load_pairs(source: dict) -> list[dict]:
     """Pairs {"instruction", "response"} of a config entry's data set, in its own order.
 
+    Rows that hold no pair of texts are left out, and counted on stderr by reason.
+
     Raises:
-        UserError: the source cannot be read, is empty, or a row lacks a named field.
+        UserError: the source cannot be read, is empty, or no row has the named fields.
     """
     name = source.get("path") or source["hub"]
-    rows = read_jsonl(source["path"]) if "path" in source else _load_hub_rows(source)
-    pairs = []
+    try:
+        rows = read_files(source["path"])[0] if "path" in source else _load_hub_rows(source)
+    except Unreadable as fault:
+        raise UserError(f"{name}: {fault}") from None
+    pairs, faults, first = [], Counter(), {}
     for number, row in enumerate(rows, 1):
-        pair = {}
-        for field in ("instruction", "response"):
-            path = source.get(field, field)
-            pair[field] = text_at(row, path)
-            if pair[field] is None:
-                raise UserError(
-                    f"{name}, row {number}: no field '{path}' for the {field}; "
-                    f"known: {', '.join(row)}"
-                )
-        pairs.append(pair)
+        fault, texts = None, ()
+        try:
+            texts = read_pair(row, source)
+        except Unfit as reason:
+            fault = str(reason)
+        except KeyError as path:
+            fault = f"no field {path}"
+        for field, text in zip(("instruction", "response"), texts, strict=False):
+            if fault is None and (why := text_fault(text)):
+                fault = f"{source.get(field, field)} is {why}"
+        if fault is None:
+            pairs.append(dict(zip(("instruction", "response"), texts, strict=True)))
+        else:
+            faults[fault] += 1
+            first.setdefault(fault, number)
+    told = "; ".join(f"{fault}: {n} (first row {first[fault]})" for fault, n in faults.items())
     if not pairs:
-        raise UserError(f"{name}: the data set is empty")
+        known = f"; known: {', '.join(rows[0])}" if len(rows) else ""
+        raise UserError(
+            f"{name}: " + (f"no row has a pair: {told}{known}" if told else "the data set is empty")
+        )
+    if told:
+        print(f"{name}: {faults.total()} of {len(rows)} rows left out: {told}", file=sys.stderr)
+    warn_unread(rows, source, name, known=["id"])
     return pairs
 
 
@@ -47,12 +67,3 @@ def _load_hub_rows(source):
     except Exception as error:  # the library raises dozens of kinds
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot load the data set {source['hub']}: {reason}") from None
-
-
-def text_at(row: dict, path: str) -> str | None:
-    """The text at a dotted path; None where there is none."""
-    try:
-        value = value_at(row, path)
-    except KeyError:
-        return None
-    return value if isinstance(value, str) else None

@@ -14,10 +14,7 @@ A conversion maps (instruction, response, row) to a pair (instruction, response)
 import re
 
 from agorabench.files import value_at
-
-
-class Unfit(ValueError):
-    """A row that cannot be a seed; its text is a short, stable reason, fit to be counted."""
+from agorabench.rows import Unfit, read_pair, text_fault
 
 
 def keep_texts(instruction: str, response: str, _) -> tuple[str, str]:
@@ -92,14 +89,13 @@ def convert_row(row: dict, source: dict, answered: bool) -> dict[str, str]:
         KeyError: a field is absent; its argument is the dotted path. Where not `answered`, the
             response may be absent.
     """
-    instruction = value_at(row, source.get("instruction", "instruction")) or ""
     try:
-        response = value_at(row, source.get("response", "response")) or ""
+        instruction, response = (text or "" for text in read_pair(row, source))
     except KeyError:
         if answered:
             raise
-        response = ""
-    if not isinstance(instruction, str) or not isinstance(response, str):
+        instruction, response = value_at(row, source.get("instruction", "instruction")) or "", ""
+    if text_fault(instruction) or text_fault(response):
         raise Unfit("not text")
     if not instruction.strip() or (answered and not response.strip()):
         raise Unfit("empty")

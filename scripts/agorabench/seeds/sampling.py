@@ -8,8 +8,9 @@ from itertools import islice
 from agorabench.errors import UserError
 from agorabench.files import value_at
 from agorabench.generation.validators import no_markers
+from agorabench.rows import Unfit
 from agorabench.seeds.classify import rows_of_class
-from agorabench.seeds.convert import Unfit, convert_row
+from agorabench.seeds.convert import convert_row
 
 WAVE = 256  # rows classified before their classes are known
 

@@ -7,7 +7,6 @@ file (`path`) can stand in for any source.
 """
 
 import fcntl
-import gzip
 import hashlib
 import http.client
 import shutil
@@ -15,24 +14,19 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from agorabench.errors import UserError
-from agorabench.files import atomic_file, file_digest, read_json, read_jsonl, to_json, write_json
+from agorabench.files import atomic_file, file_digest, read_json, to_json, write_json
 from agorabench.models.hub import describe_refusal, first_line
+from agorabench.rows import Unreadable, join_rows, parse_file, read_files
 
 ATTEMPTS = 3  # at a download, where the fault may pass
 WAIT = 2.0  # seconds before the second attempt, doubled before each later one
 TIMEOUT = 60  # seconds without a byte
-
-
-class Unreadable(Exception):
-    """A source cannot be had; the text is the reason, without the source's name."""
 
 
 class Lock:
@@ -136,60 +130,8 @@ def download_advice(kind: str, source: dict) -> str:
 
 def read_local(source: dict, _) -> tuple[Sequence[dict], dict]:
     """Rows of a file, or of all files of a folder in the order of their names."""
-    path = Path(source["path"])
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.glob("[!.]*") if file.is_file())
-    if not all(file.is_file() for file in files):
-        raise Unreadable("no such file")
-    if not files:
-        raise Unreadable("there is no file in this folder")
-    return join_rows([parse_file(file) for file in files]), {"sha256": file_digest(*files)}
-
-
-def parse_file(file: str | Path) -> Sequence[dict]:
-    """Parse the rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
-
-    Raises:
-        Unreadable: it is none of these.
-    """
-    file = Path(file)
-    try:
-        if file.suffix == ".gz":
-            with tempfile.TemporaryDirectory() as folder:
-                plain = Path(folder) / file.stem
-                with gzip.open(file) as packed, open(plain, "wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked)
-                return parse_file(plain)
-        if file.suffix == ".parquet":
-            from datasets import Dataset, disable_progress_bars
-
-            disable_progress_bars()
-            try:
-                # Read where it lies on disk: millions of rows do not fit in memory as objects.
-                return Dataset.from_parquet(str(file))
-            except Exception as error:  # the library raises dozens of kinds
-                raise Unreadable(f"not Parquet ({first_line(error)})") from None
-        rows = read_jsonl(file)
-    except UserError as error:
-        raise Unreadable(str(error).removeprefix(str(file)).lstrip(":, ")) from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise Unreadable(f"{file.name} cannot be read ({first_line(error)})") from None
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise Unreadable(f"row {number} is {type(row).__name__}, not a JSON object")
-    return rows
-
-
-def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
-    """Several sequences of rows as one."""
-    if len(sets) == 1:
-        return sets[0]
-    if all(hasattr(rows, "features") for rows in sets):
-        from datasets import concatenate_datasets
-
-        return concatenate_datasets(sets)
-    return list(chain.from_iterable(sets))
+    rows, files = read_files(source["path"])
+    return rows, {"sha256": file_digest(*files)}
 
 
 # A file on the web

@@ -97,6 +97,10 @@ class Fields(Section):
     """Field that holds the instruction, or a dotted path to it (conversations.0.value)."""
     response: Text = "response"
     """Field that holds the response, or a dotted path to it."""
+    # Left out where it is the default, as a new key would make older sets stale.
+    format: Literal["pairs", "messages"] = Field("pairs", exclude_if=lambda value: value == "pairs")
+    """pairs: a row has the two fields; messages: it has a conversation of one question and one
+    answer, as messages (role, content) or conversations (from, value), whose roles are read."""
 
 
 class Classify(Section):

@@ -1,0 +1,196 @@
+"""Rows as people have them: files of several kinds, and the pair that a row holds.
+
+One reader for seed data, data sets and benchmarks. Fields are dotted paths
+("conversations.0.value"), or the turns of a conversation are read by their roles (format:
+messages), as OpenAI ("messages" of role and content) and ShareGPT ("conversations" of from and
+value) write them.
+"""
+
+import gzip
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+from agorabench.errors import UserError
+from agorabench.files import read_jsonl, value_at
+
+ROLES = dict.fromkeys(("user", "human", "prompter"), "user")
+ROLES |= dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt"), "assistant")
+TURNS = ("messages", "conversations", "conversation")  # fields that hold them
+LOOKED_AT = 1000  # rows in which fields that nobody reads are looked for
+
+
+class Unreadable(Exception):
+    """A source cannot be had; the text is the reason, without the source's name."""
+
+
+class Unfit(ValueError):
+    """A row that holds no pair; its text is a short, stable reason, fit to be counted."""
+
+
+def read_files(path: str | Path) -> tuple[Sequence[dict], list[Path]]:
+    """(Rows, files) of a file, or of all files of a folder in the order of their names.
+
+    Raises:
+        Unreadable: there is none, or one is not of a kind that `parse_file` knows.
+    """
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.glob("[!.]*") if file.is_file())
+    if not all(file.is_file() for file in files):
+        raise Unreadable("no such file")
+    if not files:
+        raise Unreadable("there is no file in this folder")
+    return join_rows([parse_file(file) for file in files]), files
+
+
+def parse_file(file: str | Path) -> Sequence[dict]:
+    """Parse the rows of a JSON Lines, JSON (one list) or Parquet file; .gz is unpacked.
+
+    Raises:
+        Unreadable: it is none of these.
+    """
+    file = Path(file)
+    try:
+        if file.suffix == ".gz":
+            with tempfile.TemporaryDirectory() as folder:
+                plain = Path(folder) / file.stem
+                with gzip.open(file) as packed, open(plain, "wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+                return parse_file(plain)
+        if file.suffix == ".parquet":
+            from datasets import Dataset, disable_progress_bars
+
+            disable_progress_bars()
+            try:
+                # Read where it lies on disk: millions of rows do not fit in memory as objects.
+                return Dataset.from_parquet(str(file))
+            except Exception as error:  # the library raises dozens of kinds
+                reason = str(error).strip().partition("\n")[0]
+                raise Unreadable(f"not Parquet ({reason})") from None
+        rows = read_jsonl(file)
+    except UserError as error:
+        raise Unreadable(str(error).removeprefix(str(file)).lstrip(":, ")) from None
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        raise Unreadable(f"{file.name} cannot be read ({error})") from None
+    if not isinstance(rows, list):
+        raise Unreadable("not a list of rows")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise Unreadable(f"row {number} is {type(row).__name__}, not a JSON object")
+    return rows
+
+
+def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
+    """Several sequences of rows as one."""
+    if len(sets) == 1:
+        return sets[0]
+    if all(hasattr(rows, "features") for rows in sets):
+        from datasets import concatenate_datasets
+
+        return concatenate_datasets(sets)
+    return list(chain.from_iterable(sets))
+
+
+def read_pair(row: dict, source: dict) -> tuple:
+    """(instruction, response) of a row, by the `instruction`, `response` and `format` of a source.
+
+    Raises:
+        Unfit: a conversation that is no question and answer.
+        KeyError: a field is absent; its argument is the dotted path.
+    """
+    if source.get("format") == "messages":
+        return read_conversation(row)
+    texts = []
+    for field, role in (("instruction", "user"), ("response", "assistant")):
+        path = source.get(field, field)
+        texts.append(value_at(row, path))
+        holder, _, last = path.rpartition(".")
+        if holder and last in ("content", "value", "text"):
+            told = _role(value_at(row, holder))
+            if told not in (None, role):
+                raise Unfit(f"{holder} is a turn of role {told}, not {role}")
+    return tuple(texts)
+
+
+def read_conversation(row: dict) -> tuple[str, str]:
+    """(instruction, response) of a conversation of one question and one answer, by their roles;
+    what a system turn says goes before the question.
+
+    Raises:
+        Unfit: it has other turns than that, or none.
+    """
+    turns = next((row[name] for name in TURNS if isinstance(row.get(name), list)), None)
+    if turns is None:
+        raise Unfit("no messages or conversations")
+    roles = [_role(turn) for turn in turns]
+    texts = [_turn_text(turn) for turn in turns]
+    system = roles[:1] == ["system"]
+    if roles[system:] != ["user", "assistant"]:
+        order = ", ".join(str(role) for role in roles[:4]) + (", ..." if len(roles) > 4 else "")
+        raise Unfit(f"turns are not one question and one answer: {order or 'none'}")
+    if None in texts:
+        raise Unfit("not text")
+    return "\n\n".join(texts[:-1]), texts[-1]
+
+
+def _role(turn) -> str | None:
+    """The role of a turn, in OpenAI's words where it has one of theirs."""
+    if not isinstance(turn, dict):
+        return None
+    told = turn.get("role", turn.get("from"))
+    return ROLES.get(told, told) if isinstance(told, str) else None
+
+
+def _turn_text(turn):
+    """The text of a turn, whose content may be in parts; None where there is other content."""
+    content = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
+    if isinstance(content, list):
+        parts = [p.get("text") if isinstance(p, dict) else None for p in content]
+        return None if None in parts else "".join(parts)
+    return content if isinstance(content, str) else None
+
+
+def text_fault(text) -> str | None:
+    """Why a value is no text to train on; None where it is one."""
+    if text is None:
+        return "null"
+    if not isinstance(text, str):
+        return f"a {type(text).__name__}, not text"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate)"
+    return None
+
+
+def unread_fields(rows: Sequence[dict], source: dict, known: Iterable[str] = ()) -> list[str]:
+    """Fields with text that a source does not read, each with the share of rows that have it.
+
+    Names, numbers and labels, which have no space in them, are no text. `known` are read elsewhere.
+    """
+    read = {source.get(field, field).split(".")[0] for field in ("instruction", "response")}
+    read |= {
+        *source.get("where", {}),
+        *known,
+        *(TURNS if source.get("format") == "messages" else ()),
+    }
+    counts, looked_at = {}, 0
+    for looked_at, row in enumerate(islice(rows, LOOKED_AT), 1):  # noqa: B007, used below
+        for name, value in row.items():
+            if name not in read and isinstance(value, str) and " " in value.strip():
+                counts[name] = counts.get(name, 0) + 1
+    return [f"{name} ({count / looked_at:.0%} of rows)" for name, count in counts.items()]
+
+
+def warn_unread(
+    rows: Sequence[dict], source: dict, setting: str, known: Iterable[str] = ()
+) -> None:
+    """Say on stderr which fields with text are not read."""
+    if fields := unread_fields(rows, source, known):
+        print(f"{setting}: text that is not read: {', '.join(fields)}", file=sys.stderr)
