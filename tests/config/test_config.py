@@ -309,8 +309,8 @@ SCHEMA_FAULTS = {
     "misspelt key of a source": (
         {"seeds/math/instance": {"paht": "x"}},
         "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, instruction, "
-        "response, format, where, convert, longest, classify, size, path, licence, url, sha256, hub, "
-        "subset, split, files, revision, parts",
+        "response, format, where, convert, longest, classify, size, path, licence, url, sha256, "
+        "hub, subset, split, files, revision, parts",
     ),
     "two sources": (
         {"seeds/math/instance": {"source": "mini", "path": "x"}},
