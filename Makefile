@@ -11,8 +11,8 @@ demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake --report results/snakemake.html
 	@echo "Done: results/pgr_table.csv, results/figures/pgr.png, results/report.html"
 
-test: lint  ## the fast tests
-	pytest
+test: lint  ## the fast tests, on up to four cores
+	pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/ready  ## style of Python and rules, which package may import which, and Snakemake's own lint
 	ruff check .

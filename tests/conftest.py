@@ -33,8 +33,10 @@ def watch_checkout(event, args):
         touched.append(f"{event}: {path}")
 
 
-def pytest_sessionstart():
+def pytest_sessionstart(session):
     """Stand in a folder that has what a clone has."""
+    if getattr(session.config.option, "numprocesses", None):
+        return  # its workers do
     for name in SOURCES:
         (STAND / name).symlink_to(ROOT / name)
     os.chdir(STAND)
@@ -44,7 +46,7 @@ def pytest_sessionstart():
 def pytest_sessionfinish():
     """Take the folder away."""
     os.chdir(ROOT)
-    shutil.rmtree(STAND)
+    shutil.rmtree(STAND, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
