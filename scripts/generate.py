@@ -86,6 +86,10 @@ def count_requests(journal, rows, price):
         "faults": dict(sorted(journal.faults.items())),
         "input_tokens": sum(tokens["input"] for tokens in usage),
         "output_tokens": sum(tokens["output"] for tokens in usage),
+        "replies_with_thoughts": sum(
+            bool(row.get("thoughts") or (row.get("usage") or {}).get("thoughts"))
+            for row in journal.rows.values()
+        ),
         "replies_without_usage": sum(not row.get("usage") for row in journal.rows.values()),
         "usd": rows_cost(journal.paid_rows, price) if price else 0.0,
         "models": dict(Counter(row["model"] for row in journal.paid_rows if row.get("model"))),

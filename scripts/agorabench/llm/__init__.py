@@ -77,6 +77,9 @@ def open_backend(
             }
             budget = Budget(journal, kept.paid_rows, root, priced, name, config["max_usd"], owners)
             settings["budget"] = stack.enter_context(budget)
+        for row in kept.rows.values():  # what the config says now of words that were unknown
+            if meaning := entry.get("finish_reasons", {}).get(row["finish_reason"]):
+                row["finish_reason"] = meaning
         backend = connect(entry, state=open_batches(journal), **settings)
         yield kept, stack.enter_context(closing(backend))
 

@@ -8,6 +8,7 @@ passes here before it is journaled, logged or counted.
 import json
 import math
 import re
+import urllib.parse
 from typing import NamedTuple
 
 from agorabench.llm.request import Usage
@@ -16,26 +17,64 @@ MOST_TOKENS = 10**8  # in one request; more is no count
 LONGEST_WORD = 100  # characters of a finish reason or a code
 LONGEST_RAW = 4000  # characters kept of what cannot be read
 SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4}|-latest)?"  # what follows a model's name in replies
-# How models mark what they think before they answer: DeepSeek and Qwen, Magistral, others.
-THOUGHTS = re.compile(
-    r"\s*(?:<(think|thinking|thought|reasoning)>|\[(THINK)\])(.*?)(?:</\1>|\[/\2\])", re.DOTALL
+# How models mark what they think before they answer: DeepSeek, Qwen and others, Seed, Magistral,
+# Kimi, OpenThinker, gpt-oss with and without its special tokens.
+MARKS = [
+    (f"<{name}>", f"</{name}>")
+    for name in ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
+]
+MARKS += [
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+]
+HARMONY = re.compile(r"\Aanalysis(.*?)assistantfinal", re.DOTALL)
+# A thought begins a text, a line or a field; elsewhere its mark is a word of the text.
+BLOCKS = [
+    re.compile(
+        rf"(?:\A|(?<=[\n:>\]]))[ \t\r\n]*{re.escape(begin)}(.*?)(?:{re.escape(end)}|\Z)\s*",
+        re.DOTALL,
+    )
+    for begin, end in MARKS
+]
+# Nor is it one in quotes.
+BEGINS, ENDS = (
+    [re.compile(rf"(?<![`'\"]){re.escape(mark)}(?![`'\"])\s*") for mark in marks]
+    for marks in zip(*MARKS, strict=True)
 )
-OPENED = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning)>|\[THINK\])")
-CLOSED = re.compile(r"</think>|\[/THINK\]")
+# What finish reasons mean, of the servers that speak the two protocols (in lower case, up to a
+# colon); a word that is not here is a verdict of its own, unless the config says what it means.
+MEANINGS = {
+    "stop": "eos eos_token end_turn end stop_sequence stop_token stop_word complete completed "
+    "finished word",
+    "length": "max_tokens max_output_tokens max_new_tokens max_length model_length token_limit "
+    "limit model_context_window_exceeded repetition",
+    "content_filter": "safety recitation prohibited_content blocklist spii sensitive "
+    "content_filtered guardrail_intervened error_toxic",
+}
+FINISH = {word: meaning for meaning, words in MEANINGS.items() for word in words.split()}
 
-_secrets: set[str] = set()
+_secrets: dict[str, re.Pattern] = {}
 
 
 def hide_secret(secret: str) -> None:
-    """Have `scrub` replace a key wherever an endpoint quotes it."""
-    if len(secret) >= 8:
-        _secrets.add(secret)
+    """Have `scrub` replace a key wherever an endpoint quotes it: whole, its first or its last half,
+    as an address has it."""
+    for form in {secret, urllib.parse.quote(secret, safe="")}:
+        if len(form) >= 8:
+            half = max(8, len(form) // 2)
+            head, tail = re.escape(form[:half]), re.escape(form[-half:])
+            _secrets[form] = re.compile(rf"{re.escape(form)}|{head}[\w*.…-]*|[\w*.…-]*{tail}")
 
 
 def scrub(text: str) -> str:
     """Text that any file can hold: no half of a surrogate pair, no key of ours."""
-    for secret in _secrets:
-        text = text.replace(secret, "[key]")
+    for form, pattern in _secrets.items():
+        if form[:8] in text or form[-8:] in text:
+            text = pattern.sub("[key]", text)
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -58,7 +97,7 @@ def keep_raw(data) -> str:
             data = json.dumps(data).encode()
         except RecursionError:
             data = b"nested too deeply"
-    return scrub(data[: 4 * LONGEST_RAW].decode("utf-8", "replace")[:LONGEST_RAW])
+    return scrub(data.decode("utf-8", "replace"))[:LONGEST_RAW]
 
 
 def read_content(content) -> str:
@@ -71,10 +110,10 @@ def read_content(content) -> str:
         return ""
     if isinstance(content, str):
         return scrub(content)
-    if not isinstance(content, list):
+    if not isinstance(content, (list, dict)):
         raise TypeError("content is not text")
     texts = []
-    for part in content:
+    for part in content if isinstance(content, list) else [content]:
         if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
             part = part.get("text")
         if isinstance(part, str):
@@ -82,10 +121,39 @@ def read_content(content) -> str:
     return scrub("".join(texts))
 
 
+def read_thoughts(value, depth: int = 5) -> str:
+    """The text of a field or of parts that are thoughts, whatever their form."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list) and depth:
+        return "\n".join(filter(None, (read_thoughts(part, depth - 1) for part in value)))
+    if isinstance(value, dict) and depth:
+        keys = ("thinking", "reasoning", "reasoning_content", "summary", "content", "text")
+        return next(filter(None, (read_thoughts(value.get(key), depth - 1) for key in keys)), "")
+    return ""
+
+
+def read_parts_of_thought(content) -> str:
+    """The thoughts among the parts of a message's content."""
+    parts = content if isinstance(content, list) else []
+    kinds = ("text", "output_text", "refusal")
+    return read_thoughts([p for p in parts if isinstance(p, dict) and p.get("type") not in kinds])
+
+
+def read_finish(value, more: dict) -> str:
+    """What a finish reason means: "stop", "length", "content_filter" or the word itself; `more` are
+    the config's meanings of further words."""
+    word = read_word(value, "no finish reason").lower()
+    plain = word.partition(":")[0].removeprefix("finish_reason_")
+    return more.get(word) or FINISH.get(plain, plain if plain in MEANINGS else word)
+
+
 def read_word(value, default: str) -> str:
     """A short word such as a finish reason; `default` where there is none."""
     if value is None or value == "":
         return default
+    if isinstance(value, (dict, list)):
+        value = keep_raw(value)
     return scrub(value if isinstance(value, str) else repr(value))[:LONGEST_WORD]
 
 
@@ -118,7 +186,17 @@ def read_usage(usage, *names: tuple[str, ...]) -> Usage | None:
         if None in counts:
             return None
         totals.append(sum(counts))
-    return {"input": totals[0], "output": totals[1]}
+    read, written = totals
+    if total := read_count(usage.get("total_tokens")):
+        written = max(written, total - read)  # Gemini and Grok count thoughts in the total only
+    parts = [usage.get(f"{side}_tokens_details") for side in ("prompt", "completion")]
+    prompt, completion = (part if isinstance(part, dict) else {} for part in parts)
+    cached = read_count(prompt.get("cached_tokens")) or 0
+    for name in ("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens"):
+        cached = cached or read_count(usage.get(name)) or 0
+    thoughts = read_count(completion.get("reasoning_tokens")) or 0
+    more = {"cached": min(cached, read), "thoughts": min(thoughts, written)}
+    return {"input": read, "output": written} | {name: n for name, n in more.items() if n}
 
 
 class Answer(NamedTuple):
@@ -134,13 +212,26 @@ def separate_thoughts(text: str) -> Answer:
 
     Chat templates that write the opening mark into the prompt leave the closing one alone.
     """
-    if match := THOUGHTS.match(text):
-        return Answer(text[match.end() :].lstrip(), match[3].strip())
-    if OPENED.match(text):
-        return Answer("", OPENED.sub("", text, count=1).strip(), finished=False)
-    if (match := CLOSED.search(text)) and match[0].replace("/", "") not in text:
-        return Answer(text[match.end() :].lstrip(), text[: match.start()].strip())
-    return Answer(text)
+    thoughts, finished = [], True
+    if match := HARMONY.match(text):
+        return Answer(text[match.end() :].lstrip(), match[1].strip())
+    for (begin, end), begins, ends, block in zip(MARKS, BEGINS, ENDS, BLOCKS, strict=True):
+        if begin not in text and end not in text:
+            continue
+        closed = ends.search(text)
+        if closed and not begins.search(text[: closed.start()]):
+            thoughts.append(text[: closed.start()].strip())
+            text = text[closed.end() :]
+        kept, since = [], 0
+        for match in block.finditer(text):
+            thoughts.append(match[1].strip())
+            finished = finished and match[0].rstrip().endswith(end)
+            before = text[max(0, match.start() - 1) : match.start()]
+            kept += [text[since : match.start()], " " if before.strip() else ""]
+            since = match.end()
+        if since:
+            text = "".join([*kept, text[since:]])
+    return Answer(text, "\n\n".join(filter(None, thoughts)), finished)
 
 
 def is_expected_model(entry: dict, served: str | None) -> bool:

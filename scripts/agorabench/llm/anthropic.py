@@ -9,12 +9,6 @@ from agorabench.llm import answers, errors
 from agorabench.llm.api import BatchStatus, Provider, check_text, make_backend
 from agorabench.llm.request import END, Request
 
-FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-}
 UNDONE = {"expired": "expired", "canceled": "cancelled"}
 
 
@@ -31,7 +25,7 @@ def make_provider(entry: dict) -> "Anthropic":
 class Anthropic(Provider):
     """Requests and replies of the messages protocol."""
 
-    path = "/v1/messages"
+    path, key_header = "/v1/messages", "X-Api-Key"
 
     def client_libraries(self):
         import anthropic
@@ -83,20 +77,14 @@ class Anthropic(Provider):
             raise KeyError("not a message")
         blocks = body["content"]
         # Thinking is paid for and is no part of the reply.
-        thinking = blocks if isinstance(blocks, list) else ()
-        thoughts = [
-            block["thinking"]
-            for block in thinking
-            if isinstance(block, dict) and isinstance(block.get("thinking"), str)
-        ]
-        reason = answers.read_word(body.get("stop_reason"), "no finish reason").lower()
+        thoughts = answers.read_parts_of_thought(blocks)
         fields = {
             "reply": answers.read_content(blocks),
-            "finish_reason": FINISH.get(reason, reason),
+            "finish_reason": answers.read_finish(body.get("stop_reason"), self.finish_reasons),
             "usage": self.read_usage(body),
             "model": answers.read_word(body.get("model"), "") or None,
         }
-        return fields | ({"thoughts": answers.scrub("\n".join(thoughts))} if thoughts else {})
+        return fields | ({"thoughts": thoughts} if thoughts else {})
 
     # Batches
 
@@ -121,7 +109,7 @@ class Anthropic(Provider):
                 if batch.created_at.timestamp() < since:
                     break
                 if sum(batch.request_counts.to_dict().values()) == size:
-                    ids.append(batch.id)
+                    ids.append(check_text(batch.id))
         return ids
 
     def batch_status(self, client, id) -> BatchStatus:

@@ -12,11 +12,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
 from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from agorabench.errors import UserError
 from agorabench.llm import answers, errors
 from agorabench.llm.request import Request
 
+SECRET = re.compile("key|token|secret|sig|password", re.I)  # parameters of an address
 PROBE_TIMEOUT = 20.0  # seconds, for the list of an endpoint's models
 
 
@@ -38,8 +40,9 @@ class BatchStatus(NamedTuple):
 class Provider:
     """One model behind one endpoint; `entry` is the generator's config.
 
-    A subclass sets `path`, and defines `client_libraries`, `request_body`, `parse_body`,
-    `read_usage`; and for batches, each with a synchronous client, and raising errors.Fault,
+    A subclass sets `path` and `key_header`, and defines `client_libraries`, `request_body`,
+    `parse_body`, `read_usage`; and for batches, each with a synchronous client, and raising
+    errors.Fault,
 
     named_batches                    whether a batch can be found by its name, not only by its size
     batch_task(request)              a request's item of a batch, a dict
@@ -51,13 +54,20 @@ class Provider:
     cancel_batch(client, id)         ask for its end
     """
 
-    path = ""
+    path = key_header = ""
     named_batches = False
 
     def __init__(self, entry):
         self.entry = entry
         self.identity = entry["model"]
-        self.address = entry["base_url"]
+        self.finish_reasons = entry.get("finish_reasons", {})
+        parts = urlsplit(entry["base_url"])
+        # The libraries would put their paths behind a query.
+        self.address = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        self.query = dict(parse_qsl(parts.query)) | entry.get("query", {})
+        for name, value in self.query.items():
+            if SECRET.search(name):
+                answers.hide_secret(value)
 
     def api_key(self) -> str:
         """The key from the environment; text without meaning where none is needed.
@@ -66,15 +76,17 @@ class Provider:
             UserError: the variable is not set, or holds no key.
         """
         name = self.entry["key"]
-        if name is None:
-            return "none"
+        return "none" if name is None else self._read_secret(name)
+
+    def _read_secret(self, name, form="[!-~]+"):
         key = os.environ.get(name, "").strip()
         needed = f"model '{self.entry['model']}' at {self.address} needs its key there"
         if not key:
             raise UserError(f"the environment variable {name} is not set; {needed}")
-        if not re.fullmatch("[!-~]+", key):  # the libraries would quote it in their errors
+        if not re.fullmatch(form, key):  # the libraries would quote it in their errors
             raise UserError(f"the environment variable {name} holds more than a key; {needed}")
-        answers.hide_secret(key)
+        for part in key.split():  # "Token ..." in a header of one's own
+            answers.hide_secret(part)
         return key
 
     def client_arguments(self):
@@ -90,7 +102,33 @@ class Provider:
                 f"no connection to {self.address} can be made: {answers.scrub(str(error))}; look "
                 "at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY in the environment"
             ) from None
-        return {"api_key": self.api_key(), "base_url": self.address, "max_retries": 0}
+        headers = {
+            header: self._read_secret(name, "[ -~]+")
+            for header, name in self.entry.get("headers", {}).items()
+        }
+        return {
+            "api_key": self.api_key(),
+            "base_url": self.address,
+            "max_retries": 0,
+            "default_headers": headers,
+            "default_query": self.query,
+        }
+
+    def check_request(self, request):
+        """Have a request carry no key where there is none but in `headers`, and not follow a
+        redirect to another host, which would get the prompts and the key.
+
+        Raises:
+            errors.Fatal: it goes there.
+        """
+        given = {name.lower() for name in self.entry.get("headers", {})}
+        if given and self.entry["key"] is None and self.key_header.lower() not in given:
+            request.headers.pop(self.key_header, None)
+        own, target = urlsplit(self.address), urlsplit(str(request.url))
+        secured = target.hostname == own.hostname and not (own.port or target.port)
+        if target.netloc != own.netloc and not (secured and target.scheme == "https"):
+            text = f"it redirects to {target.scheme}://{target.netloc}; if that answers, name it"
+            raise errors.Fatal("redirected", f"{text} as base_url")
 
     def client_libraries(self):
         """(official client's module, its synchronous and asynchronous class, its HTTP library).
@@ -104,9 +142,15 @@ class Provider:
         """The official client's module."""
         return self.client_libraries()[0]
 
-    def open_client(self):
-        """A synchronous client, for batches and the list of models."""
-        return self.client_libraries()[1](**self.client_arguments(), timeout=self.entry["timeout"])
+    def open_client(self, timeout: float | None = None):
+        """A synchronous client, for batches and the list of models; `timeout` in seconds."""
+        library, client, _, _ = self.client_libraries()
+        arguments = self.client_arguments()  # first, as they look at the environment
+        return client(
+            **arguments,
+            http_client=library.DefaultHttpxClient(event_hooks={"request": [self.check_request]}),
+            timeout=timeout or self.entry["timeout"],
+        )
 
     def open_async_client(self):
         """An asynchronous client on aiohttp, which takes half the CPU of the default transport."""
@@ -114,7 +158,12 @@ class Provider:
         arguments = self.client_arguments()  # first, as they look at the environment
         most = self.entry["concurrency"]  # aiohttp takes None for 100
         limits = http.Limits(max_connections=most, max_keepalive_connections=most)
-        transport = library.DefaultAioHttpClient(limits=limits)
+
+        async def check_request(request):
+            self.check_request(request)
+
+        hooks = {"request": [check_request]}
+        transport = library.DefaultAioHttpClient(limits=limits, event_hooks=hooks)
         return client(**arguments, http_client=transport, timeout=self.entry["timeout"])
 
     async def send_request(self, client, request: Request) -> tuple[dict, dict]:
@@ -134,17 +183,28 @@ class Provider:
             raise self.status_fault(error) from None
         except (TimeoutError, library.APIConnectionError) as error:
             raise self.connection_fault(error) from None
-        try:
-            body = answers.read_json(response.content)
-        except ValueError:
-            raise self.no_json_fault(response.content) from None
         # Picked from the raw ones: the library's own headers are slow, and there are many.
         limits = {
-            name.decode().lower(): value.decode()
+            name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in response.headers.raw
             if b"ratelimit" in name.lower()
         }
-        return self.read_reply(body, response.content), limits
+        return self.read_content(response.content), limits
+
+    def ask_once(self, client, request: Request) -> dict:
+        """As `send_request`, with a synchronous client; returns the fields of the reply row."""
+        cast_to = self.client_libraries()[3].Response
+        with self.raising_faults():
+            response = client.post(self.path, cast_to=cast_to, body=self.request_body(request))
+        return self.read_content(response.content)
+
+    def read_content(self, content: bytes) -> dict:
+        """Fields of the reply row in a response; raises as `read_reply`."""
+        try:
+            body = answers.read_json(content)
+        except ValueError:
+            raise self.no_json_fault(content) from None
+        return self.read_reply(body, content)
 
     def no_json_fault(self, content: bytes) -> errors.Unreadable:
         """The Fault of a response with status 200 that is not JSON."""
@@ -161,8 +221,11 @@ class Provider:
         import aiohttp
 
         # The library below the official client mistakes one kind for another; the lowest does not.
-        while error.__cause__ and not isinstance(error, (aiohttp.ClientError, TimeoutError)):
+        known = (aiohttp.ClientError, TimeoutError, errors.Fault)
+        while error.__cause__ and not isinstance(error, known):
             error = error.__cause__
+        if isinstance(error, errors.Fault):
+            return error
         if isinstance(error, TimeoutError):
             return errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s")
         if isinstance(error, aiohttp.ClientConnectorError):
@@ -185,6 +248,8 @@ class Provider:
         except library.APITimeoutError:
             raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
+            if isinstance(error.__cause__, errors.Fault):
+                raise error.__cause__ from None
             raise errors.Transient("connection", str(error.__cause__ or error)) from None
         except (library.APIError, ValueError, AttributeError, TypeError, RecursionError):
             # The library hands on what it cannot parse, as text or with attributes that are None.
@@ -197,6 +262,8 @@ class Provider:
         Raises:
             errors.Fault: the body is an error, not what the protocol says, or another model's.
         """
+        if isinstance(body, list) and len(body) == 1:  # Google's errors
+            body = body[0]
         error = errors.embedded_error(body) if isinstance(body, dict) else None
         try:
             fields = self.parse_body(body)
@@ -222,12 +289,14 @@ class Provider:
         Raises:
             UserError: there is no key, it is refused, or the endpoint does not respond.
         """
-        client = self.client_libraries()[1](**self.client_arguments(), timeout=PROBE_TIMEOUT)
+        client = self.open_client(PROBE_TIMEOUT)
         listing = Future()
 
         def list_models():
             try:
-                listing.set_result({model.id for model in client.models.list()})
+                # Gemini's have a folder before the name that they are asked by.
+                names = {model.id.removeprefix("models/") for model in client.models.list()}
+                listing.set_result(names)
             except BaseException as error:
                 listing.set_exception(error)
 
@@ -246,7 +315,7 @@ class Provider:
                 ) from None
             return None  # not every endpoint has a list of models
         except self.client_library.APIConnectionError as error:
-            cause = error.__cause__ or error
+            cause = answers.scrub(str(error.__cause__ or error))
             raise UserError(f"no response from {self.address}: {cause}") from None
         except (
             ValueError,
@@ -277,4 +346,4 @@ def check_text(value) -> str:
     """A text that must be there; anything else is a malformed body."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
-    return value
+    return answers.scrub(value)

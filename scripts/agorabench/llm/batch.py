@@ -22,7 +22,8 @@ from agorabench.progress import LINE_EVERY, duration
 
 BYTES_PER_TOKEN = 2.0  # of a prompt, at least: English has 4, LaTeX and code about 3
 SETTLE = 60.0  # seconds after which a submission is in the provider's list, if it ever will be
-SKEW = 600.0  # seconds that the provider's clock may be behind
+SKEW = 26 * 3600.0  # seconds that the provider's clock may be behind
+PROBED = 100  # requests; fewer are their own probe
 HOLD = 900.0  # seconds, longest pause where the provider takes no more
 DAY = 26 * 3600.0  # seconds after which every batch has ended, and made room for others
 READS = 3  # of results that are not whole, before they are taken as they are
@@ -84,6 +85,9 @@ class Batches:
         self._stop, self._heard = None, self.clock()
         while True:
             self._take_requests(queue)
+            if self.limits.get("probe") and self._log.is_new and len(self._pending) >= PROBED:
+                self._probe()
+                yield from self._yield_rows()
             while batch := self._plan_batch():
                 self._advance_batch(batch)
             yield from self._yield_rows()
@@ -122,6 +126,29 @@ class Batches:
         if self._stop:
             self._pending.clear()
             self._submit_soon()
+
+    def _probe(self):
+        """Ask for one reply online, at its full price, before the first batch is paid for."""
+        self.limits = self.limits | {"probe": False}
+        request = self._pending[0]
+        if self._stop or not self._reserve_cost(request):
+            return
+        key, entry = request["fingerprint"], self.provider.entry
+        try:
+            row = {"fingerprint": key, **self.provider.ask_once(self._client, request)}
+            self._answered += 1
+        except errors.Refused as fault:
+            row = errors.unanswered_row(key, fault.reason)
+        except errors.Fault as fault:
+            row = errors.fault_row(key, fault)
+            if not isinstance(fault, errors.Transient) or isinstance(fault, errors.Unreadable):
+                self._stop = errors.to_user_error(fault, entry, self.provider.address)
+        if not row.get("usage") and row.get("fault") in BILLED:
+            row["most"] = max_usage(request, entry)
+        self._settle_cost(request, row)
+        self._rows.append(row)
+        if "fault" not in row:
+            self._pending.popleft()
 
     def _plan_batch(self):
         """The next batch, planned on disk, or None where there is nothing or no room for one."""
@@ -274,7 +301,8 @@ class Batches:
         elif status.state != "open":
             lines = parse_results(self.provider.fetch_results(self._client, status))
             batch.reads += 1
-            if batch.reads < READS and (len(lines) < status.done or (None, None) in lines):
+            whole = len(lines) >= status.done and all(isinstance(line, dict) for _, line in lines)
+            if batch.reads < READS and not whole:
                 raise errors.Transient("malformed body", "fewer results than there are")
             self._collect_rows(batch, status, lines)
             return status

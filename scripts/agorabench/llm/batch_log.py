@@ -4,7 +4,6 @@ The file beside the journal is only appended to. Its rows: a batch is "planned",
 fingerprints of its requests; "submitted", with the provider's id; and "closed".
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -63,7 +62,7 @@ class Batch:
         for number, (key, request) in enumerate(missing.items()):
             if number < len(strays):
                 line, usage = strays[number]
-                reason = "malformed line" if line is None else "unknown id"
+                reason = "unknown id" if isinstance(line, dict) else "malformed line"
                 raw = answers.keep_raw(line)
                 fault = errors.Unreadable(
                     f"a line of results: {raw[:200]}", raw, False, reason, usage
@@ -99,6 +98,11 @@ class BatchLog:
         self.path, self._file = Path(path), None
         batches, _, self._good = read_batches(path)
         self.open_batches = list(batches.values())
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there has been no batch yet."""
+        return not (self._good or self._file)
 
     def close(self) -> None:
         if self._file:
@@ -169,14 +173,14 @@ def read_batches(path: str | Path) -> tuple[dict[str, Batch], set[str], int]:
 
 
 def parse_results(lines: Iterable[bytes]) -> list[tuple]:
-    """[(custom_id, object)] of lines of results; None for what is not there."""
+    """[(custom_id or None, object)] of lines of results; the bytes of a line that is none."""
     results = []
     for line in lines:
         try:
-            value = json.loads(line)
+            value = answers.read_json(line)
             key = value.get("custom_id")
-        except (ValueError, AttributeError, RecursionError):
-            key = value = None
+        except (ValueError, AttributeError):
+            key, value = None, line  # as it came
         known = isinstance(key, str) and key.isascii()
         results.append((key if known else None, value))
     return results

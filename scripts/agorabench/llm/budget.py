@@ -38,7 +38,11 @@ FREE = {"input": 0.0, "output": 0.0}
 def usage_cost(usage: Usage, price: dict, batch: bool = False) -> float:
     """Cost of tokens in USD; `price` is in USD per million tokens, with the factor of batches."""
     factor = price.get("batch", 1.0) if batch else 1.0
-    return factor * (usage["input"] * price["input"] + usage["output"] * price["output"]) / 1e6
+    each = price.get("cached_input")
+    saved = 0.0 if each is None else usage.get("cached", 0) * (price["input"] - each)
+    return (
+        factor * (usage["input"] * price["input"] - saved + usage["output"] * price["output"]) / 1e6
+    )
 
 
 def format_usd(amount: float | None) -> str:

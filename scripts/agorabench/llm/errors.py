@@ -70,6 +70,8 @@ OWN_CODES = {
 }
 OWN_WORDS = {
     "content filter": "filtered",
+    "content management policy": "filtered",  # Azure
+    "was flagged": "filtered",  # OpenRouter, with status 403
     "usage policy": "filtered",
     "prompt is too long": "too long",
     "maximum context length": "too long",  # vLLM says it without a code
@@ -103,6 +105,25 @@ STATUSES = {
     "internal_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # Google's words
+    "invalid_argument": 400,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "not_found": 404,
+    "resource_exhausted": 429,
+    "internal": 500,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+    # Azure's and others'
+    "invalid_api_key": 401,
+    "deploymentnotfound": 404,
+}
+STATUS_WORDS = {
+    "rate limit": 429,
+    "too many requests": 429,
+    "api key": 401,
+    "unauthorized": 401,
+    "does not exist": 404,
 }
 CROWDED = {408, 429, 503, 504, 529}
 
@@ -114,7 +135,7 @@ def classify_error(status: int, body, headers=None) -> Fault:
     text = f"{status}: {message or code or 'no reason given'}"
     if status == 402 or any(phrase in words for phrase in NO_CREDIT):
         return Fatal("no credit", text)
-    if status in (400, 413, 422, 429) and (reason := _own_reason(code, words)):
+    if status in (400, 403, 413, 422, 429) and (reason := _own_reason(code, words)):
         return Refused(reason, text)
     if status == 413:
         return Refused("too long", text)
@@ -128,9 +149,11 @@ def classify_error(status: int, body, headers=None) -> Fault:
 def classify_object(error, status: int = 500) -> Fault:
     """The Fault that an error object stands for which came without a status of its own: inside a
     200, as routers send it, or in a line of a batch. `status` where its code names none."""
-    code, _ = error_message(error)
-    known = int(code) if re.fullmatch("[45][0-9][0-9]", code) else STATUSES.get(code, status)
-    return classify_error(known, error)
+    code, message = error_message(error)
+    words = message.lower()
+    said = next((known for phrase, known in STATUS_WORDS.items() if phrase in words), status)
+    known = int(code[:3]) if re.fullmatch(r"[45]\d\d(\d\d)?", code) else None  # 40303 at some
+    return classify_error(known or STATUSES.get(code.lower(), said), error)
 
 
 def embedded_error(body: dict) -> dict | None:
@@ -140,6 +163,12 @@ def embedded_error(body: dict) -> dict | None:
     for holder in (body, first):
         if isinstance(holder, dict) and holder.get("error"):
             return {"error": holder["error"]}
+    told = body.get("base_resp")  # MiniMax
+    if not choices and isinstance(told, dict) and told.get("status_code"):
+        return {"error": {"message": told.get("status_msg"), "code": told["status_code"]}}
+    failed = body.get("errors")  # Cloudflare
+    if not choices and isinstance(failed, list) and failed:
+        return {"error": failed[0]}
     if not choices and (body.get("object") == "error" or "detail" in body):
         return {"error": {**body, "message": body.get("message") or str(body.get("detail"))[:200]}}
     return None
@@ -157,13 +186,24 @@ def error_message(body) -> tuple[str, str]:
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return "", scrub(" ".join(str(body)[:200].split()))
+            text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+            return "", " ".join(scrub(text)[:200].split())
+    body = body[0] if isinstance(body, list) and len(body) == 1 else body
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return "", scrub(str(error or "")[:500])
-    message = " ".join(str(error.get("message") or "")[:2000].split())
-    code = read_word(error.get("code"), "") or read_word(error.get("type"), "")
-    return code[:LONGEST_WORD], scrub(message)
+        return "", _flat_text(error)
+    message = _flat_text(error.get("message"))
+    names = [read_word(error.get(name), "") for name in ("code", "status", "type")]
+    code = next(filter(None, names), "")
+    return code[:LONGEST_WORD], message
+
+
+def _flat_text(value):
+    """What an endpoint says, in one line of bounded length."""
+    try:
+        return " ".join(scrub(str(value or ""))[:500].split())
+    except RecursionError:
+        return ""
 
 
 def retry_delay(headers) -> float | None:

@@ -196,12 +196,15 @@ def read_reply(row: dict, accepts) -> dict | None:
             return None
         row = {key: value for key, value in row.items() if key not in ("fault", "batch")}
     if not row.get("reply"):
+        if row.get("thoughts") and row["finish_reason"] == "stop":
+            return row | {"finish_reason": "unfinished thoughts"}
         return row
     answer = separate_thoughts(row["reply"])
     if answer.text == row["reply"]:
         return row
     thoughts = "\n".join(filter(None, (row.get("thoughts"), answer.thoughts)))
-    finish = row["finish_reason"] if answer.finished else "unfinished thoughts"
+    whole = answer.finished and (answer.text.strip() or row["finish_reason"] != "stop")
+    finish = row["finish_reason"] if whole else "unfinished thoughts"
     return row | {"reply": answer.text, "thoughts": thoughts, "finish_reason": finish}
 
 

@@ -9,10 +9,7 @@ from agorabench.llm.api import BatchStatus, Provider, check_text, make_backend
 from agorabench.llm.request import END, Request
 
 ENDPOINT = "/v1/chat/completions"  # of the lines of a batch, whatever the address
-# Words of servers that speak the protocol: Together, TGI, Gemini, Cohere, Mistral, gateways.
-FINISH = dict.fromkeys(("eos", "eos_token", "end_turn", "stop_sequence", "complete"), "stop")
-FINISH |= dict.fromkeys(("max_tokens", "max_output_tokens", "model_length"), "length")
-FINISH |= dict.fromkeys(("safety", "recitation", "prohibited_content"), "content_filter")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")  # of a message
 UNDONE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 
@@ -29,7 +26,7 @@ def make_provider(entry: dict) -> "OpenAI":
 class OpenAI(Provider):
     """Requests and replies of the chat completions protocol."""
 
-    path = "/chat/completions"
+    path, key_header = "/chat/completions", "Authorization"
 
     def client_libraries(self):
         import httpx
@@ -73,16 +70,19 @@ class OpenAI(Provider):
         message = choice["message"]
         refusal = answers.read_content(message.get("refusal"))
         text = answers.read_content(message.get("content"))
-        reason = answers.read_word(choice.get("finish_reason"), "no finish reason").lower()
-        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        reason = answers.read_finish(choice.get("finish_reason"), self.finish_reasons)
+        said = (answers.read_thoughts(message.get(name)) for name in THOUGHTS)
+        thoughts = answers.read_parts_of_thought(message.get("content")) or next(
+            filter(None, said), ""
+        )
         fields = {
             "reply": text or refusal,
-            "finish_reason": "refusal" if refusal and not text else FINISH.get(reason, reason),
+            "finish_reason": "refusal" if refusal and not text else reason,
             "usage": self.read_usage(body),
             "model": answers.read_word(body.get("model"), "") or None,
         }
-        if isinstance(thoughts, str):
-            fields["thoughts"] = answers.scrub(thoughts)
+        if thoughts:
+            fields["thoughts"] = thoughts
         if logprobs := read_logprobs(choice.get("logprobs")):
             fields["logprobs"] = logprobs
         return fields
@@ -115,10 +115,9 @@ class OpenAI(Provider):
         ids = []
         with self.raising_faults():
             for batch in client.batches.list(limit=100):
-                if batch.created_at < since:
-                    break
+                # Not by its time, as clocks differ: nothing else has this name.
                 if (batch.metadata or {}).get("agorabench") == name:
-                    ids.append(batch.id)
+                    ids.append(check_text(batch.id))
         return ids
 
     def batch_status(self, client, id) -> BatchStatus:
@@ -126,7 +125,8 @@ class OpenAI(Provider):
             response = client.batches.with_raw_response.retrieve(id)
             batch = response.parse()
             state, counts = check_text(batch.status), batch.request_counts
-            result_ids = tuple(filter(None, (batch.output_file_id, batch.error_file_id)))
+            files = filter(None, (batch.output_file_id, batch.error_file_id))
+            result_ids = tuple(map(check_text, files))
             listed = (batch.errors and batch.errors.data) or []
         fault = None
         if state == "failed":

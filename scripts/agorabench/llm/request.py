@@ -28,10 +28,13 @@ class Request(TypedDict):
 
 
 class Usage(TypedDict):
-    """Tokens of one request."""
+    """Tokens of one request; `cached` are those of the input that the provider had kept, `thoughts`
+    those of the output, where it says so."""
 
     input: int
     output: int
+    cached: NotRequired[int]
+    thoughts: NotRequired[int]
 
 
 class Reply(TypedDict):
@@ -125,8 +128,9 @@ def deciding_keys(entry: dict, form: str = "text") -> dict:
     """
     keys = ["backend", "model", "sampling", *(["structured"] if form == "json" else [])]
     kept = {key: entry[key] for key in keys if key in entry}
-    if entry.get("extra"):
-        kept["extra"] = entry["extra"]
+    for key in ("extra", "finish_reasons"):
+        if entry.get(key):
+            kept[key] = entry[key]
     engine = {
         key: value for key, value in entry.get("engine", {}).items() if key not in ENGINE_SPEED
     }
@@ -145,4 +149,6 @@ def fingerprint_parameters(entry: dict, form: str = "text") -> dict:
         asked["stop"] = False
     if sampling.get("seeded"):
         asked["seeded"] = True
-    return asked | {name: kept[name] for name in kept if name not in ("backend", "model")}
+    # What a finish reason means is not asked.
+    unasked = ("backend", "model", "finish_reasons")
+    return asked | {name: kept[name] for name in kept if name not in unasked}

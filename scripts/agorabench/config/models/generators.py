@@ -20,7 +20,11 @@ from agorabench.config.models.base import (
 from agorabench.config.models.sources import Pairs
 
 Address = Annotated[
-    str, Field(pattern="^https?://[^ ]+$", title="an address (http:// or https://)")
+    str,
+    Field(
+        pattern="^https?://[^ @/?#]+([/?#][^ ]*)?$",
+        title="an address (http:// or https://, without user and password)",
+    ),
 ]
 EnvironmentVariable = Annotated[
     str,
@@ -57,6 +61,9 @@ class Batch(Section):
     takes."""
     poll: Positive = 60.0
     """Seconds between looks at an open batch."""
+    probe: bool = True
+    """Whether the first of a hundred or more requests is sent online, at its full price, before the
+    first batch: what cannot be read is then found for the price of one."""
 
 
 class Price(Section):
@@ -73,6 +80,8 @@ class ApiPrice(Price):
 
     input: NotNegative
     output: NotNegative
+    cached_input: NotNegative | None = None
+    """USD per million prompt tokens that the provider reports as cached; null: as the others."""
     batch: NotNegative = 0.5
     """Factor on both for replies that came in a batch."""
 
@@ -85,6 +94,11 @@ class ApiGenerator(Section):
     """The model's name at the endpoint."""
     base_url: Address
     key: EnvironmentVariable | None
+    headers: dict[str, EnvironmentVariable] = {}
+    """Further headers of every request, and the environment variables with their values; with key
+    null, they take the place of the usual one."""
+    query: dict[str, str] = {}
+    """Further parameters of every address, such as api-version."""
     mode: Literal["online", "batch"] = "online"
     """online: request by request; batch: through the provider's batch interface, which takes up to
     a day and costs less."""
@@ -93,6 +107,9 @@ class ApiGenerator(Section):
     """Further parameters of every request, sent as they are."""
     structured: str = "json_schema"
     """Structured output that requests for JSON replies ask for."""
+    finish_reasons: dict[str, Literal["stop", "length"]] = {}
+    """What further finish reasons of the endpoint mean, in lower case: stop, a whole reply, or
+    length, one that is cut."""
     answers_as: Text | None = None
     """Name that replies give as their model where it is neither the one requested, nor a dated
     snapshot of it; another name stops the work."""
