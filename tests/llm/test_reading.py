@@ -9,11 +9,13 @@ from importlib import import_module
 from threading import Thread
 
 import pytest
+from agorabench.config import check_config
 from agorabench.errors import UserError
 from agorabench.llm import answers, batch, errors
 from agorabench.llm.answers import separate_thoughts
 from agorabench.llm.budget import usage_cost
 from agorabench.llm.journal import read_reply
+from helpers.asking import config
 from llm.test_batch import Job, asked, entry, quick  # noqa: F401, a fixture
 
 THOUGHT = "Let me see.\n\nSeven."
@@ -310,6 +312,14 @@ def test_a_key_that_is_quoted_is_never_repeated(monkeypatch, quoted):
     body = completion({"content": said, "reasoning": said}, finish_reason=said)
     assert "RECOGN" not in json.dumps(asking.read_reply(body))
     assert "RECOGN" not in answers.keep_raw(("x" * 3990 + said).encode())
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated():
+    entry = {"backend": "openai", "model": "m", "price": {"input": 1.0, "output": 1.0}}
+    whole = config({"g": entry | {"base_url": "https://me:hunter2-hunter2@host.example/v1"}})
+    with pytest.raises(UserError, match="without user and password") as told:
+        check_config(whole)
+    assert "base_url" in str(told.value) and "hunter2" not in str(told.value)
 
 
 # Batches

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
@@ -45,7 +46,9 @@ def show_value(value: object) -> str:
         return "null"
     if isinstance(value, (Mapping, list)):
         return "a mapping" if isinstance(value, Mapping) else "a list"
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    if isinstance(value, str):  # a password in an address is not repeated
+        return "'" + re.sub(r"://[^/]*@", "://[hidden]@", value) + "'"
+    return str(value)
 
 
 def raise_first(errors: list[dict], config: Mapping) -> NoReturn:

@@ -33,6 +33,7 @@ EVERY = 5.0  # seconds between reports of what was spent to the other jobs
 LEARNED = 20  # replies after which the tokens of a prompt are bounded by those of earlier ones
 MARGIN = 1.25  # above the most tokens per byte that one of these had
 FREE = {"input": 0.0, "output": 0.0}
+COUNTED = {"input", "output", "cached"}
 
 
 def usage_cost(usage: Usage, price: dict, batch: bool = False) -> float:
@@ -68,20 +69,20 @@ def max_cost(request: Request, entry: dict) -> float:
 
 
 def count_tokens(rows: Iterable[dict]) -> Counter:
-    """Tokens of journal rows, replies and faults, at most where that is unknown: "input" and
-    "output", and those of batches as "batch input" and "batch output"."""
+    """Tokens of journal rows, replies and faults, at most where that is unknown: "input" (of which
+    "cached") and "output", and those of batches as "batch input" and so on."""
     tokens = Counter()
     for row in rows:
         if usage := row.get("usage") or row.get("most"):
             kind = "batch " if "mode" in row else ""
-            tokens[kind + "input"] += usage["input"]
-            tokens[kind + "output"] += usage["output"]
+            for side in COUNTED & usage.keys():
+                tokens[kind + side] += usage[side]
     return tokens
 
 
 def tokens_cost(tokens: Counter, price: dict) -> float:
     """Cost in USD of tokens as `count_tokens` has them."""
-    batch = {side: tokens["batch " + side] for side in FREE}
+    batch = {side: tokens["batch " + side] for side in COUNTED}
     return usage_cost(tokens, price) + usage_cost(batch, price, batch=True)
 
 
