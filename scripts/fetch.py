@@ -72,7 +72,8 @@ def fetch_benchmark(config, name):
         manifest = {"origins": {name: origin}}
         verify(lock, setting, source, manifest, rows)
     # All of it now: generation is paid for before a student meets the items.
-    benchmarks.parse_items(config["benchmarks"][name], list(rows), setting)
+    if config["benchmarks"][name]["protocol"] != "unscored":
+        benchmarks.parse_items(config["benchmarks"][name], list(rows), setting)
     write_rows(paths.benchmark_items(name), rows, source, manifest)
 
 
