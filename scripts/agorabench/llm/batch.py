@@ -48,7 +48,6 @@ class Batches:
         self._client = self._log = None
         self._pending = deque()  # requests that are in no batch
         self._rows = []  # to be yielded
-        self._reserved = set()  # fingerprints, in the budget
         self._tried = {}  # fingerprint -> [failures, requests answered before the first]
         self._answered = self._failures = 0
         self._most = self.limits["tokens"] or math.inf
@@ -70,14 +69,8 @@ class Batches:
             UserError: the work had to stop; what batches had answered until then was yielded.
         """
         if self._log is None:
-            self._log = BatchLog(self.path)
+            self._log = BatchLog(self.path, self.provider.entry["model"])
             for batch in self._log.open_batches:
-                if batch.model != self.provider.entry["model"]:
-                    raise UserError(
-                        f"{self.path} has open batches of model '{batch.model}', and the "
-                        f"generator's is '{self.provider.entry['model']}' now: set it back to "
-                        "collect them, or cancel them with scripts/tools/batches.py"
-                    )
                 batch.due = self.clock() + SETTLE if batch.doubtful else batch.due
         if not self._log.open_batches and not queue:
             return
@@ -105,11 +98,8 @@ class Batches:
             raise self._stop
 
     def _yield_rows(self):
-        if self._rows:
-            rows, self._rows = self._rows, []
-            yield rows
-
-    # Requests into batches
+        rows, self._rows = self._rows, []
+        yield from [rows] if rows else ()
 
     def _take_requests(self, queue):
         """Take all requests; those in a batch of an earlier run wait for it."""
@@ -143,12 +133,17 @@ class Batches:
             row = errors.fault_row(key, fault)
             if not isinstance(fault, errors.Transient) or isinstance(fault, errors.Unreadable):
                 self._stop = errors.to_user_error(fault, entry, self.provider.address)
-        if not row.get("usage") and row.get("fault") in BILLED:
-            row["most"] = max_usage(request, entry)
-        self._settle_cost(request, row)
-        self._rows.append(row)
+        self._keep_row(request, row)
         if "fault" not in row:
             self._pending.popleft()
+
+    def _keep_row(self, request, row):
+        """Put a row where it is yielded from, and into the budget."""
+        if request and not row.get("usage") and row.get("fault") in BILLED:
+            row["most"] = max_usage(request, self.provider.entry)
+        self._rows.append(row)
+        if self.budget:
+            self.budget.settle(request, row)
 
     def _plan_batch(self):
         """The next batch, planned on disk, or None where there is nothing or no room for one."""
@@ -165,11 +160,11 @@ class Batches:
             tokens = math.ceil(text / BYTES_PER_TOKEN + 20)
             size = len(to_json(self.provider.batch_task(request)).encode()) + 1
             # A request that is larger than the limits goes alone, for the provider to judge.
-            if batch.bytes + size > self._bytes and batch.requests:
-                break
-            if batch.tokens + tokens > room and (batch.requests or self._log.open_batches):
-                break
-            if not self._reserve_cost(request):
+            if (
+                (batch.bytes + size > self._bytes and batch.requests)
+                or (batch.tokens + tokens > room and (batch.requests or self._log.open_batches))
+                or not self._reserve_cost(request)
+            ):
                 break
             batch.requests[request["fingerprint"]] = self._pending.popleft()
             batch.bytes += size
@@ -183,24 +178,11 @@ class Batches:
         """Whether the budget allows a request; stops the work where it never will, unless the
         request is under way already."""
         try:
-            if not self.budget or self.budget.reserve(request):
-                self._reserved.add(request["fingerprint"])
-                return True
+            return not self.budget or self.budget.reserve(request)
         except UserError as error:
             if not under_way:
                 self._stop = self._stop or error
-        return False
-
-    def _settle_cost(self, request, row):
-        if not self.budget:
-            return
-        if request and request["fingerprint"] in self._reserved:
-            self._reserved.remove(request["fingerprint"])
-            self.budget.settle(request, row)
-        elif row:  # of a batch that an earlier run has made
-            self.budget.charge(row)
-
-    # The life of a batch
+            return False
 
     def _advance_batch(self, batch):
         """Take a batch a step further; returns its BatchStatus when it has ended and its rows are
@@ -330,8 +312,8 @@ class Batches:
     def _return_requests(self, batch, how):
         """Forget a batch that has never been; its requests are planned anew."""
         wanted = [request for request in batch.requests.values() if request]
-        for request in wanted:
-            self._settle_cost(request, None)
+        for request in wanted if self.budget else ():
+            self.budget.settle(request, None)
         self._pending.extendleft(reversed(wanted))
         self._close_batch(batch, how)
 
@@ -353,8 +335,6 @@ class Batches:
             return UserError(f"{address} takes no batches of model '{entry['model']}' ({fault})")
         return errors.to_user_error(fault, entry, address)
 
-    # Results
-
     def _collect_rows(self, batch, status, lines):
         """Put the rows of a batch into `_rows`, and the failed ones of its requests back."""
         before, replies, unreadable = self._answered, 0, None
@@ -367,10 +347,7 @@ class Batches:
             else:
                 unreadable = fault if isinstance(fault, errors.Unreadable) else unreadable
                 row = self._failure_row(batch, key, request, fault, before)
-            if request and not row.get("usage") and row.get("fault") in BILLED:
-                row["most"] = max_usage(request, self.provider.entry)
-            self._rows.append(row | {"mode": "batch"})
-            self._settle_cost(request, self._rows[-1])
+            self._keep_row(request, row | {"mode": "batch"})
         if unreadable and not self._answered:
             text = f"{self.provider.address} answers, and nothing in batch {batch.id} can be read"
             self._stop = self._stop or UserError(f"{text}: {unreadable}; the journal has it")
@@ -405,8 +382,6 @@ class Batches:
         # Its batch distinguishes it from a second row, which a kill before the next step leaves.
         return errors.fault_row(key, fault) | {"batch": batch.id}
 
-    # Waiting
-
     def _wait_until_due(self):
         """Sleep until a batch is due, or until one may be made."""
         due = [batch.due for batch in self._log.open_batches]
@@ -416,13 +391,8 @@ class Batches:
 
     def _log_progress(self):
         """Log the batches' progress: when it changes, and every ten minutes."""
-        batches = self._log.open_batches
-        done, size = sum(b.done for b in batches), sum(len(b.requests) for b in batches)
-        ids = [batch.id for batch in batches if batch.id]
-        text = (
-            f"{self.identity}: {len(batches)} batches open with {done:,} of {size:,} requests "
-            f"done, {len(self._pending):,} waiting ({', '.join(ids[:5])}{', ...' * (len(ids) > 5)})"
-        )
+        waiting = f"{len(self._pending):,} waiting"
+        text = f"{self.identity}: {self._log.describe_open()}, {waiting}"
         last, when = self._logged
         if self.clock() - when >= (STILL if text == last else LINE_EVERY):
             self._logged = (text, self.clock())

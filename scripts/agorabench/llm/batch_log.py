@@ -91,18 +91,33 @@ class BatchLog:
     """The file at `path`, and its `open_batches`; one job at a time, which has the journal.
 
     Raises:
-        UserError: a row is damaged.
+        UserError: a row is damaged, or an open batch is of another model than `model`.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, model: str):
         self.path, self._file = Path(path), None
         batches, _, self._good = read_batches(path)
         self.open_batches = list(batches.values())
+        for batch in self.open_batches:
+            if batch.model != model:
+                raise UserError(
+                    f"{path} has open batches of model '{batch.model}', and the generator's is "
+                    f"'{model}' now: set it back to collect them, or cancel them with "
+                    "scripts/tools/batches.py"
+                )
 
     @property
     def is_new(self) -> bool:
         """Whether there has been no batch yet."""
         return not (self._good or self._file)
+
+    def describe_open(self) -> str:
+        """How many batches are open, how far they are, and the ids of the first five."""
+        done = sum(batch.done for batch in self.open_batches)
+        size = sum(len(batch.requests) for batch in self.open_batches)
+        ids = [batch.id for batch in self.open_batches if batch.id]
+        names = ", ".join(ids[:5]) + ", ..." * (len(ids) > 5)
+        return f"{len(self.open_batches)} batches open with {done:,} of {size:,} done ({names})"
 
     def close(self) -> None:
         if self._file:

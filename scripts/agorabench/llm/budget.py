@@ -181,23 +181,20 @@ class Budget:
         amount = self._reserved[request["fingerprint"]]
         return {side: amount[self._kind + side] for side in FREE}
 
-    def settle(self, request: Request, row: dict | None) -> None:
-        """Spend what a request has cost that ended with `row` (None: it was given up)."""
-        amount = self._reserved.pop(request["fingerprint"])
+    def settle(self, request: Request | None, row: dict | None) -> None:
+        """Spend what a request has cost that ended with `row` (None: it was given up); for one of
+        an earlier run's batch (None: nobody wants it now) nothing may have been set aside."""
+        amount = self._reserved.pop(request["fingerprint"] if request else None, Counter())
         cost = count_tokens([row] if row else [])
         if row and "fault" not in row and not cost:
             cost = amount  # a reply whose provider reported no usage
-        if row and (usage := row.get("usage")) and usage["input"]:
+        if request and row and (usage := row.get("usage")) and usage["input"]:
             self._replies += 1
             ratio = (usage["input"] - 20) / max(1, _prompt_bytes(request))
             self._per_byte = max(self._per_byte, ratio)
         self.under_way.subtract(amount)
         self.free.update(amount)
         self._spend(cost)
-
-    def charge(self, row: dict) -> None:
-        """Spend the cost of a row of an earlier run's batch, for which nothing was set aside."""
-        self._spend(count_tokens([row]))
 
     def _fits(self, amount):
         return all(count <= self.free[kind] for kind, count in amount.items())
