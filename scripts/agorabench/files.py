@@ -121,7 +121,7 @@ def read_appended(lines, key, sentence):
 
     Args:
         lines: the file, open for reading bytes.
-        key: what every row has.
+        key: what every row has, or a function that raises ValueError for one that is damaged.
         sentence: about a line that is no such row, with {} for its number.
 
     Raises:
@@ -132,7 +132,7 @@ def read_appended(lines, key, sentence):
         end += len(line)
         try:
             row = json.loads(line)
-            row[key]
+            key(row) if callable(key) else row[key]
         except (ValueError, TypeError, KeyError, RecursionError):
             if not line.endswith(b"\n"):
                 return

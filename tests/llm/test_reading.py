@@ -41,7 +41,7 @@ def provider(protocol="openai", **more):
 def kept(body, protocol="openai", **more):
     """The reply that the journal gives for a body."""
     row = {"fingerprint": "f", **provider(protocol, **more).read_reply(body)}
-    return read_reply(json.loads(json.dumps(row)), lambda model: False)
+    return read_reply(json.loads(json.dumps(row)))
 
 
 # Thoughts

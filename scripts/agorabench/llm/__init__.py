@@ -18,13 +18,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from agorabench import matrix
 from agorabench.errors import UserError
-from agorabench.llm.answers import is_expected_model
 from agorabench.llm.budget import Budget
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
@@ -67,7 +65,7 @@ def open_backend(
     journal = Path(journal)
     settings = {"threads": threads, "batch_size": entry.get("batch_size", BATCH_SIZE)}
     with ExitStack() as stack:
-        kept = stack.enter_context(Journal(journal, partial(is_expected_model, entry)))
+        kept = stack.enter_context(Journal(journal, entry))
         if "mode" in entry:  # also without a limit: a later one counts all
             priced = {name: e for name, e in config["generators"].items() if "price" in e}
             root = journal_root(journal)
@@ -77,9 +75,6 @@ def open_backend(
             }
             budget = Budget(journal, kept.paid_rows, root, priced, name, config["max_usd"], owners)
             settings["budget"] = stack.enter_context(budget)
-        for row in kept.rows.values():  # what the config says now of words that were unknown
-            if meaning := entry.get("finish_reasons", {}).get(row["finish_reason"]):
-                row["finish_reason"] = meaning
         backend = connect(entry, state=open_batches(journal), **settings)
         yield kept, stack.enter_context(closing(backend))
 

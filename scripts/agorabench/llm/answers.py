@@ -15,6 +15,7 @@ from agorabench.llm.request import Usage
 
 MOST_TOKENS = 10**8  # in one request; more is no count
 LONGEST_WORD = 100  # characters of a finish reason or a code
+LIKE_A_KEY = 20  # characters; what is shorter may be a word of a reply
 LONGEST_RAW = 4000  # characters kept of what cannot be read
 SNAPSHOT = r"(-\d{4}-\d\d-\d\d|-\d{8}|-\d{4}|-latest)?"  # what follows a model's name in replies
 # How models mark what they think before they answer: DeepSeek, Qwen and others, Seed, Magistral,
@@ -30,14 +31,16 @@ MARKS += [
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 ]
 HARMONY = re.compile(r"\Aanalysis(.*?)assistantfinal", re.DOTALL)
-# A thought begins a text, a line or a field; elsewhere its mark is a word of the text.
-BLOCKS = [
-    re.compile(
-        rf"(?:\A|(?<=[\n:>\]]))[ \t\r\n]*{re.escape(begin)}(.*?)(?:{re.escape(end)}|\Z)\s*",
-        re.DOTALL,
-    )
-    for begin, end in MARKS
-]
+# A thought begins a text. Where its marks are nobody's words it may also begin a line or a field;
+# elsewhere they are words of the text.
+FIRST, LATER = (
+    [
+        re.compile(rf"{before}{re.escape(begin)}(.*?)(?:{re.escape(end)}|\Z)\s*", re.DOTALL)
+        for begin, end in MARKS
+    ]
+    for before in (r"\A\s*", r"(?<=[\n:>\]])[ \t]*")
+)
+NOBODYS = ("<think>", "<seed:think>", "[THINK]", "◁think▷", "<|begin_of_thought|>")
 # Nor is it one in quotes.
 BEGINS, ENDS = (
     [re.compile(rf"(?<![`'\"]){re.escape(mark)}(?![`'\"])\s*") for mark in marks]
@@ -60,18 +63,21 @@ _secrets: dict[str, re.Pattern] = {}
 
 def hide_secret(secret: str) -> None:
     """Have `scrub` replace a key wherever an endpoint quotes it: whole, its first or its last half,
-    as an address has it."""
+    as an address has it; of a short one, which may be a word, only the whole."""
     for form in {secret, urllib.parse.quote(secret, safe="")}:
-        if len(form) >= 8:
-            half = max(8, len(form) // 2)
+        if len(form) < LIKE_A_KEY:
+            _secrets[form] = re.compile(re.escape(form)) if len(form) >= 8 else re.compile(r"(?!)")
+        else:
+            half = len(form) // 2
             head, tail = re.escape(form[:half]), re.escape(form[-half:])
             _secrets[form] = re.compile(rf"{re.escape(form)}|{head}[\w*.…-]*|[\w*.…-]*{tail}")
 
 
-def scrub(text: str) -> str:
-    """Text that any file can hold: no half of a surrogate pair, no key of ours."""
+def scrub(text: str, least: int = 8) -> str:
+    """Text that any file can hold: no half of a surrogate pair, no key of ours of at least so many
+    characters."""
     for form, pattern in _secrets.items():
-        if form[:8] in text or form[-8:] in text:
+        if len(form) >= least and (form[:8] in text or form[-8:] in text):
             text = pattern.sub("[key]", text)
     if text.isascii():
         return text
@@ -109,7 +115,7 @@ def read_content(content) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
-        return scrub(content)
+        return scrub(content, LIKE_A_KEY)
     if not isinstance(content, (list, dict)):
         raise TypeError("content is not text")
     texts = []
@@ -118,13 +124,13 @@ def read_content(content) -> str:
             part = part.get("text")
         if isinstance(part, str):
             texts.append(part)
-    return scrub("".join(texts))
+    return scrub("".join(texts), LIKE_A_KEY)
 
 
 def read_thoughts(value, depth: int = 5) -> str:
     """The text of a field or of parts that are thoughts, whatever their form."""
     if isinstance(value, str):
-        return scrub(value)
+        return scrub(value, LIKE_A_KEY)
     if isinstance(value, list) and depth:
         return "\n".join(filter(None, (read_thoughts(part, depth - 1) for part in value)))
     if isinstance(value, dict) and depth:
@@ -137,7 +143,9 @@ def read_parts_of_thought(content) -> str:
     """The thoughts among the parts of a message's content."""
     parts = content if isinstance(content, list) else []
     kinds = ("text", "output_text", "refusal")
-    return read_thoughts([p for p in parts if isinstance(p, dict) and p.get("type") not in kinds])
+    return read_thoughts(
+        [p for p in parts if isinstance(p, dict) and p.get("type", "text") not in kinds]
+    )
 
 
 def read_finish(value, more: dict) -> str:
@@ -187,6 +195,8 @@ def read_usage(usage, *names: tuple[str, ...]) -> Usage | None:
             return None
         totals.append(sum(counts))
     read, written = totals
+    if not read:
+        return None  # no request has no tokens: this endpoint does not count them
     if total := read_count(usage.get("total_tokens")):
         written = max(written, total - read)  # Gemini and Grok count thoughts in the total only
     parts = [usage.get(f"{side}_tokens_details") for side in ("prompt", "completion")]
@@ -215,22 +225,24 @@ def separate_thoughts(text: str) -> Answer:
     thoughts, finished = [], True
     if match := HARMONY.match(text):
         return Answer(text[match.end() :].lstrip(), match[1].strip())
-    for (begin, end), begins, ends, block in zip(MARKS, BEGINS, ENDS, BLOCKS, strict=True):
-        if begin not in text and end not in text:
-            continue
-        closed = ends.search(text)
+    for (begin, end), begins, ends, first, later in zip(
+        MARKS, BEGINS, ENDS, FIRST, LATER, strict=True
+    ):
+        closed = ends.search(text) if end in text else None
         if closed and not begins.search(text[: closed.start()]):
             thoughts.append(text[: closed.start()].strip())
             text = text[closed.end() :]
-        kept, since = [], 0
-        for match in block.finditer(text):
+        while begin in text and (match := first.match(text)):
             thoughts.append(match[1].strip())
             finished = finished and match[0].rstrip().endswith(end)
-            before = text[max(0, match.start() - 1) : match.start()]
-            kept += [text[since : match.start()], " " if before.strip() else ""]
-            since = match.end()
-        if since:
-            text = "".join([*kept, text[since:]])
+            text = text[match.end() :]
+        if begin in NOBODYS and begins.search(text):
+            found = list(later.finditer(text))
+            finished = finished and all(match[0].rstrip().endswith(end) for match in found)
+            thoughts += [match[1].strip() for match in found]
+            text = later.sub(
+                lambda match: " " if match.string[match.start() - 1] != "\n" else "", text
+            )
     return Answer(text, "\n\n".join(filter(None, thoughts)), finished)
 
 

@@ -206,6 +206,12 @@ class Provider:
             raise self.no_json_fault(content) from None
         return self.read_reply(body, content)
 
+    def embedded_fault(self, error, body: dict) -> errors.Fault:
+        """The Fault of an error inside a body with status 200, with what that says was taken."""
+        fault = errors.classify_object(error)
+        fault.usage = self.read_usage(body)
+        return fault
+
     def no_json_fault(self, content: bytes) -> errors.Unreadable:
         """The Fault of a response with status 200 that is not JSON."""
         start = content.lstrip()[:20].lower()
@@ -213,7 +219,7 @@ class Provider:
             if start.startswith(begins):
                 text = f"it answers with {kind} in place of JSON; check base_url and extra"
                 return errors.Unreadable(text, answers.keep_raw(content), hopeless=True)
-        words = answers.keep_raw(content[:200])
+        words = answers.keep_raw(content)[:200]
         return errors.Unreadable(f"not JSON: {words!r}", answers.keep_raw(content))
 
     def connection_fault(self, error) -> errors.Fault:
@@ -228,9 +234,10 @@ class Provider:
             return error
         if isinstance(error, TimeoutError):
             return errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s")
+        # Fewer at a time: what breaks may have been paid for.
         if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.Transient("unreachable", str(error))
-        return errors.Transient("connection", str(error))
+            return errors.Transient("unreachable", str(error), crowded=True)
+        return errors.Transient("connection", str(error), crowded=True)
 
     def status_fault(self, error) -> errors.Fault:
         """The Fault that an APIStatusError of the client library stands for."""
@@ -267,15 +274,15 @@ class Provider:
         error = errors.embedded_error(body) if isinstance(body, dict) else None
         try:
             fields = self.parse_body(body)
-        except (KeyError, IndexError, TypeError, AttributeError):
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
             if error:
-                raise errors.classify_object(error) from None
+                raise self.embedded_fault(error, body) from None
             kept = answers.keep_raw(body if content is None else content)
             text = f"a body that the protocol does not have: {kept[:200]!r}"
             usage = self.read_usage(body) if isinstance(body, dict) else None
             raise errors.Unreadable(text, kept, usage=usage) from None
         if error and not fields["reply"]:
-            raise errors.classify_object(error)
+            raise self.embedded_fault(error, body)
         if not answers.is_expected_model(self.entry, fields["model"]):
             served = fields["model"]
             text = f"it answers as '{served}'; if that is right, set answers_as: {served}"

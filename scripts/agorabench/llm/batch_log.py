@@ -81,7 +81,7 @@ def _parse_line(provider, line):
         return provider.parse_result(line), None
     except errors.Fault as fault:
         return None, fault
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         raw = answers.keep_raw(line)
         text = f"a line of results: {raw[:200]}"
         return None, errors.Unreadable(text, raw, reason="malformed line")

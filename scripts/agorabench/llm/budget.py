@@ -27,6 +27,7 @@ from agorabench.paths import parse_journal
 # "most", the tokens that it can have taken at most.
 BILLED = {None, "timeout", "connection", "malformed body", "wrong model"}
 BILLED |= {"malformed line", "unknown id", "missing"}  # in a batch
+COUNTS = ("spent", "held", "lost", "flight")  # tokens in a book
 SHARE = 10  # a job takes at most this part of what is left
 REQUESTS = 100  # and no more than so many requests could cost
 EVERY = 5.0  # seconds between reports of what was spent to the other jobs
@@ -123,6 +124,7 @@ class Budget:
         self.spent = count_tokens(rows)  # and what has come in since
         self.lost = Counter()  # what earlier runs held that were killed
         self.free, self.under_way = Counter(), Counter()
+        self._flight = Counter()  # the most that can have been under way at once
         self._reserved = {}
         self._replies, self._per_byte = 0, 0.0  # of these, the most tokens per byte of a prompt
 
@@ -130,7 +132,8 @@ class Budget:
         with self._locked_books(scan=True) as books:
             if before := books.get(self.name):
                 # Batches are found again; what a journal no longer holds was paid all the same.
-                held = {kind: n for kind, n in before["held"].items() if "batch" not in kind}
+                held, flight = before["held"], before["flight"]
+                held = {k: min(n, flight[k]) for k, n in held.items() if "batch" not in k}
                 self.lost = before["lost"] + (before["spent"] + Counter(held) - self.spent)
             self._update_books(books)
         return self
@@ -217,6 +220,8 @@ class Budget:
             if cost <= left:
                 count = min(REQUESTS, left / SHARE / cost) if cost else REQUESTS
                 self.free = Counter({kind: n * max(1, int(count)) for kind, n in amount.items()})
+                under_way = {kind: n * self.entry["concurrency"] for kind, n in amount.items()}
+                self._flight |= Counter(under_way)
                 self._update_books(books)
 
     def _tightest_limit(self, books):
@@ -236,7 +241,8 @@ class Budget:
         return min(limits, key=lambda pair: pair[0])
 
     def _value(self, book, key):
-        price = self.generators.get(book["generator"], {}).get("price", FREE)
+        # Of a generator that the config no longer has, the price that it had.
+        price = self.generators.get(book["generator"], {}).get("price") or book["price"] or FREE
         return tokens_cost(book[key], price)
 
     # The file
@@ -256,8 +262,8 @@ class Budget:
                 books = read_json(path) if path.exists() else {}
                 # Earlier versions had dollars there; their journals say the tokens.
                 books = {
-                    name: {"generator": book["generator"]}
-                    | {key: Counter(_counts(book[key])) for key in ("spent", "held", "lost")}
+                    name: {"generator": book["generator"], "price": book.get("price")}
+                    | {key: Counter(_counts(book.get(key, {}))) for key in COUNTS}
                     for name, book in books.items()
                     if "lost" in book
                 }
@@ -274,8 +280,9 @@ class Budget:
         """Bring `books` up to date with what this job has spent and holds."""
         held = Counter(self.under_way)
         held.update(self.free)
-        amounts = {"spent": self.spent, "held": +held, "lost": self.lost}
-        books[self.name] = {"generator": self.generator} | amounts
+        amounts = {"spent": self.spent, "held": +held, "lost": self.lost, "flight": self._flight}
+        price = self.entry["price"]
+        books[self.name] = {"generator": self.generator, "price": price} | amounts
         self.reported = self.clock()
 
     def _add_journals(self, books):
@@ -283,8 +290,8 @@ class Budget:
         for path in sorted(self.root.rglob("*.jsonl")):
             if (name := self._book_name(path)) not in books and name != self.name:
                 rows = list(read_rows(path))
-                books[name] = {"generator": self._find_owner(name, rows)}
-                books[name] |= {"spent": count_tokens(rows), "held": Counter(), "lost": Counter()}
+                books[name] = {"generator": self._find_owner(name, rows), "price": None}
+                books[name] |= {key: Counter() for key in COUNTS} | {"spent": count_tokens(rows)}
 
     def _find_owner(self, name, rows):
         """The generator whose replies a journal holds: by the config, the journal's path, or the

@@ -121,7 +121,10 @@ STATUSES = {
 STATUS_WORDS = {
     "rate limit": 429,
     "too many requests": 429,
-    "api key": 401,
+    "invalid api key": 401,
+    "incorrect api key": 401,
+    "no api key": 401,
+    "missing api key": 401,
     "unauthorized": 401,
     "does not exist": 404,
 }

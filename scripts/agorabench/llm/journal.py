@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agorabench.errors import UserError
 from agorabench.files import cut_tail, lock_file, read_appended, to_json
-from agorabench.llm.answers import separate_thoughts
+from agorabench.llm.answers import is_expected_model, read_finish, separate_thoughts
 from agorabench.progress import tell
 
 ROOM = 60.0  # seconds that replies wait for room on a full disk
@@ -34,12 +34,12 @@ class Journal:
     `faults` counts the requests without a reply by reason. Each row is an object with a
     `fingerprint`. Rows of one `add` are written by one call. A thread syncs them to disk meanwhile,
     because waiting for the disk after every reply costs a tenth of the speed. A torn last line
-    (power loss) is cut off when the file is opened. `accepts` says of a model's name whether
-    replies under it count that were kept as another model's.
+    (power loss) is cut off when the file is opened. The generator's `entry` in the config says what
+    replies mean, see `read_reply`.
     """
 
-    def __init__(self, path, accepts=lambda model: False):
-        self.path, self._accepts = Path(path), accepts
+    def __init__(self, path, entry=None):
+        self.path, self._entry, self._adopted = Path(path), entry, {}
         self.rows = {}
         self._batch_faults = set()
         self.faults = Counter()
@@ -95,7 +95,7 @@ class Journal:
             f"{self.path}, line {{}}: not a journal row; move the file away or mend the line (rows "
             "after it would be lost if it were cut here)"
         )
-        for row, good in read_appended(self._file, "fingerprint", message):  # noqa: B007, the last is used
+        for row, good in read_appended(self._file, check_row, message):  # noqa: B007, the last is used
             self._keep_row(row)
         gc.freeze()
         gc.enable()
@@ -163,9 +163,20 @@ class Journal:
         return row["fingerprint"] in self.rows
 
     def _keep_row(self, row):
-        if reply := read_reply(row, self._accepts):
-            self.rows.setdefault(row["fingerprint"], reply)
-            return
+        key = row["fingerprint"]
+        if reply := read_reply(row, self._entry):
+            if key in self._adopted and "fault" not in row:  # the model's own reply goes before
+                self._count_fault(self._adopted.pop(key))
+                del self.rows[key]
+            if key not in self.rows:
+                self.rows[key] = reply
+                self._adopted |= {key: row} if "fault" in row else {}
+                return
+            if "fault" not in row:
+                return
+        self._count_fault(row)
+
+    def _count_fault(self, row):
         self.faults[row["fault"]] += 1
         if known := batch_fault(row):
             self._batch_faults.add(known)
@@ -182,29 +193,49 @@ def read_rows(path: str | Path) -> Iterator[dict]:
     if not Path(path).exists():
         return
     with open(path, "rb") as lines:
-        for row, _ in read_appended(lines, "fingerprint", f"{path}, line {{}}: not a journal row"):
+        for row, _ in read_appended(lines, check_row, f"{path}, line {{}}: not a journal row"):
             yield row
 
 
-def read_reply(row: dict, accepts) -> dict | None:
+def check_row(row) -> None:
+    """Check the types of what is read of a journal row.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is damaged.
+    """
+    texts = [row["fingerprint"]] + ([row["fault"]] if "fault" in row else [])
+    if row.get("reply"):
+        texts += [row["reply"], row.get("finish_reason", "stop")]
+    counts = [n for key in ("usage", "most") for n in (row.get(key) or {}).values()]
+    if not (all(isinstance(t, str) for t in texts) and all(type(n) is int for n in counts)):
+        raise ValueError
+
+
+def read_reply(row: dict, entry: dict | None = None) -> dict | None:
     """The reply of a journal row, its thoughts apart from its text; None for a row without one.
 
-    A reply under another model's name is one as soon as `accepts` says so of that name.
+    A reply under another model's name is one as soon as the generator's `entry` in the config says
+    so of that name; it also says what finish reasons mean.
     """
     if "fault" in row:
-        if row["fault"] != "wrong model" or "reply" not in row or not accepts(row["model"]):
+        known = row["fault"] == "wrong model" and "reply" in row and entry
+        if not known or not is_expected_model(entry, row["model"]):
             return None
         row = {key: value for key, value in row.items() if key not in ("fault", "batch")}
+    if entry and "finish_reason" in row:
+        finish = read_finish(row["finish_reason"], entry.get("finish_reasons", {}))
+        row = row if finish == row["finish_reason"] else row | {"finish_reason": finish}
     if not row.get("reply"):
-        if row.get("thoughts") and row["finish_reason"] == "stop":
+        if row.get("thoughts") and row.get("finish_reason") == "stop":
             return row | {"finish_reason": "unfinished thoughts"}
         return row
     answer = separate_thoughts(row["reply"])
     if answer.text == row["reply"]:
         return row
     thoughts = "\n".join(filter(None, (row.get("thoughts"), answer.thoughts)))
-    whole = answer.finished and (answer.text.strip() or row["finish_reason"] != "stop")
-    finish = row["finish_reason"] if whole else "unfinished thoughts"
+    finish = row.get("finish_reason", "stop")
+    whole = answer.finished and (answer.text.strip() or finish != "stop")
+    finish = finish if whole else "unfinished thoughts"
     return row | {"reply": answer.text, "thoughts": thoughts, "finish_reason": finish}
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 import signal
 import time
 from collections import deque
@@ -50,7 +51,7 @@ class Online:
         self._later = []  # heap of (when, number, request, its state)
         self._number = itertools.count()
         self._replies = self._refused = 0
-        self._unreadable = 0  # since the last reply
+        self._unreadable, self._spoilt = 0, -math.inf  # since the last reply; when the last came
         self._heard = None  # the last fault that can pass
 
     def close(self):
@@ -242,8 +243,13 @@ class Online:
     def _leave_unreadable(self, fault, request, state, sent):
         """Ask once more for a reply that cannot be read, and not a third time; stop where all are
         like that."""
-        self._answered = self.clock()
-        self._unreadable += 1
+        if self._replies:  # it has worked: what were under way together count as one, then a pause
+            self._unreadable += sent >= self._spoilt
+            self._spoilt = self.clock()
+            self.pace.record_refusal(sent, None)
+        else:
+            self._answered = self.clock()
+            self._unreadable += 1
         state["unreadable"] = state.get("unreadable", 0) + 1
         if (fault.hopeless and not self._replies) or self._unreadable >= UNREADABLE:
             address = self.provider.address

@@ -3,6 +3,8 @@
 https://platform.openai.com/docs/api-reference/chat and .../batch
 """
 
+import math
+
 from agorabench.files import to_json
 from agorabench.llm import answers, errors
 from agorabench.llm.api import BatchStatus, Provider, check_text, make_backend
@@ -171,6 +173,7 @@ def read_logprobs(told) -> dict[str, float]:
     """Logarithms of the likeliest first tokens, which is all that a judge of one token needs."""
     try:
         tokens = told["content"][0]["top_logprobs"]
-        return {answers.scrub(token["token"]): float(token["logprob"]) for token in tokens}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        values = {answers.scrub(token["token"]): float(token["logprob"]) for token in tokens}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         return {}
+    return {token: value for token, value in values.items() if math.isfinite(value)}

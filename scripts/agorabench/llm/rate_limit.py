@@ -18,6 +18,7 @@ START = 32  # requests under way at first
 SPREAD = 0.5  # of the latency
 BURST = 0.005  # seconds; what was not sent in so long is caught up
 LONGEST = 60.0  # seconds, longest pause without word from the provider
+SHORTEST = 0.1  # seconds that a provider can mean
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Names of the limits in headers: OpenAI's and those of whoever speaks its protocol, Anthropic's.
 LIMITS = (
@@ -92,7 +93,7 @@ class Pace:
     def retry_pause(self, tries: int, after: float | None = None) -> float:
         """Seconds to wait after `tries` failures in a row: exponential, with jitter; never shorter
         than the provider asked for."""
-        if after is not None:
+        if after is not None and after >= SHORTEST:  # a time that is over says nothing
             return after * (1 + 0.1 * self.draw())  # so that many clients do not return at once
         return min(LONGEST, 2.0**tries) * (0.5 + 0.5 * self.draw())
 

@@ -5,11 +5,9 @@ place. A dry run ends where what comes next depends on replies that are not ther
 """
 
 from collections import Counter
-from functools import partial
 
 from agorabench.errors import UserError
 from agorabench.files import to_json
-from agorabench.llm.answers import is_expected_model
 from agorabench.llm.batch_log import read_batches
 from agorabench.llm.journal import read_reply, read_rows
 from agorabench.llm.request import text_length
@@ -41,10 +39,10 @@ class SilentBackend:
 class JournalView:
     """The replies of a journal, read without its lock; `used` are those that were looked up."""
 
-    def __init__(self, path, accepts=lambda model: False):
+    def __init__(self, path, entry=None):
         self._rows, self.used, self.faults = {}, set(), Counter()
         for row in read_rows(path):
-            if reply := read_reply(row, accepts):
+            if reply := read_reply(row, entry):
                 self._rows.setdefault(row["fingerprint"], reply)
 
     def __contains__(self, key):
@@ -69,7 +67,7 @@ class DryRun:
     """
 
     def __init__(self, entry, journal):
-        self.journal = JournalView(journal, partial(is_expected_model, entry))
+        self.journal = JournalView(journal, entry)
         self.backend = SilentBackend(entry)
         batches, _, _ = read_batches(open_batches(journal))
         self._under_way = {key for batch in batches.values() for key in batch.requests}
