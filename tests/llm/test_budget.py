@@ -182,7 +182,7 @@ class Clock:
         return self.now
 
 
-ENTRY = generator("http://x", "openai", mode="online", max_usd=1.0, price=PRICE)
+ENTRY = generator("http://x", "openai", mode="online", concurrency=64, max_usd=1.0, price=PRICE)
 BATCHED = ENTRY | {"mode": "batch", "price": PRICE | {"batch": 0.5}}
 USED = {"input": 0, "output": 0}
 ASKED = {"fingerprint": "a" * 64, "messages": [{"role": "user", "content": "word " * 20}]}
