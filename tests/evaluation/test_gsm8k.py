@@ -1,6 +1,7 @@
 """GSM8K's answers and graders, against real solutions with known verdicts."""
 
 import pytest
+from agorabench.evaluation.answers import parse_number
 from agorabench.evaluation.benchmarks import gsm8k
 from agorabench.files import read_jsonl
 
@@ -58,7 +59,7 @@ def test_every_answer_is_a_whole_number(data):
 )
 def test_the_stated_answer_goes_before_the_last_number(completion, found):
     text, _ = gsm8k.extract_number(completion)
-    assert (text and gsm8k.parse_number(text)) == found
+    assert (text and parse_number(text)) == found
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,25 @@ def test_ifeval_is_one_stanza_beside_the_papers_benchmarks():
     paper["benchmarks"]["arena-hard"]["protocol"] = "unscored"
     with pytest.raises(UserError, match="'instruction' counts in its mean"):
         check_config(merged(paper, added), root=ROOT)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 995, "[" * 100_000, '{"a":' * 2000, "[" * 3000 + "]" * 3000]
+)
+def test_json_deeper_than_the_parser_goes_is_none(text):
+    assert not ifeval.is_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("[a] and [b]", 2), ("[[a]", 1), ("[a\n] [b]", 1), ("[]", 1), ("] [", 0), ("[a] [", 1)],
+)
+def test_placeholders_are_closed_on_their_line(text, count):
+    assert ifeval.has_placeholders(text, count) and not ifeval.has_placeholders(text, count + 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("<<A title>>", 1), ("<<>>", 0), ("< <a>>", 0), ("x <<a> b>> y", 1)]
+)
+def test_titles(text, found):
+    assert ifeval.has_title(text) == bool(found)

@@ -170,6 +170,16 @@ def test_labels_are_read_as_each_version_does(text, first, second):
         ({"reply": "m"}, 0.0),
         ({"reply": " M\n"}, 1.0),
         ({"reply": "both"}, None),
+        ({"reply": "M."}, 1.0),
+        ({"reply": "**m**"}, 0.0),
+        ({"reply": '"M"'}, 1.0),
+        ({"reply": "Model M"}, 1.0),
+        ({"reply": "The better answer is: `m`."}, 0.0),
+        ({"reply": "M or m"}, None),
+        ({"reply": "Mm"}, None),
+        ({"reply": "I'm unsure"}, None),
+        ({"reply": "M", "logprobs": {" M": -0.1}}, 1.0),
+        ({"reply": "", "logprobs": {"M": 1e9, "m": float("nan")}}, None),
         ({"reply": None}, None),
         ({"reply": "M", "logprobs": {"M": -0.1, "m": -2.4}}, 0.9089),
         ({"reply": "M", "logprobs": {"M": -0.1}}, 1.0),
@@ -404,3 +414,11 @@ def test_judgements_that_do_not_fit_are_refused(data, tmp_path):
         UserError, match=r"baseline: no such file; arena_hard needs files\.baseline"
     ):
         bench.run()
+
+
+def test_one_verdict_is_no_score_and_says_so(data, tmp_path):
+    with servers.start(write="name") as server:
+        bench = Judged(data, tmp_path, server, "alpaca_eval", count=1)
+        bench.run()
+    with pytest.raises(UserError, match="mini/base on b: fewer than two items have a verdict"):
+        bench.score()

@@ -273,13 +273,14 @@ def test_an_absent_tokenizer_is_named(refused, tmp_path, monkeypatch):
     ],
 )
 def test_the_boxed_answer(solution, answer):
-    assert convert.boxed_answer(solution) == answer
+    _, response = convert.convert_math("", solution, {})
+    assert response == f"{solution}\n[RESULT] {answer} [/RESULT]"
 
 
 @pytest.mark.parametrize("solution", ["x = 3", r"$\boxed{\frac{1}{2}$", r"$\boxed$"])
 def test_no_boxed_answer(solution):
     with pytest.raises(convert.Unfit, match="no boxed answer"):
-        convert.boxed_answer(solution)
+        convert.convert_math("", solution, {})
 
 
 def test_what_cannot_be_converted_is_counted(seeds, tmp_path):

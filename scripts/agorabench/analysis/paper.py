@@ -41,6 +41,7 @@ METRICS = {  # in full, for readers
 ABILITY = "problem_solving"
 AVERAGE = "average"
 CELL = ["generator", "method", "domain"]
+FINE = ("instruction_similarity", "response_similarity")  # printed with four decimals, not two
 SHAKES = 200  # times that printed numbers are moved within their rounding
 
 
@@ -214,11 +215,12 @@ def recompute_claims(tables: dict) -> dict[str, float]:
 def shake_tables(tables: dict, random: np.random.Generator) -> dict:
     """The tables with every printed number moved by up to half of its last digit."""
     moved = dict(tables)
+    fine = tables["table8_intrinsic"]["metric"].isin(FINE)
     for name, columns, digits in (
         ("table2_pgr", ["pgr"], 1),
         ("table5_prompts", ["pgr"], 1),
         ("table7_problem_solving", [name for names in BENCHMARKS.values() for name in names], 1),
-        ("table8_intrinsic", ["value"], 2),
+        ("table8_intrinsic", ["value"], np.where(fine, 4, 2)[:, None]),
     ):
         table = tables[name].copy()
         half = 0.5 * 10.0**-digits
@@ -247,6 +249,7 @@ def _check_domain_averages(tables):
     ):
         for key, rows in tables[name].groupby(keys, sort=False):
             is_average = rows["domain"] == AVERAGE
+            digits = 4 if key[0] in FINE else digits
             printed = f"{rows.loc[is_average, column].item():.{digits}f}"
             mean = rows.loc[~is_average, column].mean()
             words = ", ".join(METRICS.get(part, part.replace("_", " ")) for part in key)

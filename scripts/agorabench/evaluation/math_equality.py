@@ -28,6 +28,7 @@ from multiprocessing import connection
 SECONDS = 10  # of CPU time for one answer; Math-Verify's own default is 5 + 5 + 5 of wall time
 PATIENCE = 10  # times as much wall time, after which the answer is given up all the same
 MEMORY = 4 << 30  # bytes of address space of a worker
+LONGEST = 1000  # characters of a text that is looked at here and not by a worker
 # Of 15 digits at most, which is what Math-Verify compares.
 PLAIN = re.compile(r"(-?)(?:(\d{1,9}(?:\.\d{1,6})?)|\\frac\{(\d{1,9})\}\{([1-9]\d{0,8})\})")
 APART = Fraction(1, 10_000)  # it rounds to 6 decimals: numbers that differ by more are different
@@ -66,7 +67,7 @@ def _normalise_text(text):
     r"""What Math-Verify makes of a \boxed text before it parses it; None for other texts."""
     from latex2sympy2_extended.latex2sympy2 import normalize_latex
 
-    if not text.startswith("\\boxed{") or "$" in text:
+    if not text.startswith("\\boxed{") or "$" in text or len(text) > LONGEST:
         return None
     return normalize_latex(text, config=_normalization_config()) or None
 

@@ -37,7 +37,7 @@ TOKEN = re.compile(r"[A-Za-z]{1,10}|\d{1,3}|[^\W\d_a-zA-Z]{1,2}|[^\w\s]+|_|\n+")
 CODE = re.compile(r"```[^`]*```")  # has no markdown in it
 MARKDOWN = {
     "header_count": {f"h{n}": rf"^#{{{n}}}\s" for n in range(1, 7)},
-    "list_count": {"ordered": r"^\s*\d+\.\s", "unordered": r"^\s*[-*+]\s"},
+    "list_count": {"ordered": r"^[^\S\n]*\d+\.\s", "unordered": r"^[^\S\n]*[-*+]\s"},
     "bold_count": {"**": r"\*\*[^*\n]+\*\*", "__": r"__[^_\n]+__"},
 }
 # As in the tool's fit of v0.1: the base of its ratings, each battle counted twice, and

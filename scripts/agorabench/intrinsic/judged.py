@@ -17,13 +17,16 @@ from pathlib import Path
 from agorabench.generation import prompts
 from agorabench.intrinsic import Measured, measure_mean, read_generated_pairs, sample_pairs
 
-# What the prompts of judges and their replies set a score off with.
-# "Result" counts in brackets only: mathematics has results of its own.
+# What the prompts of judges and their replies set a score off with. "Result" counts in brackets
+# only, as mathematics has results of its own; "a score of 5" in prose is none.
+GAP = r"[\s*:=()\[\]]*"
 VERDICT = re.compile(
-    r"(?:\[result\]|\bscore)[\s*:()\[\]]*(?:(?:score|of|is)[\s*:()\[\]]+)*([1-5])"
-    r"(?: ?/ ?5| out of 5)?[\s*)\].]*$",
-    re.IGNORECASE,
+    rf"(?:\[result\]{GAP}(?:(?:final|overall|result|score|rating|of|is){GAP})*"
+    rf"|[(\[]score{GAP}|\bscore[\s*]*(?::|=|\bis\b){GAP}|^[\W_]*(?:(?:final|overall) )?score{GAP})"
+    r"([1-5])(?:\.0+)?(?:[\s*]?/[\s*]?5(?:\.0+)?| out of 5)?[\s*)\].]*\Z",
+    re.IGNORECASE | re.MULTILINE,
 )
+ENDING = 300  # characters of a reply in which it is looked for
 
 
 def rubric_files(folder: str, domain: str) -> list[str]:
@@ -68,7 +71,7 @@ def parse_score(reply: dict) -> int | None:
     """The score, 1 to 5, that a reply row ends with, or None."""
     if reply["finish_reason"] != "stop":
         return None
-    found = VERDICT.search((reply["reply"] or "").strip())
+    found = VERDICT.search((reply["reply"] or "").strip()[-ENDING:])
     return int(found[1]) if found else None
 
 

@@ -13,6 +13,7 @@ A conversion maps (instruction, response, row) to a pair (instruction, response)
 
 import re
 
+from agorabench.evaluation.answers import boxed_answer
 from agorabench.files import value_at
 from agorabench.rows import Unfit, read_pair, text_fault
 
@@ -33,7 +34,10 @@ def convert_gsm8k(question: str, answer: str, _) -> tuple[str, str]:
 
 def convert_math(problem: str, solution: str, _) -> tuple[str, str]:
     r"""The solution, then what stands in its last \boxed."""
-    return problem, f"{solution}\n[RESULT] {boxed_answer(solution)} [/RESULT]"
+    answer = boxed_answer(solution)
+    if answer is None:
+        raise Unfit("no boxed answer")
+    return problem, f"{solution}\n[RESULT] {answer} [/RESULT]"
 
 
 def convert_mbpp(task: str, code: str, row: dict) -> tuple[str, str]:
@@ -56,29 +60,6 @@ CONVERSIONS = {
     "mbpp": convert_mbpp,
     "python": fence_python,
 }
-
-
-def boxed_answer(solution: str) -> str:
-    r"""The argument of the last \boxed or \fbox, braces balanced; one without braces is one token.
-
-    Raises:
-        Unfit: there is none, or its braces do not close.
-    """
-    start = max(solution.rfind(r"\boxed"), solution.rfind(r"\fbox"))
-    if start < 0:
-        raise Unfit("no boxed answer")
-    rest = solution[start:].lstrip("\\").removeprefix("boxed").removeprefix("fbox").lstrip(" ")
-    if not rest.startswith("{"):
-        token = re.match(r"\\?[^\s$.,]+", rest)
-        if not token:
-            raise Unfit("no boxed answer")
-        return token[0]
-    depth = 0
-    for sign in re.finditer(r"\\.|[{}]", rest, re.DOTALL):  # \{ and \} belong to the answer
-        depth += {"{": 1, "}": -1}.get(sign[0], 0)
-        if depth == 0:
-            return rest[1 : sign.start()]
-    raise Unfit("no boxed answer")
 
 
 def convert_row(row: dict, source: dict, answered: bool) -> dict[str, str]:

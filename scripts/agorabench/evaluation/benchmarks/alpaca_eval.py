@@ -36,6 +36,10 @@ FILES = {"judge": "the judge's prompt", "control": "answers of the gamed baselin
 ALSO = ("raw", "predicted")
 GAMES = 1  # of an item
 NAMES = ("m", "M")  # of the answer shown first, and second
+# A reply that is a name, in marks or after "Model", "Answer:" and the like.
+NAMED = re.compile(
+    r"[\W_]*(?:(?i:the|best|better|model|output|answer|response|winner|is)[\W_]+)*([mM])[\W_]*"
+)
 TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.S)
 GAMED_WEIGHT = 0.2 / 2  # of a gamed baseline's answer; there are two of them
 
@@ -87,13 +91,12 @@ def item_games(item: dict, completion: str, files: dict[str, Path], seed: int | 
 
 def parse_verdict(entry: dict, game: dict, reply: dict):
     """The preference for the model's answer, 0 to 1, or None where the judge gave none."""
-    if logprobs := reply.get("logprobs"):
-        first, second = (math.exp(logprobs[name]) if name in logprobs else 0.0 for name in NAMES)
-        if first + second == 0:
-            return None
+    told = reply.get("logprobs") or {}
+    first, second = (math.exp(min(told[name], 0)) if name in told else 0.0 for name in NAMES)
+    if first + second > 0:
         share = second / (first + second)
-    elif (name := (reply["reply"] or "").strip()) in NAMES:
-        share = float(name == NAMES[1])
+    elif found := NAMED.fullmatch((reply["reply"] or "").strip()[:100]):
+        share = float(found[1] == NAMES[1])
     else:
         return None
     return 1 - share if game["swapped"] else share

@@ -3,37 +3,27 @@
     question  Natalia sold clips to 48 of her friends in April, and then she sold half as many ...
     answer    Natalia sold 48/2 = <<48/2=24>>24 clips in May. ... #### 72
 
-The answer is looked for where the model says it is ([RESULT], \\boxed, ####, "the answer is"), and
-only then in the last number of the text. Under `strict` it counts only if it stands in one of the
-three marks.
+The answer is looked for where the model says it is (evaluation/answers.py), and only then in the
+last number of the text. Under `strict` it counts only if it stands in one of the
+three marks: [RESULT], \\boxed and ####.
 """
 
-import re
+from fractions import Fraction
 
-from agorabench.evaluation.benchmarks.math import boxed_answer
+from agorabench.evaluation.answers import find_numbers, find_statements, first_number, parse_number
 
 ALSO = ("strict",)
-
-# A minus is a sign where no word, bracket or minus touches it from before, nor a blank from behind:
-# in "48 - 24", "48-24" and "- 72" it is none, in "-24" and "5 -3" it is.
-NUMBER = r"(?:(?<![\w)\-])-)?\$?(?:\d[\d,]*)?\.?\d+"
-# What is stated may be a sum, as in "3 + 4 = 7": its result counts.
-SUM = re.compile(r"^[\s\d.,$()+\-*/\u00d7x]*[+\-*/\u00d7x][\s\d.,$()+\-*/\u00d7x]*=")
-RESULT = re.compile(r"\[RESULT\](.*?)\[/RESULT\]", re.S)
-HASHES = re.compile(r"####\s*(.*)")
-PHRASE = re.compile(r"answer is:?\s*(.*)", re.I)
 
 
 def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows, whose answers stand after ####."""
-    return [
-        {
-            "id": f"gsm8k/{number}",
-            "prompt": row["question"],
-            "answer": parse_number(row["answer"].rsplit("####", 1)[1]),
-        }
-        for number, row in enumerate(rows)
-    ]
+    items = []
+    for number, row in enumerate(rows):
+        answer = parse_number(row["answer"].rsplit("####", 1)[1])
+        if answer is None:
+            raise ValueError(f"the answer of row {number} is not a number")
+        items.append({"id": f"gsm8k/{number}", "prompt": row["question"], "answer": answer})
+    return items
 
 
 def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list[dict]:
@@ -44,7 +34,7 @@ def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list
     ]
 
 
-def grade_completion(answer: float, completion: str) -> dict:
+def grade_completion(answer: Fraction, completion: str) -> dict:
     """Compare one completion with the right answer."""
     found, marked = extract_number(completion)
     if found is None:
@@ -63,27 +53,8 @@ def extract_number(completion: str) -> tuple[str | None, bool]:
 
     (None, False) where there is no number.
     """
-    marks = (
-        last_match(RESULT, completion),
-        boxed_answer(completion),
-        last_match(HASHES, completion),
-    )
-    for stated, marked in (
-        *((mark, True) for mark in marks),
-        (last_match(PHRASE, completion), False),
-    ):
-        if stated and (numbers := re.findall(NUMBER, SUM.sub("", stated, count=1))):
-            return numbers[0], marked
-    numbers = re.findall(NUMBER, completion)
+    for statement in find_statements(completion):
+        if number := first_number(statement.text):
+            return number, statement.marked
+    numbers = find_numbers(completion)
     return (numbers[-1] if numbers else None), False
-
-
-def last_match(pattern: re.Pattern, text: str) -> str | None:
-    """What the last match of a pattern with one group captures, or None."""
-    found = pattern.findall(text)
-    return found[-1] if found else None
-
-
-def parse_number(text: str) -> float:
-    """A number as written, without dollars, blanks and thousands separators."""
-    return float(re.sub(r"[\s$,]", "", text))

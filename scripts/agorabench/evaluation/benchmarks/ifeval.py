@@ -20,6 +20,7 @@ from itertools import product
 ALSO = ("loose", "instruction", "instruction_loose")
 WEIGHTS = {"instruction": "instructions", "instruction_loose": "instructions"}
 
+LANGUAGE = 100_000  # characters that tell a language; langdetect itself looks at 10,000
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
@@ -94,7 +95,7 @@ def is_language(text: str, language: str) -> bool:
 
     DetectorFactory.seed = 0  # else it may say something else next time
     try:
-        return detect(text) == language
+        return detect(text[:LANGUAGE]) == language
     except LangDetectException:
         return True
 
@@ -166,7 +167,8 @@ def first_word_of_paragraph(
 
 
 def has_placeholders(text: str, num_placeholders: int) -> bool:
-    return len(re.findall(r"\[.*?\]", text)) >= num_placeholders
+    # What is not closed goes with its line, so that a line of brackets is read once.
+    return sum(map(bool, re.findall(r"\[.*?(?:(\])|$)", text, re.M))) >= num_placeholders
 
 
 def has_postscript(text: str, postscript_marker: str) -> bool:
@@ -178,7 +180,7 @@ def has_postscript(text: str, postscript_marker: str) -> bool:
 
 def number_bullets(text: str, num_bullets: int) -> bool:
     """Lines that begin with * (one, not **) or with -."""
-    return len(re.findall(r"^\s*(?:\*[^*]|-).*$", text, re.M)) == num_bullets
+    return len(re.findall(r"^[^\S\n]*(?:\*[^*]|-).*$", text, re.M)) == num_bullets
 
 
 def one_of_three(text: str) -> bool:
@@ -201,13 +203,14 @@ def is_json(text: str) -> bool:
     text = re.sub(r"^```(?:json)?", "", text.strip(), count=1, flags=re.I).removesuffix("```")
     try:
         json.loads(text.strip())
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets about 1,000 deep
         return False
     return True
 
 
 def has_title(text: str) -> bool:
-    return any(found.strip("<> ") for found in re.findall(r"<<[^\n]+>>", text))
+    lines = ((line, line.find("<<"), line.rfind(">>")) for line in text.split("\n"))
+    return any(line[start:end].strip("<> ") for line, start, end in lines if 0 <= start < end)
 
 
 def two_responses(text: str) -> bool:

@@ -13,18 +13,26 @@ to the right one. Under `strict` it counts only if it stands in one of the three
 import re
 
 from agorabench.evaluation import math_equality
+from agorabench.evaluation.answers import (
+    FORMULA,
+    LONGEST,
+    PLAIN,
+    VULGAR,
+    Statement,
+    boxed_answer,
+    find_statements,
+    parse_number,
+)
 
 ALSO = ("strict",)
 
-BRACE = re.compile(r"\\.|[{}]", re.S)
-BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:(\{)|(\\[A-Za-z]+|[^\s\\{}$]))")
-RESULT = re.compile(r"\[RESULT\](.*?)\[/RESULT\]", re.S)
-HASHES = re.compile(r"####[^\S\n]*(\S.*)")
 # To the end of the sentence: a point that a blank follows, not the one in 3.5.
-PHRASE = re.compile(r"answer\s+is:?\s*(\S.*?)(?:\.(?=\s|$)|\n|$)", re.I)
-# $...$, \(...\) or \[...\], or several of them: $2$ and $3$
-FORMULA = r"(?:(?<!\\)\${1,2}[^$]+(?<!\\)\${1,2}|\\\(.+?\\\)|\\\[.+?\\\])"
+SENTENCE = re.compile(r"\.(?=\s|$)")
+REMARK = re.compile(r"\s\((?=[^()]*(?<!\\)\b[A-Za-z]{3})")
+# Several of them: $2$ and $3$
 FORMULAS = re.compile(rf"{FORMULA}(?:\s*(?:,|,?\s*and|,?\s*or)\s*{FORMULA})*", re.S)
+
+GROUPED = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?:(?:\{,\}|\\[,;: ]|[ ~'])\d{3})+(?!\d)")
 
 
 def read_items(rows: list[dict]) -> list[dict]:
@@ -45,7 +53,7 @@ def solution_answer(solution: str, number: int) -> str:
     found = boxed_answer(solution)
     if found is None:
         raise ValueError(f"the solution of row {number} has no \\boxed answer")
-    return found
+    return found.strip()
 
 
 def grade_items(items: list[dict], completions: list[str], sandbox=None) -> list[dict]:
@@ -82,51 +90,27 @@ def extract_answer(completion: str) -> tuple[str | None, bool, str]:
     is" the first. An answer without all that is looked for in the whole completion, by Math-Verify.
     (None, False, "") where there is nothing to look through.
     """
-    if marked := marked_answer(completion):
-        return marked, True, answer_expression(marked)
-    phrases = [text for text in PHRASE.findall(completion) if text.strip(" $*:")]
-    if phrases:
-        formulas = FORMULAS.findall(phrases[-1])
-        text = formulas[0] if formulas else phrases[-1].strip()
-        return text, False, answer_expression(text)
+    for statement in find_statements(completion):
+        if text := stated_formula(statement):
+            return text, statement.marked, answer_expression(text)
     if re.search(r"[\d$\\]", completion):
         return completion.strip(), False, completion
     return None, False, ""
 
 
-def marked_answer(completion: str) -> str | None:
-    """The text in the completion's last mark that has one, or None."""
-    results = [text.strip() for text in RESULT.findall(completion) if text.strip()]
-    if results:
-        return boxed_answer(results[-1]) or _last_formula(results[-1])
-    if found := boxed_answer(completion):
-        return found
-    hashes = HASHES.findall(completion)
-    return _last_formula(hashes[-1].strip()) if hashes else None
-
-
-def _last_formula(text):
-    """The last formula in a text, or all of it where there is none."""
-    return (FORMULAS.findall(text) or [text])[-1]
-
-
-def boxed_answer(text: str) -> str | None:
-    r"""What stands in the last \boxed{...} that is closed and not empty, or None.
-
-    \boxed is also used without braces, of one token: \boxed 5.
-    """
-    opened, closed = [], {}
-    for brace in BRACE.finditer(text):
-        if brace.group() == "{":
-            opened.append(brace.end())
-        elif brace.group() == "}" and opened:
-            closed[opened.pop()] = brace.start()
-    for found in reversed(list(BOX.finditer(text))):
-        end = found.end()
-        inside = found.group(2) or text[end : closed.get(end, end)]
-        if inside.strip():
-            return inside.strip()
-    return None
+def stated_formula(statement: Statement) -> str:
+    """The formula of a statement: in a mark the last, after a phrase the first; else all of it."""
+    if statement.kind == "box":
+        return statement.text
+    if statement.kind == "result" and (box := boxed_answer(statement.text)):
+        return box.strip()
+    if statement.marked:
+        text = statement.text[-LONGEST:]
+        return (FORMULAS.findall(text) or [text])[-1]
+    if formula := FORMULAS.match(statement.text):
+        return formula.group()
+    sentence = SENTENCE.split(statement.text, maxsplit=1)[0]
+    return (FORMULAS.findall(sentence) or [REMARK.split(sentence, maxsplit=1)[0]])[0].strip()
 
 
 def as_boxed(text: str) -> str:
@@ -136,9 +120,15 @@ def as_boxed(text: str) -> str:
 
 def answer_expression(text: str) -> str:
     """What Math-Verify is given for an answer: several formulas as they are, else all as LaTeX."""
-    text = text.strip().strip("*").strip()
+    text = text.strip().strip("*").strip().translate(PLAIN)
     if FORMULAS.fullmatch(text):
         if not re.fullmatch(FORMULA, text, re.S):
             return text
         text = text.strip("$") if text.startswith("$") else text[2:-2]
-    return as_boxed(text.strip().removesuffix("."))
+    text = text.strip().removesuffix(".")
+    # What Math-Verify does not read: 1 234, 1\,234, 1'234, 1.8 million, a half as one sign.
+    text = GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    if text and (text[-1].isalpha() or text[-1] in VULGAR):
+        value = parse_number(text)
+        text = text if value is None else str(value)
+    return as_boxed(text)
