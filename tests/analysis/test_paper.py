@@ -80,11 +80,13 @@ def test_averages_that_do_not_add_up_are_found(tables):
     wrong = {(one.where, one.quantity): one for one in found if one.verdict != "agrees"}
     by_table = pandas.Series([where for where, _ in wrong]).value_counts().to_dict()
     assert by_table == {
-        "Table 2": 2, "Table 3": 2, "Table 4": 1, "Table 5": 1, "Table 7": 1, "Table 8": 19,
+        "Table 2": 2, "Table 3": 2, "Table 4": 1, "Table 5": 1, "Table 7": 1, "Table 8": 20,
     }  # fmt: skip
     one = wrong["Table 2", "claude-3.5-sonnet, response generation"]
     assert (one.printed, one.recomputed) == ("28.8", pytest.approx(28.7333, abs=1e-4))
-    assert {one.verdict for one in wrong.values()} == {"rounding"}
+    (one,) = [one for one in wrong.values() if one.verdict == "differs"]
+    assert one.quantity == "instruction similarity, llama-3.1-70b, quality enhancement"
+    assert (one.printed, one.shown) == ("0.4022", "0.40020")  # as many digits as are printed
     assert paper.count_repeated(tables) == (24, 0)
 
 
@@ -161,7 +163,7 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path, monkeypatch):
         "variance of the nine metrics on components 1 to 5, %: printed 93.4, recomputed 95.96; ",
         "PGR, the performance gap recovered",
         "href='https://arxiv.org/abs/2412.03679v2'",
-        "26 of 207 printed averages and shares do not add up",
+        "27 of 207 printed averages and shares do not add up",
         "Table 5 repeats 24 numbers of Table 2, 0 of them with another value.",
     ):
         assert words in text, words

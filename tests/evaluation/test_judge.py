@@ -418,7 +418,8 @@ def test_judgements_that_do_not_fit_are_refused(data, tmp_path):
 
 def test_one_verdict_is_no_score_and_says_so(data, tmp_path):
     with servers.start(write="name") as server:
-        bench = Judged(data, tmp_path, server, "alpaca_eval", count=1)
-        bench.run()
+        bench = Judged(data, tmp_path, server, "alpaca_eval", count=3)
+        rows = bench.run()
+    write_jsonl(bench.output, [rows[0], *(row | {"verdict": None} for row in rows[1:])])
     with pytest.raises(UserError, match="mini/base on b: fewer than two items have a verdict"):
         bench.score()

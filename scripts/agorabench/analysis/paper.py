@@ -175,7 +175,7 @@ def check_claims(tables: dict, seed: int = 1) -> list[Check]:
     """Checks of the printed results of analyses.
 
     How far rounding alone can move a result is found by trying: all printed numbers that it is
-    made of are moved, SHAKES times, by up to half of their last digit.
+    made of are moved, SHAKES times, by half of their last digit, up or down.
     """
     recomputed = recompute_claims(tables)
     random = np.random.default_rng(seed)
@@ -213,7 +213,7 @@ def recompute_claims(tables: dict) -> dict[str, float]:
 
 
 def shake_tables(tables: dict, random: np.random.Generator) -> dict:
-    """The tables with every printed number moved by up to half of its last digit."""
+    """The tables with every printed number moved by half of its last digit, up or down."""
     moved = dict(tables)
     fine = tables["table8_intrinsic"]["metric"].isin(FINE)
     for name, columns, digits in (
@@ -224,7 +224,7 @@ def shake_tables(tables: dict, random: np.random.Generator) -> dict:
     ):
         table = tables[name].copy()
         half = 0.5 * 10.0**-digits
-        table[columns] += random.uniform(-half, half, size=(len(table), len(columns)))
+        table[columns] += half * random.choice([-1, 1], size=(len(table), len(columns)))
         moved[name] = table
     return moved
 
@@ -249,11 +249,11 @@ def _check_domain_averages(tables):
     ):
         for key, rows in tables[name].groupby(keys, sort=False):
             is_average = rows["domain"] == AVERAGE
-            digits = 4 if key[0] in FINE else digits
-            printed = f"{rows.loc[is_average, column].item():.{digits}f}"
+            places = 4 if key[0] in FINE else digits
+            printed = f"{rows.loc[is_average, column].item():.{places}f}"
             mean = rows.loc[~is_average, column].mean()
             words = ", ".join(METRICS.get(part, part.replace("_", " ")) for part in key)
-            yield Check(where, words, printed, mean, 0.5 * 10.0**-digits)
+            yield Check(where, words, printed, mean, 0.5 * 10.0**-places)
 
 
 def _check_generators(tables):

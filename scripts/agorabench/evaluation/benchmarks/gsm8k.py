@@ -19,10 +19,11 @@ def read_items(rows: list[dict]) -> list[dict]:
     """Items from the published rows, whose answers stand after ####."""
     items = []
     for number, row in enumerate(rows):
-        answer = parse_number(row["answer"].rsplit("####", 1)[1])
-        if answer is None:
+        item = {"id": f"gsm8k/{number}", "prompt": row["question"]}
+        item["answer"] = parse_number(row["answer"].rsplit("####", 1)[1])
+        if item["answer"] is None:
             raise ValueError(f"the answer of row {number} is not a number")
-        items.append({"id": f"gsm8k/{number}", "prompt": row["question"], "answer": answer})
+        items.append(item)
     return items
 
 
