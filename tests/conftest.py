@@ -19,6 +19,8 @@ STAND = Path(tempfile.mkdtemp(prefix="agorabench-stand-"))
 EVENTS = {"open", "os.listdir", "os.scandir", "os.mkdir", "os.remove", "os.rename"}
 EVENTS |= {"os.chdir", "subprocess.Popen"}
 touched = []
+# What hypothesis remembers between runs would else stand there too.
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(STAND.with_suffix(".hypothesis"))
 
 
 def watch_checkout(event, args):
@@ -47,6 +49,7 @@ def pytest_sessionfinish():
     """Take the folder away."""
     os.chdir(ROOT)
     shutil.rmtree(STAND, ignore_errors=True)
+    shutil.rmtree(os.environ["HYPOTHESIS_STORAGE_DIRECTORY"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
