@@ -10,6 +10,7 @@ import pytest
 from agorabench.plugins import load_plugins
 from helpers import DATA, ROOT
 from helpers.workflow import MADE, SOURCES
+from hypothesis import settings
 
 load_plugins(["miniature"])  # programs do it where they read their config
 
@@ -21,6 +22,9 @@ EVENTS |= {"os.chdir", "subprocess.Popen"}
 touched = []
 # What hypothesis remembers between runs would else stand there too.
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(STAND.with_suffix(".hypothesis"))
+# The same examples every time, however busy the machine is.
+settings.register_profile("here", database=None, deadline=None, derandomize=True)
+settings.load_profile("here")
 
 
 def watch_checkout(event, args):

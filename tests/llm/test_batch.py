@@ -495,7 +495,7 @@ def test_cancelling_keeps_what_is_finished(tmp_path, protocol):
 
         def cancelled(client, id):
             looks.append(id)
-            if len(looks) == 5:
+            if id == looks[0] and looks.count(id) == 3:
                 backend.provider.cancel_batch(client, id)
             return look(client, id)
 
