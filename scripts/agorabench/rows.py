@@ -19,6 +19,7 @@ from agorabench.errors import UserError
 from agorabench.files import read_jsonl, value_at
 
 ROLES = dict.fromkeys(("user", "human", "prompter"), "user")
+ROLES |= {"developer": "system"}
 ROLES |= dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt"), "assistant")
 TURNS = ("messages", "conversations", "conversation")  # fields that hold them
 LOOKED_AT = 1000  # rows in which fields that nobody reads are looked for
@@ -134,6 +135,8 @@ def read_conversation(row: dict) -> tuple[str, str]:
     if roles[system:] != ["user", "assistant"]:
         order = ", ".join(str(role) for role in roles[:4]) + (", ..." if len(roles) > 4 else "")
         raise Unfit(f"turns are not one question and one answer: {order or 'none'}")
+    if system and not (texts[0] or "").strip():
+        texts = texts[1:]
     if None in texts:
         raise Unfit("not text")
     return "\n\n".join(texts[:-1]), texts[-1]
@@ -143,16 +146,18 @@ def _role(turn) -> str | None:
     """The role of a turn, in OpenAI's words where it has one of theirs."""
     if not isinstance(turn, dict):
         return None
-    told = turn.get("role", turn.get("from"))
-    return ROLES.get(told, told) if isinstance(told, str) else None
+    told = turn.get("role") or turn.get("from")
+    return ROLES.get(told.lower(), told.lower()) if isinstance(told, str) else None
 
 
 def _turn_text(turn):
     """The text of a turn, whose content may be in parts; None where there is other content."""
-    content = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
+    if not isinstance(turn, dict):
+        return None
+    content = turn.get("value") if turn.get("content") is None else turn["content"]
     if isinstance(content, list):
-        parts = [p.get("text") if isinstance(p, dict) else None for p in content]
-        return None if None in parts else "".join(parts)
+        parts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        return "".join(parts) if all(isinstance(part, str) for part in parts) else None
     return content if isinstance(content, str) else None
 
 

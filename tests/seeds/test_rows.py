@@ -65,6 +65,9 @@ SHAREGPT = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
     [
         ({"messages": OPENAI}, ("Q", "A")),
         ({"conversations": SHAREGPT}, ("Q", "A")),
+        ({"messages": [{"role": "Developer", "content": ""}, *OPENAI]}, ("Q", "A")),
+        ({"messages": [turn | {"role": None, "content": None} for turn in SHAREGPT]}, ("Q", "A")),
+        ({"messages": [OPENAI[0], {"role": "assistant", "content": [{"text": 5}]}]}, "not text"),
         ({"messages": [{"role": "system", "content": "S."}, *OPENAI]}, ("S.\n\nQ", "A")),
         ({"messages": [OPENAI[1], OPENAI[0], OPENAI[1]]}, "assistant, user, assistant"),
         ({"messages": [*OPENAI, *OPENAI]}, "user, assistant, user, assistant"),
