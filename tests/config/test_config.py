@@ -72,7 +72,7 @@ FILES = {
     "data/response.jsonl": '{"instruction": "1+1?"}\n\n{"instruction": "2+2?"}\n',
     "data/functions.jsonl": '{"task_id": "f/0"}\n',
     "data/shots.jsonl": '{"instruction": "Write f.", "response": "def f(): ..."}\n',
-    "data/people.jsonl": '{"question": "1+1?", "response": "2"}\n',
+    "data/people.jsonl": '{"question": "1+1?", "response": "2"}\n' * 10,
     "models/tiny/config.json": "{}\n",
 }
 
@@ -260,12 +260,12 @@ SCHEMA_FAULTS = {
     "name with a space": (
         {"students/my student": {}},
         "students: 'my student' is not a name fit for a path "
-        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+        "(up to 100 letters, digits, '.', '_', '-'; first a letter or digit)",
     ),
     "name that climbs": (
         {"experiments/..": {}},
         "experiments: '..' is not a name fit for a path "
-        "(letters, digits, '.', '_', '-'; first a letter or digit)",
+        "(up to 100 letters, digits, '.', '_', '-'; first a letter or digit)",
     ),
     "unknown domain of an experiment": (
         {"experiments/main/domains": ["maths"]},
@@ -354,8 +354,8 @@ def test_a_name_with_a_line_break_is_refused(project):
     # In Python, the pattern's $ would match before it.
     config = edited({"prompts/main\n": {"folder": "config/prompts/main"}})
     assert fault(project, config, ()) == (
-        "prompts: 'main\n' is not a name fit for a path "
-        "(letters, digits, '.', '_', '-'; first a letter or digit)"
+        "prompts: 'main\\n' is not a name fit for a path "
+        "(up to 100 letters, digits, '.', '_', '-'; first a letter or digit)"
     )
 
 
@@ -372,6 +372,22 @@ def test_a_name_that_yaml_takes_for_a_number(project):
     config["generators"][405] = config["generators"]["strong"]
     (project / FILE).write_text(yaml.safe_dump(config))
     assert fault(project, config) == f"{FILE}: generators: the key 405 must be text: quote it"
+
+
+@pytest.mark.parametrize(
+    "edits, sentence",
+    [
+        (
+            {"experiments/main/sizes": [10**15]},
+            "sizes: must be at most 10000000, not 1000000000000",
+        ),
+        ({"bootstrap": 10**12}, "bootstrap: must be at most 1000000, not 1000000000000"),
+        ({f"students/{'s' * 101}": {}}, "is not a name fit for a path (up to 100 letters,"),
+        ({"dataset/languages": ["en", False]}, "languages: must be text, not false: quote it"),
+    ],
+)
+def test_what_no_machine_or_path_could_hold(project, edits, sentence):
+    assert sentence in fault(project, edited(edits), ())
 
 
 # Names that refer to each other.
@@ -513,6 +529,23 @@ REFERENCE_FAULTS = {
         "resources/seeds/code/instance.jsonl, resources/seeds/code/response.jsonl, "
         "resources/seeds/math/instance.jsonl, resources/seeds/math/response.jsonl "
         "(made from seeds)",
+    ),
+    "reference that is the base": (
+        {"students/tiny/reference": {"model": "./models//tiny", "chat": False}},
+        "students.tiny.reference.model: models/tiny is the base too: PGR needs a reference that is "
+        "better than it",
+    ),
+    "further reference that is the base": (
+        {"students/tiny/references": {"same": {"model": "models/tiny", "chat": False}}},
+        "students.tiny.references.same.model: models/tiny is the base too: PGR needs a reference "
+        "that is better than it",
+    ),
+    "more demonstrations than seeds": (
+        {
+            "generation": {"demonstrations": {"seed": 100000}},
+            "seeds/math/instance": {"hub": "acme/seeds", "revision": "a" * 40, "size": 40},
+        },
+        "seeds.math.instance: takes 40 rows, fewer than the 100000 that demonstrations show",
     ),
 }
 
@@ -659,6 +692,7 @@ def test_fault_of_a_file(project, change, sentence):
 def test_data_sets_alone_need_no_prompt(project):
     experiment = {"experiments/main/generators": ["people"], "experiments/main/prompts": ["none"]}
     experiment |= {"experiments/main/domains": ["math"], "experiments/main/methods": ["response"]}
+    experiment["experiments/main/sizes"] = [10]
     assert check_config(edited(experiment), (), project)["experiments"]["main"]["prompts"] == [
         "none"
     ]
@@ -700,7 +734,50 @@ def test_too_few_seeds_to_show(project):
     (project / "data/one.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
     config = edited({"seeds/math/instance": {"path": "data/one.jsonl"}})
     assert fault(project, config, ()) == (
-        "seeds.math.instance.path: data/one.jsonl has 1 rows, fewer than the 2 to show"
+        "seeds.math.instance.path: data/one.jsonl has 1 rows, fewer than the 2 that "
+        "demonstrations show"
+    )
+
+
+SEEDS = '{"question": "1+1?", "answer": "2", "kind": "sum"}\n' * 3
+FIELDS = {"instruction": "question", "response": "answer"}
+
+
+@pytest.mark.parametrize(
+    "source, sentence",
+    [
+        ({"response": "reply", "instruction": "question"}, "response: no text in 'reply' of"),
+        ({**FIELDS, "convert": "python", "response": "code"}, "response: no text in 'code' of"),
+        ({**FIELDS, "where": {"level": "5"}}, "where: no field 'level' in data/own.jsonl, line 1"),
+        (
+            {**FIELDS, "size": 5000},
+            "path: data/own.jsonl has 3 rows, fewer than the 5000 that size",
+        ),
+        ({"format": "messages"}, "format: no conversation with one answer in data/own.jsonl"),
+        ({**FIELDS, "size": 3, "where": {"kind": "sum"}}, None),
+    ],
+)
+def test_seeds_with_fields_of_their_own(project, source, sentence):
+    (project / "data/own.jsonl").write_text(SEEDS)
+    config = edited({"seeds/math/instance": {"path": "data/own.jsonl", **source}})
+    if sentence is None:
+        check_config(config, (), project)
+    else:
+        assert f"seeds.math.instance.{sentence}" in fault(project, config, ())
+
+
+def test_seeds_of_several_files_are_few_in_each(project):
+    rows = '{"instruction": "a", "response": "b"}\n'
+    (project / "data/one.jsonl").write_text(rows)
+    parts = {name: {"path": "data/one.jsonl"} for name in ("a", "b")}
+    check_config(edited({"seeds/math/instance": {"parts": parts}}), (), project)
+
+
+def test_a_data_set_with_fewer_pairs_than_are_taken(project):
+    config = edited({"experiments/human/sizes": [5, 5000]})
+    assert fault(project, config, ()) == (
+        "generators.people.data.math.path: data/people.jsonl has 10 rows, fewer than the 5000 that "
+        "experiments take"
     )
 
 

@@ -1,6 +1,7 @@
 """The configuration: its keys, what they refer to, and what decides the result of each stage.
 
 models/       every key once: type, bounds, default, meaning
+read          the text of a file, and what is wrong with it, by line
 load          a file -> the checked config with all defaults, or a fault and the file it is in
 messages      a fault as one sentence
 references    names that refer to each other

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 from agorabench import matrix, paths
@@ -54,16 +53,19 @@ def check_files(config: Mapping, root: Path) -> None:
 
 def _check_seeds(config, root, path, source, method):
     """Check the files of a seed set and the prompt that classifies its rows."""
-    least = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
+    shown = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
     keys = PAIR[:1] if method == "response" else PAIR
     for name, part in matrix.seed_parts(source).items():
         here = (*path, "parts", name) if name else path
         if file := part.get("path"):
-            plain = part["convert"] == "plain" and all(part[key] == key for key in PAIR)
-            if plain and file.endswith(JSON_ENDINGS):
-                _check_pairs(root, file, (*here, "path"), least, keys)
-            else:
+            own = all(part[key] == key for key in PAIR) and part["convert"] == "plain"
+            wanted = {"size takes": part["size"] or 1, "demonstrations show": 1 if name else shown}
+            if not file.endswith(JSON_ENDINGS):
                 _check_exists(root, file, (*here, "path"))
+            elif own and not part["where"] and not part.get("format"):
+                _check_pairs(root, file, (*here, "path"), wanted, keys)
+            else:
+                _check_dataset(root, part, here, wanted, keys)
         if chosen := part.get("classify"):
             text = _read_text(root, chosen["prompt"], (*here, "classify", "prompt"))
             prompts.check_template(text, "classify", chosen["prompt"])
@@ -78,7 +80,7 @@ def _check_benchmark(config, root, path, benchmark):
             _check_exists(root, source["path"], (*path, "files", name, "path"))
     shots_from = benchmark["shots_from"]
     if shots_from and not shots_from.startswith(paths.RESOURCES):
-        _check_pairs(root, shots_from, (*path, "shots_from"), benchmark["shots"])
+        _check_pairs(root, shots_from, (*path, "shots_from"), {"shots show": benchmark["shots"]})
 
 
 def _check_generator(config, root, path, generator):
@@ -90,25 +92,43 @@ def _check_generator(config, root, path, generator):
             continue
         here = (*path, "data", domain)
         if source["path"].endswith(JSON_ENDINGS):
-            _check_dataset(root, source, here)
+            sizes = (
+                size
+                for experiment in config["experiments"].values()
+                if path[-1] in experiment["generators"] and domain in experiment["domains"]
+                for size in experiment["sizes"]
+            )
+            _check_dataset(root, source, here, {"experiments take": max(sizes, default=1)})
         else:
             _check_exists(root, source["path"], (*here, "path"))
 
 
-def _check_dataset(root, source, path):
-    """Check that one of the first rows of a data set has the pair that its config names."""
-    first = None
-    for place, row in islice(_read_rows(root, source["path"], (*path, "path")), LOOKED_AT):
-        first = first or (place, row)
-        with suppress(Unfit, KeyError):
-            if not any(map(text_fault, read_pair(row, source))):
-                return
-    if first is None:
-        raise Fault((*path, "path"), f"{source['path']} has no rows")
+def _check_dataset(root, source, path, wanted, keys=PAIR):
+    """Check that one of the first rows of a file has the pair, or the instruction alone, that its
+    source names, and that there are as many rows as are `wanted` (what for -> number)."""
+    first, fits, count = None, False, 0
+    for place, row in _read_rows(root, source["path"], (*path, "path")):
+        first, count = first or (place, row), count + 1
+        if not fits and count <= LOOKED_AT:
+            with suppress(Unfit, KeyError):
+                whole = keys == PAIR or source.get("format") == "messages"
+                texts = read_pair(row, source) if whole else [value_at(row, source[keys[0]])]
+                fits = not any(map(text_fault, texts))
+        if count >= (max(wanted.values()) if fits else LOOKED_AT):
+            break
+    _check_count(source["path"], count, wanted if fits else {}, (*path, "path"))
     place, row = first
+    for field in source.get("where", ()):
+        try:
+            value_at(row, field)
+        except KeyError:
+            text = f"no field '{field}' in {place}; known: {', '.join(row)}"
+            raise Fault((*path, "where"), text) from None
+    if fits:
+        return
     if source.get("format") == "messages":
         raise Fault((*path, "format"), f"no conversation with one answer in {place}")
-    for key in PAIR:
+    for key in keys:
         try:
             fault = text_fault(value_at(row, source[key]))
         except KeyError:
@@ -117,6 +137,15 @@ def _check_dataset(root, source, path):
             text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
             raise Fault((*path, key), text)
     raise Fault(path, f"{place}: the turns are others than a question and its answer")
+
+
+def _check_count(file, count, wanted, path):
+    """Check that a file has rows, as many as are `wanted` (what for -> number)."""
+    if not count:
+        raise Fault(path, f"{file} has no rows")
+    for purpose, number in wanted.items():
+        if count < number:
+            raise Fault(path, f"{file} has {count} rows, fewer than the {number} that {purpose}")
 
 
 def _check_student(config, root, path, student):
@@ -203,8 +232,9 @@ def _check_exists(root, file, path):
         raise Fault(path, f"no file {file}")
 
 
-def _check_pairs(root, file, path, least=1, keys=PAIR):
-    """Check that a file has at least `least` rows, each with text that is not blank in `keys`."""
+def _check_pairs(root, file, path, wanted, keys=PAIR):
+    """Check that a file has as many rows as are `wanted` (what for -> number), each with text that
+    is not blank in `keys`."""
     count = 0
     for place, row in _read_rows(root, file, path):
         count += 1
@@ -212,9 +242,7 @@ def _check_pairs(root, file, path, least=1, keys=PAIR):
             if not (isinstance(text := row.get(key), str) and text.strip()):
                 text = f"has no '{key}'" if key not in row else f"has no text in '{key}'"
                 raise Fault(path, f"{place} {text}")
-    if count < max(least, 1):
-        text = f"has {count} rows, fewer than the {least} to show" if count else "has no rows"
-        raise Fault(path, f"{file} {text}")
+    _check_count(file, count, wanted, path)
 
 
 def _read_text(root, file, path):

@@ -4,7 +4,6 @@ Its form is that of agorabench.config.models; names that refer to each other are
 references.py, the files that it names by files.py.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from agorabench.config.files import check_files
 from agorabench.config.messages import Fault, raise_first
 from agorabench.config.models import Config
+from agorabench.config.read import read_file
 from agorabench.config.references import check_references
 from agorabench.errors import UserError
 
@@ -51,8 +51,9 @@ def check_config(
         files: the config files, Snakemake's `workflow.configfiles`; the message names the one that
             holds the fault.
         root: folder that paths in the config are relative to.
-        files_too: also look for keys given twice in `files` and check the files that the config
-            names. A job on a cluster reads a config again that has passed and can do without.
+        files_too: also look for faults in the text of `files`, as keys given twice, and check the
+            files that the config names. A job on a cluster reads a config again that has passed and
+            can do without.
 
     Returns:
         A new dictionary with every default in it.
@@ -62,7 +63,8 @@ def check_config(
     """
     root = Path(root)
     if files_too:
-        _refuse_repeated_keys(files, root)
+        for file in files:
+            read_file(root / file, _relative_name(file, root))
     try:
         filled = fill_defaults(config)
         check_references(filled, root)
@@ -86,69 +88,7 @@ def fill_defaults(config: Mapping) -> dict:
         raise_first(error.errors(include_url=False), config)
 
 
-def read_file(file: str | Path) -> dict:
-    """Return what a YAML or JSON file holds; JSON is read as such, for to YAML 1e-05 is text."""
-    import yaml
-
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot read the config {file} ({error.strerror}); a file in .snakemake/agorabench is "
-            "written when a run of snakemake starts"
-        ) from None
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return yaml.load(text, Loader=_yaml_loader())
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-
-
-def _yaml_loader():
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is 10 times as fast
-
-
 # ---- Which file holds a fault
-
-
-def _refuse_repeated_keys(files, root):
-    import yaml
-
-    for file in files:
-        try:
-            tree = yaml.compose((root / file).read_text(encoding="utf-8"), Loader=_yaml_loader())
-        except (OSError, yaml.YAMLError):
-            continue  # Snakemake has read it, perhaps as JSON, which YAML resembles but is not
-        if repeated := _find_repeated(tree):
-            path, key, first, second = repeated
-            parts = [_relative_name(file, root), ".".join(path)]
-            text = f"'{key}' is given twice, on lines {first} and {second}"
-            raise UserError(": ".join([*filter(None, parts), text]))
-
-
-def _find_repeated(node, path=()):
-    """Return (path, key, first line, second line) of the first key given twice below a YAML node,
-    or None."""
-    if node is None or isinstance(node.value, str):
-        return None
-    lines = {}
-    for child in node.value:
-        key, inner = child if isinstance(child, tuple) else (None, child)
-        here = path
-        if key is not None:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in lines and name != "<<":
-                return path, name, lines[name], line
-            lines[name] = line
-            here = (*path, name)
-        if repeated := _find_repeated(inner, here):
-            return repeated
-    return None
 
 
 def _name_holders(at, config, files, root):

@@ -47,7 +47,8 @@ def show_value(value: object) -> str:
     if isinstance(value, (Mapping, list)):
         return "a mapping" if isinstance(value, Mapping) else "a list"
     if isinstance(value, str):  # a password in an address is not repeated
-        return "'" + re.sub(r"://[^/]*@", "://[hidden]@", value) + "'"
+        shown = re.sub(r"://[^/]*@", "://[hidden]@", value)
+        return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown) + "'"
     return str(value)
 
 
@@ -205,8 +206,11 @@ def _describe_kind(rule, value):
     """Return which kinds of values are allowed, and what is there."""
     kinds = rule["type"] or ["object"]
     text = f"must be {' or '.join(KINDS[kind] for kind in kinds)}, not {show_value(value)}"
-    number = isinstance(value, str) and {"number", "integer"} & set(kinds)
-    return text + _hint_number(value) if number else text
+    if isinstance(value, str) and {"number", "integer"} & {*kinds}:
+        return text + _hint_number(value)
+    # YAML 1.1 takes no for false.
+    quoted = "string" in kinds and isinstance(value, (bool, int, float))
+    return f"{text}: quote it" if quoted else text
 
 
 def _hint_number(text):

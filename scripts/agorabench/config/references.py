@@ -1,5 +1,6 @@
 """Check that the names in a configuration which refer to each other fit together."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -149,6 +150,11 @@ def _check_judge(config, path, benchmark):
 
 def _check_seeds(config, path, methods):
     """Check what the sources of a domain's seeds need elsewhere in the config."""
+    shown = config["generation"]["demonstrations"]["seed"]
+    sizes = [part.get("size") for part in matrix.seed_parts(methods.get("instance", {})).values()]
+    if all(sizes) and sum(sizes) < shown:
+        text = f"takes {sum(sizes)} rows, fewer than the {shown} that demonstrations show"
+        raise Fault((*path, "instance"), text)
     parts = [
         ((*path, method), part)
         for method, source in methods.items()
@@ -174,8 +180,16 @@ def _check_metric(config, path, metric):
 
 
 def _check_student(config, path, student):
-    """Check that a student's batches can be shared among its GPUs, and that these can be seen."""
+    """Check a student's references, its GPUs, and that these can share its batches."""
     hardware, size = student["hardware"], student["recipe"]["batch_size"]
+    base = student["base"]
+    references = {("reference",): student["reference"]}
+    references |= {("references", name): entry for name, entry in student["references"].items()}
+    for place, entry in references.items():
+        same = os.path.normpath(entry["model"]) == os.path.normpath(base["model"])
+        if same and entry["chat"] == base["chat"]:
+            text = f"{base['model']} is the base too: PGR needs a reference that is better than it"
+            raise Fault((*path, *place, "model"), text)
     if config["warm"] and (hardware["gpus"] or hardware["predict_gpus"]):
         raise Fault((*path, "hardware"), HIDDEN)
     devices = max(1, hardware["gpus"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from agorabench.errors import UserError
 from agorabench.files import read_jsonl
 from agorabench.generation import prompts
 from agorabench.generation.slots import FIRST_WAVE, Slots, pair_checks
@@ -37,15 +38,22 @@ def open_composer(stage, cell: Cell) -> prompts.Composer:
     """What composes the requests of a cell (prompts.Composer)."""
     inputs, params = stage
     generation = params["generation"]
+    seeds = read_jsonl(*inputs["seeds"])
+    demonstrations = generation.get("demonstrations")
+    if demonstrations and demonstrations["seed"] > len(seeds):
+        raise UserError(
+            f"generation.demonstrations.seed: {demonstrations['seed']} are to be shown, but "
+            f"{inputs['seeds'][0]} has {len(seeds)} rows"
+        )
     return prompts.Composer(
         domain=cell.domain,
         method=cell.method,
         seed=cell.seed,
         template=read_template(stage),
-        seeds=read_jsonl(*inputs["seeds"]),
+        seeds=seeds,
         themes=[line for path in inputs["themes"] for line in prompts.read_lines(path)],
         openings=[line for path in inputs["openings"] for line in prompts.read_lines(path)],
-        demonstrations=generation.get("demonstrations"),
+        demonstrations=demonstrations,
         system=generation["system"],
         replies=params["replies"],
     )

@@ -110,7 +110,7 @@ class Experiment(Section):
     """Names from generators."""
     prompts: Axis[str]
     """Names from prompts; none if all generators are datasets, which need no meta-prompt."""
-    sizes: Axis[Count]
+    sizes: Axis[Annotated[int, Field(ge=1, le=10_000_000)]]
     """Valid training pairs to generate."""
     seeds: Axis[RandomSeed]
     """Random seeds, each of a whole cell, its generation and its training."""
@@ -124,7 +124,7 @@ class Config(Section):
     seed: RandomSeed = 1
     """Random seed of everything outside the matrix: the bootstrap, the samples of sets, and the
     replies of judges and of generators that solve benchmarks, which a change queries again."""
-    bootstrap: Annotated[int, Field(ge=2)] = 2000
+    bootstrap: Annotated[int, Field(ge=2, le=1_000_000)] = 2000
     """Bootstrap draws over benchmark items behind every interval."""
     max_usd: Positive | None = None
     """Most that all generators together may cost, in USD; null means no limit. Checked before every

@@ -63,8 +63,9 @@ FieldName = Annotated[Text, Field(title="a field")]
 Name = Annotated[
     str,
     Field(
-        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        title="a name fit for a path (letters, digits, '.', '_', '-'; first a letter or digit)",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        title="a name fit for a path (up to 100 letters, digits, '.', '_', '-'; first a letter or "
+        "digit)",
     ),
 ]
 Commit = Annotated[
