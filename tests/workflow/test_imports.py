@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -39,7 +41,7 @@ BROKEN = {
 def lint(folder):
     """Exit status and text of the linter."""
     ended = subprocess.run(
-        ["lint-imports", "--no-cache"],
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=folder, env={**os.environ, "PYTHONPATH": "scripts"}, capture_output=True, text=True,
     )  # fmt: skip
     return ended.returncode, ended.stdout + ended.stderr
