@@ -52,7 +52,7 @@ for domain in matrix.DOMAINS:
         threads: 1
         resources:
             **ask("predict_generator"),
-            api=lambda wildcards: int(is_asked(wildcards.generator)),
+            api=lambda wildcards: int(is_remote(wildcards.generator)),
         params:
             decides=decides(completions("generators/{generator}", domain)),
             domain=domain,
@@ -93,7 +93,7 @@ rule judge:
     threads: 1
     resources:
         **ask("judge"),
-        api=lambda wildcards: int(is_asked(config["benchmarks"][wildcards.benchmark]["judge"])),
+        api=lambda wildcards: int(is_remote(config["benchmarks"][wildcards.benchmark]["judge"])),
     params:
         decides=decides(of_names(stages.judge, "benchmark", "model")),
     shell:

@@ -27,7 +27,7 @@ rule generate:
     threads: 1
     resources:
         **ask("generate"),
-        api=lambda wildcards: int(is_asked(wildcards.generator)),
+        api=lambda wildcards: int(is_remote(wildcards.generator)),
     params:
         decides=decides(of_cell(stages.generate)),
         start=lambda wildcards: starter(wildcards.generator),

@@ -94,8 +94,8 @@ def kept(path):
     return temp(path) if config["keep_models"] == "scored" else path
 
 
-def is_asked(name):
-    """Is the generator a model, asked over the network?"""
+def is_remote(name):
+    """Is the generator a model behind an API?"""
     return config["generators"][name]["backend"] in ("openai", "anthropic")
 
 

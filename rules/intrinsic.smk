@@ -10,7 +10,7 @@ Makes: results/assessments/{judge}/{cell}.jsonl (what a judge said of a sample o
 
 rule judge_set:
     input:
-        inputs(of_cell(stages.assess, "judge")),
+        inputs(of_cell(stages.judge_set, "judge")),
     output:
         paths.assessments("{judge}", CELL),
     log:
@@ -20,9 +20,9 @@ rule judge_set:
     threads: 1
     resources:
         **ask("judge_set"),
-        api=lambda wildcards: int(is_asked(wildcards.judge)),
+        api=lambda wildcards: int(is_remote(wildcards.judge)),
     params:
-        decides=decides(of_cell(stages.assess, "judge")),
+        decides=decides(of_cell(stages.judge_set, "judge")),
         start=lambda wildcards: starter(wildcards.judge),
         cell=CELL,
     shell:

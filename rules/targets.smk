@@ -11,18 +11,18 @@ abilities    scores of the generators themselves
 intrinsic    metrics of the training sets
 """
 
-ASKED_JUDGES = list(filter(is_asked, matrix.judge_generators(config)))
+REMOTE_JUDGES = list(filter(is_remote, matrix.judge_generators(config)))
 
 
 rule providers:
     """Replies of generators behind APIs, pairs and answers to the benchmarks: on a machine with a
     network, where nodes have none."""
     input:
-        [paths.raw_replies(cell) for cell in SETS if is_asked(cell.generator)],
+        [paths.raw_replies(cell) for cell in SETS if is_remote(cell.generator)],
         [
             paths.predictions(model, name)
             for model, name in matrix.ability_evaluations(
-                config, list(filter(is_asked, matrix.solving_generators(config)))
+                config, list(filter(is_remote, matrix.solving_generators(config)))
             )
         ],
 
@@ -54,8 +54,8 @@ rule judgements:
     """What judges behind APIs say of them, and of the generated sets: on a machine with a network,
     where nodes have none."""
     input:
-        result_stages.judgement_files(config, ASKED_JUDGES),
-        result_stages.assessment_files(config, ASKED_JUDGES),
+        result_stages.judgement_files(config, REMOTE_JUDGES),
+        result_stages.assessment_files(config, REMOTE_JUDGES),
 
 
 rule scores:

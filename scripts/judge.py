@@ -114,7 +114,7 @@ WRITE = {".jsonl": write_jsonl, ".json": write_json, ".csv": write_csv}
 
 def judge_set(args, config, name, cell):
     """Write a judge's scores of samples of a generated set, by the rubrics of its metrics."""
-    stage = stages.assess(config, name, cell)
+    stage = stages.judge_set(config, name, cell)
     games = judged.load_games(stage, cell.domain)
     journal_path, label = paths.assessment_journal(cell, name), f"{name} judges {cell}"
     verdicts = query_judge(args, name, games, judged.read_verdict, journal_path, label)

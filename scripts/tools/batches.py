@@ -67,7 +67,7 @@ def describe_batch(provider, client, id, cancel):
             provider.cancel_batch(client, id)
             return f"{id}: being cancelled, {status.done:,} done"
         return f"{id}: {status.state}, {status.done:,} done"
-    except errors.Fault as fault:
+    except errors.RequestFault as fault:
         return f"{id}: {fault}"
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agorabench import matrix, paths
-from agorabench.config.messages import Fault, name_unknown
+from agorabench.config.messages import ConfigFault, name_unknown
 from agorabench.errors import UserError
 from agorabench.files import text_encoding, value_at
 from agorabench.generation import prompts
@@ -27,7 +27,7 @@ def check_files(config: Mapping, root: Path) -> None:
     """Check the files that a config names, below the folder `root`.
 
     Raises:
-        Fault: the first that is missing or cannot be what it is named for.
+        ConfigFault: the first that is missing or cannot be what it is named for.
     """
     for domain, methods in config["seeds"].items():
         for method, source in methods.items():
@@ -45,7 +45,7 @@ def check_files(config: Mapping, root: Path) -> None:
             try:
                 prompts.read_lines(root / file)
             except UserError as error:
-                raise Fault((section, domain), str(error).removeprefix(f"{root}/")) from None
+                raise ConfigFault((section, domain), str(error).removeprefix(f"{root}/")) from None
     for name, experiment in config["experiments"].items():
         if matrix.needs_prompts(config, experiment):
             _check_templates(config, root, ("experiments", name, "prompts"), experiment)
@@ -123,11 +123,11 @@ def _check_dataset(root, source, path, wanted, keys=PAIR):
             value_at(row, field)
         except KeyError:
             text = f"no field '{field}' in {place}; known: {', '.join(row)}"
-            raise Fault((*path, "where"), text) from None
+            raise ConfigFault((*path, "where"), text) from None
     if fits:
         return
     if source.get("format") == "messages":
-        raise Fault((*path, "format"), f"no conversation with one answer in {place}")
+        raise ConfigFault((*path, "format"), f"no conversation with one answer in {place}")
     for key in keys:
         try:
             fault = text_fault(value_at(row, source[key]))
@@ -135,17 +135,19 @@ def _check_dataset(root, source, path, wanted, keys=PAIR):
             fault = "missing"
         if fault:
             text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
-            raise Fault((*path, key), text)
-    raise Fault(path, f"{place}: the turns are others than a question and its answer")
+            raise ConfigFault((*path, key), text)
+    raise ConfigFault(path, f"{place}: the turns are others than a question and its answer")
 
 
 def _check_count(file, count, wanted, path):
     """Check that a file has rows, as many as are `wanted` (what for -> number)."""
     if not count:
-        raise Fault(path, f"{file} has no rows")
+        raise ConfigFault(path, f"{file} has no rows")
     for purpose, number in wanted.items():
         if count < number:
-            raise Fault(path, f"{file} has {count} rows, fewer than the {number} that {purpose}")
+            raise ConfigFault(
+                path, f"{file} has {count} rows, fewer than the {number} that {purpose}"
+            )
 
 
 def _check_student(config, root, path, student):
@@ -167,7 +169,7 @@ def _check_metric(config, root, path, metric):
     local = not on_hub(root, metric["model"])
     pooling = root / metric["model"] / "modules.json"  # of sentence-transformers
     if metric.get("pooling") == "model" and local and not pooling.is_file():
-        raise Fault((*path, "pooling"), pooling_message(metric["model"]))
+        raise ConfigFault((*path, "pooling"), pooling_message(metric["model"]))
     if metric.get("template"):
         _check_exists(root, metric["template"], (*path, "template"))
 
@@ -179,20 +181,20 @@ def _check_rubrics(config, root, path, folder):
         question, rubric = (_read_text(root, file, path) for file in rubric_files(folder, domain))
         prompts.check_template(question, "judge", f"{folder}/prompt.md")
         if not rubric.strip():
-            raise Fault(path, f"{folder}/{domain}.md is empty")
+            raise ConfigFault(path, f"{folder}/{domain}.md is empty")
 
 
 def _check_code(root, path, model, revision):
     """Check that code which a model brings along is executed only where it cannot change."""
     if not on_hub(root, model):
         if others := code_repositories(root / model):
-            raise Fault(path, foreign_code_message(model, others))
+            raise ConfigFault(path, foreign_code_message(model, others))
     elif not revision:
         text = (
             f"would execute what {model} on the hub may become: name the revision, a commit hash "
             "(40 hexadecimal digits), or a local folder as the model"
         )
-        raise Fault(path, text)
+        raise ConfigFault(path, text)
 
 
 def _check_model(config, root, model, path):
@@ -201,10 +203,10 @@ def _check_model(config, root, model, path):
         return
     folder, _, name = model.rstrip("/").rpartition("/")
     if folder != paths.LOCAL_MODELS:
-        raise Fault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
+        raise ConfigFault(path, f"no model in {model}: there is no {folder}/{name}/config.json")
     if name not in config["mini"]:
         built = (f"{paths.LOCAL_MODELS}/{key}" for key in config["mini"])
-        raise Fault(path, name_unknown("model", model, built))
+        raise ConfigFault(path, name_unknown("model", model, built))
 
 
 def _check_templates(config, root, path, experiment):
@@ -214,7 +216,7 @@ def _check_templates(config, root, path, experiment):
             for domain in experiment["domains"]:
                 file = Path(config["prompts"][prompt]["folder"]) / method / f"{domain}.md"
                 if not (root / file).is_file():
-                    raise Fault(path, f"prompt '{prompt}' has no file {file}")
+                    raise ConfigFault(path, f"prompt '{prompt}' has no file {file}")
                 _check_template(config, root, path, file, method, domain)
 
 
@@ -224,12 +226,12 @@ def _check_template(config, root, path, file, method, domain):
     prompts.check_template(text, method, file)
     for word, section in (("theme", "themes"), ("opening", "openings")):
         if word in prompts.list_placeholders(text) and domain not in config[section]:
-            raise Fault(path, f"{file} has {{{word}}}, but {section}.{domain} is missing")
+            raise ConfigFault(path, f"{file} has {{{word}}}, but {section}.{domain} is missing")
 
 
 def _check_exists(root, file, path):
     if not (root / file).exists():
-        raise Fault(path, f"no file {file}")
+        raise ConfigFault(path, f"no file {file}")
 
 
 def _check_pairs(root, file, path, wanted, keys=PAIR):
@@ -241,7 +243,7 @@ def _check_pairs(root, file, path, wanted, keys=PAIR):
         for key in keys:
             if not (isinstance(text := row.get(key), str) and text.strip()):
                 text = f"has no '{key}'" if key not in row else f"has no text in '{key}'"
-                raise Fault(path, f"{place} {text}")
+                raise ConfigFault(path, f"{place} {text}")
     _check_count(file, count, wanted, path)
 
 
@@ -249,16 +251,16 @@ def _read_text(root, file, path):
     try:
         return (root / file).read_text(encoding="utf-8")
     except OSError:
-        raise Fault(path, f"no text file {file}") from None
+        raise ConfigFault(path, f"no text file {file}") from None
     except UnicodeDecodeError:
-        raise Fault(path, f"{file} is not text in UTF-8") from None
+        raise ConfigFault(path, f"{file} is not text in UTF-8") from None
 
 
 def _read_first(root, file, path):
     """Return (place, row) of the first row."""
     for place, row in _read_rows(root, file, path):
         return place, row
-    raise Fault(path, f"{file} has no rows")
+    raise ConfigFault(path, f"{file} has no rows")
 
 
 def _read_rows(root, file, path) -> Iterator[tuple[str, dict]]:
@@ -274,18 +276,18 @@ def _read_rows(root, file, path) -> Iterator[tuple[str, dict]]:
                         continue
                     value = _parse_line(value, place, path)
                 if not isinstance(value, dict):
-                    raise Fault(path, f"{place} is {type(value).__name__}, not a JSON object")
+                    raise ConfigFault(path, f"{place} is {type(value).__name__}, not a JSON object")
                 yield place, value
     except OSError:
-        raise Fault(path, f"no file {file}") from None
+        raise ConfigFault(path, f"no file {file}") from None
     except UnicodeDecodeError:
-        raise Fault(path, f"{file} is not text in UTF-8") from None
+        raise ConfigFault(path, f"{file} is not text in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise Fault(path, f"{file} is not JSON ({error})") from None
+        raise ConfigFault(path, f"{file} is not JSON ({error})") from None
 
 
 def _parse_line(line, place, path):
     try:
         return json.loads(line)
     except ValueError as error:
-        raise Fault(path, f"{place} is not JSON ({error})") from None
+        raise ConfigFault(path, f"{place} is not JSON ({error})") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agorabench.config.files import check_files
-from agorabench.config.messages import Fault, raise_first
+from agorabench.config.messages import ConfigFault, raise_first
 from agorabench.config.models import Config
 from agorabench.config.read import read_file
 from agorabench.config.references import check_references
@@ -70,7 +70,7 @@ def check_config(
         check_references(filled, root)
         if files_too:
             check_files(filled, root)
-    except Fault as fault:
+    except ConfigFault as fault:
         parts = [_name_holders(fault.at, config, files, root), ".".join(map(str, fault.path))]
         raise UserError(": ".join([*filter(None, parts), fault.text])) from None
     return filled
@@ -80,7 +80,7 @@ def fill_defaults(config: Mapping) -> dict:
     """Return a config with every default in it.
 
     Raises:
-        Fault: what does not have the form of the models.
+        ConfigFault: what does not have the form of the models.
     """
     try:
         return Config.model_validate(config).model_dump(by_alias=True)

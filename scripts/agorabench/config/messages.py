@@ -16,7 +16,7 @@ BOUNDS = {
 }
 
 
-class Fault(Exception):
+class ConfigFault(Exception):
     """A fault at a key path of the config; `at` is the key to look for in the files, if another."""
 
     def __init__(self, path, text, at=None):
@@ -25,12 +25,12 @@ class Fault(Exception):
 
 
 def refuse_key(key: str, known: Iterable[str], path: tuple, title: str = "key") -> NoReturn:
-    """Raise the Fault of an unknown key, with the known one that it resembles."""
+    """Raise the ConfigFault of an unknown key, with the known one that it resembles."""
     known = list(known)
     close = difflib.get_close_matches(key, known, 1)
     guess = f" did you mean '{close[0]}'?" if close else ""
     text = f"unknown {title} '{key}';{guess} known: {', '.join(known)}"
-    raise Fault(path, text, (*path, key))
+    raise ConfigFault(path, text, (*path, key))
 
 
 def name_unknown(kind: str, name: object, known: Iterable[str]) -> str:
@@ -53,7 +53,7 @@ def show_value(value: object) -> str:
 
 
 def raise_first(errors: list[dict], config: Mapping) -> NoReturn:
-    """Raise the Fault of pydantic's first error in the order of the config.
+    """Raise the ConfigFault of pydantic's first error in the order of the config.
 
     In a mapping, keys that should not be there come first, then keys that are missing, then values.
     """
@@ -141,14 +141,14 @@ def _name_type(value):
 
 
 def _raise_fault(error, path, rule, value):
-    """Raise the Fault of one of pydantic's errors, at a path where `rule` holds and `value` is."""
+    """Raise what one of pydantic's errors says, at a path where `rule` holds and `value` is."""
     if error["type"] == "missing":
-        raise Fault(path, f"missing key '{error['loc'][-1]}'")
+        raise ConfigFault(path, f"missing key '{error['loc'][-1]}'")
     if _is_about_key(error):
         _refuse_name(_find_key(error), path, rule)
     if error["type"].startswith("union_tag") and isinstance(value, Mapping):
         _refuse_branch(path, rule, value)
-    raise Fault(path, _describe_value(error, path, rule, value))
+    raise ConfigFault(path, _describe_value(error, path, rule, value))
 
 
 def _describe_value(error, path, rule, value):
@@ -174,15 +174,15 @@ def _describe_value(error, path, rule, value):
 def _refuse_name(key, path, rule):
     """Refuse a key that is no text, unknown, or no name."""
     if not isinstance(key, str):
-        raise Fault(path, f"the key {show_value(key)} must be text: quote it", (*path, key))
+        raise ConfigFault(path, f"the key {show_value(key)} must be text: quote it", (*path, key))
     names = resolve_rule(rule.get("propertyNames", {}))
     if "properties" in rule:
         refuse_key(key, rule["properties"], path)
     if "enum" in names:
         refuse_key(key, names["enum"], path, names["title"])
     if "pattern" not in names:
-        raise Fault(path, "must not be empty", (*path, key))
-    raise Fault(path, f"{show_value(key)} is not {names['title']}", (*path, key))
+        raise ConfigFault(path, "must not be empty", (*path, key))
+    raise ConfigFault(path, f"{show_value(key)} is not {names['title']}", (*path, key))
 
 
 def _refuse_branch(path, rule, value):
@@ -194,12 +194,12 @@ def _refuse_branch(path, rule, value):
         heads.setdefault(head, []).append(branch["properties"][head].get("const"))
     for head in heads:
         if head in value:
-            raise Fault((*path, head), name_unknown(head, value[head], heads[head]))
+            raise ConfigFault((*path, head), name_unknown(head, value[head], heads[head]))
     known = dict.fromkeys(key for branch in branches for key in branch["properties"])
     for key in value:
         if key not in known:
             refuse_key(key, known, path)
-    raise Fault(path, f"missing key {' or '.join(map(repr, heads))}")
+    raise ConfigFault(path, f"missing key {' or '.join(map(repr, heads))}")
 
 
 def _describe_kind(rule, value):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agorabench import matrix, paths
-from agorabench.config.messages import Fault, name_unknown
+from agorabench.config.messages import ConfigFault, name_unknown
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED, load_protocol
 from agorabench.generation.validators import VALIDATORS
@@ -36,17 +36,17 @@ def check_references(config: Mapping, root: Path) -> None:
     Plug-ins are loaded, those that are files from below the folder `root`.
 
     Raises:
-        Fault: the first that does not.
+        ConfigFault: the first that does not.
     """
     for name, registries in RESERVED.items():
         for registry in registries.split():
             if name in config[registry]:
                 text = f"the name '{name}' is taken; choose another"
-                raise Fault((registry,), text, (registry, name))
+                raise ConfigFault((registry,), text, (registry, name))
     try:
         modules = load_plugins(config["plugins"], root)
     except UserError as error:
-        raise Fault(("plugins",), str(error)) from None
+        raise ConfigFault(("plugins",), str(error)) from None
     _check_plugins(config, modules)
     validators = [*VALIDATORS, *list_plugins("validator", modules)]
     for domain, names in config["generation"]["validators"].items():
@@ -69,16 +69,16 @@ def check_references(config: Mapping, root: Path) -> None:
 
 
 def check_known(kind: str, name: str, known: Iterable[str], path: tuple) -> None:
-    """Raise a Fault at a key path if a name is none of the known ones."""
+    """Raise a ConfigFault at a key path if a name is none of the known ones."""
     if name not in (known := list(known)):
-        raise Fault(path, name_unknown(kind, name, known))
+        raise ConfigFault(path, name_unknown(kind, name, known))
 
 
 def _check_generator(config, path, generator):
     for key in generator.get("extra", ()):
         if key in OWNED.split():
             text = f"'{key}' has a key of its own, or is decided by the pipeline"
-            raise Fault((*path, "extra"), text, (*path, "extra", key))
+            raise ConfigFault((*path, "extra"), text, (*path, "extra", key))
     if "of" in generator:
         _check_mixture(config, (*path, "of"), generator["of"])
     if generator.get("active") is not None:
@@ -90,7 +90,7 @@ def _check_mixture(config, path, shares):
     for name in shares:
         _check_queried(config, path, name, (*path, name))
     if abs(sum(shares.values()) - 1) > TOLERANCE:
-        raise Fault(path, f"the shares must add up to 1, not to {sum(shares.values()):g}")
+        raise ConfigFault(path, f"the shares must add up to 1, not to {sum(shares.values()):g}")
 
 
 def _check_queried(config, path, name, at=None):
@@ -99,31 +99,33 @@ def _check_queried(config, path, name, at=None):
     if name in known:
         return
     if name not in config["generators"]:
-        raise Fault(path, name_unknown("generator", name, known), at)
+        raise ConfigFault(path, name_unknown("generator", name, known), at)
     kind = "a mixture" if "of" in config["generators"][name] else "a data set"
-    raise Fault(path, f"'{name}' is {kind}, which cannot be asked; known: {', '.join(known)}", at)
+    raise ConfigFault(
+        path, f"'{name}' is {kind}, which cannot be asked; known: {', '.join(known)}", at
+    )
 
 
 def _check_active(path, active, parameters):
     """Check that a mixture of experts has at most as many active parameters as parameters."""
     if parameters is None:
-        raise Fault(path, "active needs parameters, all that the model has")
+        raise ConfigFault(path, "active needs parameters, all that the model has")
     if active > parameters:
         text = f"must be at most parameters, {parameters:g}, not {active:g}"
-        raise Fault((*path, "active"), text)
+        raise ConfigFault((*path, "active"), text)
 
 
 def _check_benchmark(config, path, benchmark):
     _check_score((*path, "score"), benchmark)
     shots_from = benchmark["shots_from"]
     if benchmark["shots"] and not shots_from:
-        raise Fault(path, "shots needs shots_from, the file that they are taken from")
+        raise ConfigFault(path, "shots needs shots_from, the file that they are taken from")
     if shots_from and shots_from.startswith(paths.RESOURCES):
         seeds = config["seeds"].items()
         built = [paths.seed_rows(domain, method) for domain, methods in seeds for method in methods]
         if shots_from not in built:
             text = name_unknown("file", shots_from, sorted(built))
-            raise Fault((*path, "shots_from"), f"{text} (made from seeds)")
+            raise ConfigFault((*path, "shots_from"), f"{text} (made from seeds)")
     _check_judge(config, path, benchmark)
 
 
@@ -132,7 +134,7 @@ def _check_score(path, benchmark):
     if benchmark["score"] and benchmark["protocol"] != "unscored":
         known = getattr(load_protocol(benchmark), "ALSO", ())
         if not known:
-            raise Fault(path, "the protocol has one score only")
+            raise ConfigFault(path, "the protocol has one score only")
         check_known("score", benchmark["score"], known, path)
 
 
@@ -143,9 +145,9 @@ def _check_judge(config, path, benchmark):
         _check_queried(config, (*path, "judge"), judge)
         for file, meaning in load_protocol(benchmark).FILES.items():
             if file not in benchmark["files"]:
-                raise Fault(path, f"protocol '{protocol}' needs files.{file}, {meaning}")
+                raise ConfigFault(path, f"protocol '{protocol}' needs files.{file}, {meaning}")
     elif judge and protocol != "unscored":
-        raise Fault((*path, "judge"), f"protocol '{protocol}' has no judge")
+        raise ConfigFault((*path, "judge"), f"protocol '{protocol}' has no judge")
 
 
 def _check_seeds(config, path, methods):
@@ -154,7 +156,7 @@ def _check_seeds(config, path, methods):
     sizes = [part.get("size") for part in matrix.seed_parts(methods.get("instance", {})).values()]
     if all(sizes) and sum(sizes) < shown:
         text = f"takes {sum(sizes)} rows, fewer than the {shown} that demonstrations show"
-        raise Fault((*path, "instance"), text)
+        raise ConfigFault((*path, "instance"), text)
     parts = [
         ((*path, method), part)
         for method, source in methods.items()
@@ -163,7 +165,7 @@ def _check_seeds(config, path, methods):
     for path, part in parts:
         if part.get("longest") and not config["tokenizer"]:
             text = "longest counts tokens and needs the key 'tokenizer', which is missing"
-            raise Fault(path, text)
+            raise ConfigFault(path, text)
         if chosen := part.get("classify"):
             _check_queried(config, (*path, "classify", "generator"), chosen["generator"])
 
@@ -173,10 +175,10 @@ def _check_metric(config, path, metric):
     if metric["measure"] == "judged":
         _check_queried(config, (*path, "judge"), metric["judge"])
     elif config["warm"] and metric["gpus"]:
-        raise Fault((*path, "gpus"), HIDDEN)
+        raise ConfigFault((*path, "gpus"), HIDDEN)
     elif metric.get("pooling") == "model" and metric["gpus"] > 1:
         text = f"pooling: model uses one GPU: must be at most 1, not {metric['gpus']}"
-        raise Fault((*path, "gpus"), text)
+        raise ConfigFault((*path, "gpus"), text)
 
 
 def _check_student(config, path, student):
@@ -189,16 +191,16 @@ def _check_student(config, path, student):
         same = os.path.normpath(entry["model"]) == os.path.normpath(base["model"])
         if same and entry["chat"] == base["chat"]:
             text = f"{base['model']} is the base too: PGR needs a reference that is better than it"
-            raise Fault((*path, *place, "model"), text)
+            raise ConfigFault((*path, *place, "model"), text)
     if config["warm"] and (hardware["gpus"] or hardware["predict_gpus"]):
-        raise Fault((*path, "hardware"), HIDDEN)
+        raise ConfigFault((*path, "hardware"), HIDDEN)
     devices = max(1, hardware["gpus"])
     share = devices * (hardware["per_device"] or 1)
     if size % share:
         text = f"batch_size {size} cannot be shared out among {devices} GPUs"
         if hardware["per_device"]:
             text += f" with {hardware['per_device']} examples each"
-        raise Fault((*path, "hardware"), f"{text}: it is no multiple of {share}")
+        raise ConfigFault((*path, "hardware"), f"{text}: it is no multiple of {share}")
 
 
 def _check_plugins(config, modules):
@@ -210,7 +212,7 @@ def _check_plugins(config, modules):
         for method, source in methods.items():
             _check_offered("seed_source", source, ("seeds", domain, method), modules)
     for path, text, at in plugin_faults(config, modules):
-        raise Fault(path, text, at)
+        raise ConfigFault(path, text, at)
 
 
 def _check_offered(kind, source, path, modules):
@@ -229,14 +231,14 @@ def _check_experiment(config, path, experiment):
         replies = config["prompts"].get(name, {}).get("replies")
         if replies == "json" and "response" in experiment["methods"]:
             text = f"prompt '{name}' asks for JSON replies, which method 'response' has no use for"
-            raise Fault((*path, "prompts"), text)
+            raise ConfigFault((*path, "prompts"), text)
     for domain in experiment["domains"]:
         _check_domain(config, path, experiment, domain)
         for method in experiment["methods"]:
             if queried and method not in config["seeds"].get(domain, {}):
                 needed = f"seeds.{domain}.{method}, which is missing"
                 text = f"domain '{domain}' with method '{method}' needs {needed}"
-                raise Fault(path, text)
+                raise ConfigFault(path, text)
 
 
 def _check_axes(config, path, experiment, queried):
@@ -248,7 +250,7 @@ def _check_axes(config, path, experiment, queried):
             if axis == "prompts" and name == matrix.NO_PROMPT:
                 known = ", ".join(config[axis])
                 text = f"prompt '{name}' is for experiments of data sets alone; known: {known}"
-                raise Fault((*path, axis), text)
+                raise ConfigFault((*path, axis), text)
             check_known(axis.removesuffix("s"), name, config[axis], (*path, axis))
 
 
@@ -258,13 +260,13 @@ def _check_domain(config, path, experiment, domain):
     if domain not in known:
         listed = ", ".join(sorted(known))
         text = f"no benchmark is of domain '{domain}'; domains with benchmarks: {listed}"
-        raise Fault((*path, "domains"), text)
+        raise ConfigFault((*path, "domains"), text)
     scored = [config["benchmarks"][name] for name in matrix.scored_benchmarks(config, domain)]
     if scored and not any(benchmark["in_mean"] for benchmark in scored):
         text = f"no scored benchmark of domain '{domain}' counts in its mean: in_mean is false"
-        raise Fault((*path, "domains"), text)
+        raise ConfigFault((*path, "domains"), text)
     for name in experiment["generators"]:
         data = config["generators"][name].get("data", {domain: None})
         if domain not in data:
             text = f"generator '{name}' has no data for domain '{domain}'"
-            raise Fault((*path, "generators"), f"{text}; it has: {', '.join(data)}")
+            raise ConfigFault((*path, "generators"), f"{text}; it has: {', '.join(data)}")

@@ -180,8 +180,8 @@ def generator_prices(config):
 def export(config):
     """The folder of all generated sets, with its card."""
     cells = matrix.list_cells(config)
-    asked = [cell for cell in cells if cell.prompt != matrix.NO_PROMPT]
-    seed_sets = dict.fromkeys(paths.seed_rows(cell.domain, cell.method) for cell in asked)
+    prompted = [cell for cell in cells if cell.prompt != matrix.NO_PROMPT]
+    seed_sets = dict.fromkeys(paths.seed_rows(cell.domain, cell.method) for cell in prompted)
     inputs = {
         "data": list(map(paths.training_set, cells)),
         "ledgers": list(map(paths.set_ledger, cells)),
@@ -197,7 +197,9 @@ def export(config):
         "generators": {
             name: select(entry, ("model", "sampling", "of")) for name, entry in generators.items()
         },
-        "prompts": {name: config["prompts"][name]["folder"] for name in {c.prompt for c in asked}},
+        "prompts": {
+            name: config["prompts"][name]["folder"] for name in {c.prompt for c in prompted}
+        },
         "validators": general["validators"],
         "filters": select(general, ("duplicates", "overlap")),
         "benchmarks": list(config["benchmarks"]),

@@ -118,8 +118,8 @@ def mix(config, cell):
 
 def curate(config, cell):
     """The training set."""
-    asked = config["generators"][cell.generator]["backend"] != "dataset"
-    trained_on = cell.method == "instance" and asked and config["generation"]["train_on_seeds"]
+    written = config["generators"][cell.generator]["backend"] != "dataset"
+    trained_on = cell.method == "instance" and written and config["generation"]["train_on_seeds"]
     seed_files = [paths.seed_rows(cell.domain, cell.method)] if trained_on else []
     return Stage({"raw": [paths.raw_replies(cell)], "seeds": seed_files}, {"version": 2})
 
@@ -252,7 +252,7 @@ def _scored_files(config, benchmark, model):
 # ---- Intrinsic metrics
 
 
-def assess(config, judge, cell):
+def judge_set(config, judge, cell):
     """A judge's scores of the examples of a set."""
     names = matrix.judged_metrics(config, judge)
     entries = {name: select(config["intrinsic"][name], ("rubrics", "sample")) for name in names}

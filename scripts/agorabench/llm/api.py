@@ -33,7 +33,7 @@ class BatchStatus(NamedTuple):
     state: str
     done: int
     after: float | None = None
-    fault: errors.Fault | None = None
+    fault: errors.RequestFault | None = None
     result_ids: tuple[str, ...] = ()
 
 
@@ -42,7 +42,7 @@ class Provider:
 
     A subclass sets `path` and `key_header`, and defines `client_libraries`, `request_body`,
     `parse_body`, `read_usage`; and for batches, each with a synchronous client, and raising
-    errors.Fault,
+    errors.RequestFault,
 
     named_batches                    whether a batch can be found by its name, not only by its size
     batch_task(request)              a request's item of a batch, a dict
@@ -170,7 +170,7 @@ class Provider:
         """Send one request; returns (fields of the reply row, headers about rate limits).
 
         Raises:
-            errors.Fault: there is no reply, and what that means.
+            errors.RequestFault: there is no reply, and what that means.
         """
         library, _, _, http = self.client_libraries()
         try:
@@ -206,14 +206,14 @@ class Provider:
             raise self.no_json_fault(content) from None
         return self.read_reply(body, content)
 
-    def embedded_fault(self, error, body: dict) -> errors.Fault:
-        """The Fault of an error inside a body with status 200, with what that says was taken."""
+    def embedded_fault(self, error, body: dict) -> errors.RequestFault:
+        """What an error inside a body with status 200 means, with what that says was taken."""
         fault = errors.classify_object(error)
         fault.usage = self.read_usage(body)
         return fault
 
     def no_json_fault(self, content: bytes) -> errors.Unreadable:
-        """The Fault of a response with status 200 that is not JSON."""
+        """The RequestFault of a response with status 200 that is not JSON."""
         start = content.lstrip()[:20].lower()
         for kind, begins in (("a web page", b"<"), ("an event stream", (b"data:", b"event:"))):
             if start.startswith(begins):
@@ -222,15 +222,15 @@ class Provider:
         words = answers.keep_raw(content)[:200]
         return errors.Unreadable(f"not JSON: {words!r}", answers.keep_raw(content))
 
-    def connection_fault(self, error) -> errors.Fault:
-        """The Fault that an error of the asynchronous client's connection stands for."""
+    def connection_fault(self, error) -> errors.RequestFault:
+        """The RequestFault that an error of the asynchronous client's connection stands for."""
         import aiohttp
 
         # The library below the official client mistakes one kind for another; the lowest does not.
-        known = (aiohttp.ClientError, TimeoutError, errors.Fault)
+        known = (aiohttp.ClientError, TimeoutError, errors.RequestFault)
         while error.__cause__ and not isinstance(error, known):
             error = error.__cause__
-        if isinstance(error, errors.Fault):
+        if isinstance(error, errors.RequestFault):
             return error
         if isinstance(error, TimeoutError):
             return errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s")
@@ -239,14 +239,14 @@ class Provider:
             return errors.Transient("unreachable", str(error), crowded=True)
         return errors.Transient("connection", str(error), crowded=True)
 
-    def status_fault(self, error) -> errors.Fault:
-        """The Fault that an APIStatusError of the client library stands for."""
+    def status_fault(self, error) -> errors.RequestFault:
+        """The RequestFault that an APIStatusError of the client library stands for."""
         response = error.response
         return errors.classify_error(response.status_code, error.body or "", response.headers)
 
     @contextmanager
     def raising_faults(self):
-        """Turn errors of a synchronous call of the client library into errors.Fault."""
+        """Turn errors of a synchronous call of the client library into errors.RequestFault."""
         library = self.client_library
         try:
             yield
@@ -255,7 +255,7 @@ class Provider:
         except library.APITimeoutError:
             raise errors.Transient("timeout", f"no reply in {self.entry['timeout']:g} s") from None
         except library.APIConnectionError as error:
-            if isinstance(error.__cause__, errors.Fault):
+            if isinstance(error.__cause__, errors.RequestFault):
                 raise error.__cause__ from None
             raise errors.Transient("connection", str(error.__cause__ or error)) from None
         except (library.APIError, ValueError, AttributeError, TypeError, RecursionError):
@@ -267,7 +267,7 @@ class Provider:
         the response as it came.
 
         Raises:
-            errors.Fault: the body is an error, not what the protocol says, or another model's.
+            errors.RequestFault: the body is an error, no reply, or another model's.
         """
         if isinstance(body, list) and len(body) == 1:  # Google's errors
             body = body[0]

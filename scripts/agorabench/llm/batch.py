@@ -129,7 +129,7 @@ class Batches:
             self._answered += 1
         except errors.Refused as fault:
             row = errors.unanswered_row(key, fault.reason)
-        except errors.Fault as fault:
+        except errors.RequestFault as fault:
             row = errors.fault_row(key, fault)
             if not isinstance(fault, errors.Transient) or isinstance(fault, errors.Unreadable):
                 self._stop = errors.to_user_error(fault, entry, self.provider.address)
@@ -199,7 +199,7 @@ class Batches:
             self._heard = self.clock()
         except errors.Transient as fault:
             self._retry_later(batch, fault)
-        except errors.Fault as fault:
+        except errors.RequestFault as fault:
             if fault.reason != "404" or batch.is_unsent:
                 raise self._to_user_error(fault) from None
             raise UserError(

@@ -37,7 +37,7 @@ class Batch:
         return not self.id and not self.ids
 
     def match_results(self, provider, lines: Iterable[tuple], undone: str) -> Iterator[tuple]:
-        """Yield (fingerprint, request or None, fields of its reply or None, Fault or None) for
+        """Yield (fingerprint, request or None, reply's fields or None, RequestFault or None) for
         every line of results (see `parse_results`), and for every request without one, which is
         `undone`.
 
@@ -76,10 +76,10 @@ class Batch:
 
 
 def _parse_line(provider, line):
-    """(Fields of the reply row, None) of a line of results, or (None, Fault)."""
+    """(Fields of the reply row, None) of a line of results, or (None, RequestFault)."""
     try:
         return provider.parse_result(line), None
-    except errors.Fault as fault:
+    except errors.RequestFault as fault:
         return None, fault
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         raw = answers.keep_raw(line)

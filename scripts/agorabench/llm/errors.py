@@ -19,7 +19,7 @@ class Unanswered(UserError):
     """A backend has left requests without a reply."""
 
 
-class Fault(Exception):
+class RequestFault(Exception):
     """A request without a reply. `reason` is short and stable, because reasons are counted; `usage`
     is what the provider billed all the same, if it said so; `kept` are further fields of its row:
     the "raw" text of what cannot be read, the reply of another model than the one queried."""
@@ -29,7 +29,7 @@ class Fault(Exception):
         self.reason, self.usage, self.kept = reason, usage, kept or {}
 
 
-class Transient(Fault):
+class Transient(RequestFault):
     """It can pass: a limit, an overload, a broken connection.
 
     `after` is the delay in seconds that the provider asked for, if it did; `crowded` that fewer
@@ -50,11 +50,11 @@ class Unreadable(Transient):
         self.hopeless = hopeless
 
 
-class Refused(Fault):
+class Refused(RequestFault):
     """This request will never be answered, others may be: filtered, too long."""
 
 
-class Fatal(Fault):
+class Fatal(RequestFault):
     """No request will be answered until somebody acts: key, credit, model, parameters."""
 
 
@@ -131,8 +131,8 @@ STATUS_WORDS = {
 CROWDED = {408, 429, 503, 504, 529}
 
 
-def classify_error(status: int, body, headers=None) -> Fault:
-    """The Fault that an HTTP status other than 200 and its body (text or parsed JSON) stand for."""
+def classify_error(status: int, body, headers=None) -> RequestFault:
+    """What an HTTP status other than 200 and its body (text or parsed JSON) mean."""
     code, message = error_message(body)
     words = f"{code} {message}".lower()
     text = f"{status}: {message or code or 'no reason given'}"
@@ -149,8 +149,8 @@ def classify_error(status: int, body, headers=None) -> Fault:
     return Fatal(str(status), text)
 
 
-def classify_object(error, status: int = 500) -> Fault:
-    """The Fault that an error object stands for which came without a status of its own: inside a
+def classify_object(error, status: int = 500) -> RequestFault:
+    """What an error object means that came without a status of its own: inside a
     200, as routers send it, or in a line of a batch. `status` where its code names none."""
     code, message = error_message(error)
     words = message.lower()
@@ -235,7 +235,7 @@ def read_delay(seconds: float) -> float | None:
     return max(0.0, seconds - now) if seconds > now / 2 else seconds
 
 
-def to_user_error(fault: Fault, entry: dict, address: str) -> UserError:
+def to_user_error(fault: RequestFault, entry: dict, address: str) -> UserError:
     """The sentence that says what stopped the work and what to do, without the key."""
     model = f"model '{entry['model']}' at {address}"
     key = f"the key in {entry['key']}" if entry["key"] else "a request without a key"
@@ -253,13 +253,13 @@ def to_user_error(fault: Fault, entry: dict, address: str) -> UserError:
     return UserError(f"{model} cannot go on: {fault}")
 
 
-def fault_row(fingerprint: str, fault: Fault) -> FaultRow:
+def fault_row(fingerprint: str, fault: RequestFault) -> FaultRow:
     """The journal's row of a request that was not answered."""
     usage = {"usage": fault.usage} if fault.usage else {}
     return {"fingerprint": fingerprint, "fault": fault.reason, **fault.kept, **usage}
 
 
-def given_up_row(fingerprint: str, fault: Fault) -> FaultRow:
+def given_up_row(fingerprint: str, fault: RequestFault) -> FaultRow:
     """The journal's row of a request that is not asked again in this run, but may be in another."""
     return fault_row(fingerprint, fault) | {"given_up": True}
 

@@ -53,7 +53,9 @@ def open_query(config, job) -> Query | None:
         return Query(stages.generate(config, cell), name, paths.set_journal(cell))
     if rule == "judge_set":
         cell = Cell.of(words)
-        return Query(stages.assess(config, name, cell), name, paths.assessment_journal(cell, name))
+        return Query(
+            stages.judge_set(config, name, cell), name, paths.assessment_journal(cell, name)
+        )
     if rule == "judge":
         benchmark, model = words["benchmark"], words["model"]
         name = config["benchmarks"][benchmark]["judge"]

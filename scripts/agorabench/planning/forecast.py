@@ -161,7 +161,7 @@ def plan_set_judge(config, name, cell, job, known):
     """Columns of a judge's scores of a generated set."""
     metrics = [config["intrinsic"][metric] for metric in matrix.judged_metrics(config, name)]
     count = sum(min(metric["sample"] or cell.size, cell.size) for metric in metrics)
-    files = stages.assess(config, name, cell).inputs["rubrics"]
+    files = stages.judge_set(config, name, cell).inputs["rubrics"]
     texts = [Path(file).read_text(encoding="utf-8") for file in files]
     prompt = sum(map(estimates.count_tokens, texts)) / len(metrics)
     shown = prompt + estimates.INSTRUCTION + estimates.RESPONSE, "rubrics and assumed examples"
