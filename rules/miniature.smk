@@ -43,8 +43,8 @@ rule build_base:
 
 rule build_model:
     input:
-        lambda wildcards: (
-            f"{paths.LOCAL_MODELS}/{config['mini'][wildcards.mini].get('start', 'base')}/weights.sha256"
+        lambda wildcards: stages.weight_files(
+            config, f"{paths.LOCAL_MODELS}/{config['mini'][wildcards.mini].get('start', 'base')}"
         ),
     output:
         f"{paths.LOCAL_MODELS}/{{mini}}/weights.sha256",

@@ -17,7 +17,7 @@ from agorabench import matrix, paths
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
-from agorabench.models.weights import DIGEST_FILE, deciding_files
+from agorabench.models.weights import DIGEST_FILE, deciding_files, edited_files
 
 PROTOCOL = ("protocol", "limit")
 ANSWERING = (*PROTOCOL, "max_tokens", "temperature", "top_p", "repetition_penalty")
@@ -139,10 +139,17 @@ def domain_items(config, domain):
 def weight_files(config, model):
     """The files that decide what a local model replies, or nothing for a hub's."""
     folder = Path(model)
-    if str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]:
-        return [str(folder / DIGEST_FILE)]
     weights, beside = deciding_files(folder)
+    built = str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]
+    if built or (not weights and (folder / DIGEST_FILE).exists()):
+        return [str(folder / DIGEST_FILE), *edits_by_hand(folder)]
     return sorted(map(str, weights + beside)) if weights else []
+
+
+def edits_by_hand(folder):
+    """Files that decide a built model's replies and are not as they were built."""
+    folder = Path(folder)
+    return list(map(str, edited_files(folder))) if (folder / DIGEST_FILE).exists() else []
 
 
 def generator_weights(config, name):
@@ -191,6 +198,7 @@ def predict(config, model, domain=None):
     keys = ANSWERING
     if name.cell:
         params["seed"] = name.cell.seed
+        inputs["edited"] = edits_by_hand(paths.student_folder(model))
     else:
         entry = anchor_entry(config, name.student, name.anchor)
         inputs["model"] = weight_files(config, entry["model"])
