@@ -105,12 +105,17 @@ class Engine:
 def decode_after(tokenizer, prompt: list[int], ids: list[int]) -> str:
     """The text that token `ids` add to that of a prompt's.
 
-    Decoded alone, a first token would lose its space (SentencePiece) or its ## (WordPiece).
+    Decoded alone, a first token would lose its space (SentencePiece) or its ## (WordPiece). What
+    follows may change the text of a prompt, as it mends half a character or joins "it ' s": then
+    the prompt's last token is context enough, or none is.
     """
-    before, whole = (
-        tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        for part in (prompt, prompt + ids)
-    )
+    for context in (prompt, prompt[-1:], []):
+        before, whole = (
+            tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for part in (context, context + ids)
+        )
+        if whole.startswith(before):
+            break
     return whole.removeprefix(before)
 
 
