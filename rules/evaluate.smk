@@ -8,7 +8,7 @@ Makes: results/predictions/{model}/{benchmark}.jsonl; where a judge decides,
 
 # Rules for each domain: a rule's outputs are fixed, and one load of a model answers all the
 # benchmarks of its domain.
-for domain in matrix.DOMAINS:
+for domain in config["domains"]:
     names = matrix.scored_benchmarks(config, domain)
     if not names:
         continue

@@ -38,8 +38,8 @@ def one_of(names):
 
 
 wildcard_constraints:
-    domain=one_of(matrix.DOMAINS),
-    method=one_of(matrix.METHODS),
+    domain=one_of(config["domains"]),
+    method=one_of(config["methods"]),
     generator=one_of(config["generators"]),
     prompt=one_of([*config["prompts"], matrix.NO_PROMPT]),
     size=r"[1-9]\d*",

@@ -19,6 +19,7 @@ from agorabench.config import stages
 from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks
 from agorabench.files import file_digest, json_fingerprint, to_json, write_json, write_jsonl
+from agorabench.generation.cells import list_markers
 from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.llm.silent import DryRun
@@ -123,6 +124,7 @@ def read_seeds(config, params, method, lock, setting, classifier):
     parts = source.get("parts") or {stem(source): source}
     manifest = {"origins": {}, "sample_seed": seed}
     tokens = classify = None
+    markers = list_markers(config["methods"][method])
     if "tokenizer" in params:
         manifest["tokenizer"], tokens = tokenizer(params["tokenizer"], lock, setting)
     if classifier:
@@ -137,8 +139,8 @@ def read_seeds(config, params, method, lock, setting, classifier):
             warn_unread(raw, part, f"{setting}: {name}", known=["id"])
         try:
             taken, left_out = sampling.sample_rows(
-                raw, part, name, seed=seed, answered=method != "response",
-                tokens=tokens, classify=classify,
+                raw, part, name, seed=seed, answered=matrix.needs_responses(config, method),
+                tokens=tokens, markers=markers, classify=classify,
                 # A batch may take hours: few large ones, about as many as half of the rows need.
                 wave=max(sampling.WAVE, 2 * (part.get("size") or 0) if batch else 0),
             )  # fmt: skip

@@ -19,7 +19,7 @@ from agorabench import paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import to_json, write_json, write_jsonl
-from agorabench.generation.cells import first_wave, open_slots
+from agorabench.generation.cells import first_wave, list_markers, open_slots
 from agorabench.generation.slots import Shortfall, format_rejections, pair_checks
 from agorabench.llm import dataset, open_backend
 from agorabench.llm.budget import rows_cost
@@ -37,7 +37,7 @@ def main(argv=None):
         print(to_json({"requests": 0}) if adopts else dry_run(args.config, args.cell, stage))
         return
     if adopts:
-        rows = adopt_pairs(stage, args.cell)
+        rows = adopt_pairs(stage, args.config["methods"][args.cell.method], args.cell)
     else:
         rows = generate_pairs(args.config, args.cell, stage, args.threads)
     write_jsonl(paths.raw_replies(args.cell), rows)
@@ -51,11 +51,12 @@ def generate_pairs(config, cell, stage, threads=1):
     """
     entry, journal_path = config["generators"][cell.generator], paths.set_journal(cell)
     label = f"{cell.method} {cell.domain}, {cell.generator}"
+    method = config["methods"][cell.method]
     with (
         open_backend(cell.generator, config, journal_path, threads) as (journal, backend),
         Progress(label, cell.size, "valid") as bar,
     ):
-        slots = open_slots(stage, entry, cell, journal, backend.identity, bar.advance)
+        slots = open_slots(stage, entry, method, cell, journal, backend.identity, bar.advance)
         try:
             slots.generate(backend, first_wave(stage))
         finally:
@@ -66,9 +67,9 @@ def generate_pairs(config, cell, stage, threads=1):
 
 def dry_run(config, cell, stage):
     """What `generate_pairs` would ask, in a line of JSON."""
-    entry = config["generators"][cell.generator]
+    entry, method = config["generators"][cell.generator], config["methods"][cell.method]
     with DryRun(entry, paths.set_journal(cell)) as run:
-        slots = open_slots(stage, entry, cell, run.journal, run.backend.identity)
+        slots = open_slots(stage, entry, method, cell, run.journal, run.backend.identity)
         slots.generate(run.backend, first_wave(stage))
     return run.summary(valid=len(slots.pairs), size=cell.size)
 
@@ -101,11 +102,12 @@ def count_requests(journal, rows, price):
     }
 
 
-def adopt_pairs(stage, cell):
+def adopt_pairs(stage, method, cell):
     """The rows of a cell, taken from the data set that stands in for its generator."""
     inputs, params = stage
     pairs = dataset.load_pairs(params["generator"]["data"][cell.domain])
-    check, repeats = pair_checks(params["generation"], cell.domain, inputs["benchmarks"])
+    generation, benchmarks = params["generation"], inputs["benchmarks"]
+    check, repeats = pair_checks(generation, cell.domain, benchmarks, list_markers(method))
     return adopt(pairs, check, cell.size, cell.seed, repeats)
 
 

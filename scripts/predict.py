@@ -47,7 +47,7 @@ def main(argv=None):
 
 def scored_domains(config):
     """The domains that have a scored benchmark."""
-    return [domain for domain in matrix.DOMAINS if matrix.scored_benchmarks(config, domain)]
+    return [domain for domain in config["domains"] if matrix.scored_benchmarks(config, domain)]
 
 
 def answer_benchmarks(config, model, name, threads):

@@ -79,8 +79,8 @@ def _check_names(args):
     registries = {"student": "students", "benchmark": "benchmarks", "metric": "intrinsic"}
     registries |= {"judge": "generators"}
     names = [(kind, getattr(args, kind, None), config[key]) for kind, key in registries.items()]
-    names += [("domain", getattr(args, "domain", None), matrix.DOMAINS)]
-    names += [("method", getattr(args, "method", None), matrix.METHODS)]
+    names += [("domain", getattr(args, "domain", None), config["domains"])]
+    names += [("method", getattr(args, "method", None), config["methods"])]
     names += _cell_names(config, getattr(args, "cell", None))
     if model := getattr(args, "model", None):
         try:
@@ -105,8 +105,8 @@ def _cell_names(config, cell):
     if cell is None:
         return []
     return [
-        ("domain", cell.domain, matrix.DOMAINS),
-        ("method", cell.method, matrix.METHODS),
+        ("domain", cell.domain, config["domains"]),
+        ("method", cell.method, config["methods"]),
         ("generator", cell.generator, config["generators"]),
         ("prompt", cell.prompt, [*config["prompts"], matrix.NO_PROMPT]),
     ]

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, replace
 from itertools import product
 
-DOMAINS = ("math", "code", "instruction")
-METHODS = ("instance", "response", "enhancement")
 ANCHORS = ("base", "reference")  # the two models every student is measured against
 LOCAL = ("transformers", "vllm")  # backends that load a model themselves
 NO_PROMPT = "none"  # the prompt coordinate of a data set, which is asked nothing
@@ -93,6 +91,34 @@ def model_generators(config):
         for name, entry in config["generators"].items()
         if entry["backend"] not in ("dataset", "mixture")
     ]
+
+
+def shows_examples(config, method):
+    """Does a method show demonstrations, which are drawn anew for every request?"""
+    return config["methods"][method]["shows"] == "examples"
+
+
+def demonstrations(config, method):
+    """{"seed", "generated"}: demonstrations that a method shows; None where it shows none."""
+    if shows_examples(config, method):
+        return config["methods"][method]["demonstrations"] or config["generation"]["demonstrations"]
+    return None
+
+
+def reads_seeds(config, method):
+    """Does a method need seed data?"""
+    return config["methods"][method]["shows"] != "nothing" or trains_on_seeds(config, method)
+
+
+def trains_on_seeds(config, method):
+    """Are students of a method trained on its seed data too?"""
+    return config["methods"][method]["train_on_seeds"] and config["generation"]["train_on_seeds"]
+
+
+def needs_responses(config, method):
+    """Must the seed data of a method have responses, not instructions alone?"""
+    entry = config["methods"][method]
+    return entry["shows"] in ("examples", "pair") or entry["train_on_seeds"]
 
 
 def needs_prompts(config, experiment):

@@ -176,8 +176,8 @@ SCHEMA_FAULTS = {
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
         "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
-        "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
-        "students, intrinsic, experiments, missing",
+        "mini, domains, methods, seeds, benchmarks, generators, generation, dataset, prompts, "
+        "themes, openings, students, intrinsic, experiments, missing",
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
@@ -266,19 +266,6 @@ SCHEMA_FAULTS = {
         {"experiments/..": {}},
         "experiments: '..' is not a name fit for a path "
         "(up to 100 letters, digits, '.', '_', '-'; first a letter or digit)",
-    ),
-    "unknown domain of an experiment": (
-        {"experiments/main/domains": ["maths"]},
-        "experiments.main.domains: unknown domain 'maths'; known: math, code, instruction",
-    ),
-    "unknown method of an experiment": (
-        {"experiments/main/methods": ["instances"]},
-        "experiments.main.methods: unknown method 'instances'; "
-        "known: instance, response, enhancement",
-    ),
-    "unknown domain of seeds": (
-        {"seeds/maths": {}},
-        "seeds: unknown domain 'maths'; did you mean 'math'? known: math, code, instruction",
     ),
     "unknown sandbox": (
         {"sandbox": "none"},
@@ -392,6 +379,67 @@ def test_what_no_machine_or_path_could_hold(project, edits, sentence):
 
 # Names that refer to each other.
 REFERENCE_FAULTS = {
+    "misspelt method of seeds": (
+        {"seeds/math/respones": {"path": "data/response.jsonl"}},
+        "seeds.math: unknown method 'respones'; did you mean 'response'? "
+        "known: instance, response, enhancement",
+    ),
+    "misspelt domain of a benchmark": (
+        {"benchmarks/mini-sums/domain": "maths"},
+        "benchmarks.mini-sums.domain: unknown domain 'maths'; known: math, code, instruction",
+    ),
+    "misspelt validator of a domain": (
+        {"domains": {"sql": {"validators": ["lenght"]}}},
+        "domains.sql.validators: unknown validator 'lenght'; known: length, one_result, only_code, "
+        "has_assertion, no_markers, no_placeholders, not_held_out",
+    ),
+    "domain whose rule is another's": (
+        {"domains": {"generator_math": {}}},
+        "domains: the name is taken: 'anchor', and what begins with 'generator_'",
+    ),
+    "domain named as a folder of journals": (
+        {"domains": {"judge": {}}},
+        "domains: the name 'judge' is taken; choose another",
+    ),
+    "method whose replies have no instruction to learn": (
+        {"methods": {"evolve": {"shows": "examples", "reply": {"response": "A:"}}}},
+        "methods.evolve.reply: shows examples: a reply needs markers of an instruction and of a "
+        "response",
+    ),
+    "method without a marker where the response begins": (
+        {"methods": {"evolve": {"shows": "pair", "reply": {"instruction": "Q:"}}}},
+        "methods.evolve.reply: an instruction with a marker needs one for the response, which says "
+        "where it begins",
+    ),
+    "method with one marker for two texts": (
+        {
+            "methods": {
+                "evolve": {"shows": "pair", "reply": {"instruction": "Q:", "response": "Q:"}}
+            }
+        },
+        "methods.evolve.reply: the two markers must not be the same",
+    ),
+    "demonstrations that nobody sees": (
+        {"methods": {"evolve": {"shows": "instruction", "demonstrations": {"seed": 1}}}},
+        "methods.evolve.demonstrations: shows instruction: there are no demonstrations",
+    ),
+    "training on seeds that are not there": (
+        {"methods/instance": {"shows": "nothing"}},
+        "methods.instance.train_on_seeds: shows nothing: there is no seed data",
+    ),
+    "unknown domain of an experiment": (
+        {"experiments/main/domains": ["maths"]},
+        "experiments.main.domains: unknown domain 'maths'; known: math, code, instruction",
+    ),
+    "unknown method of an experiment": (
+        {"experiments/main/methods": ["instances"]},
+        "experiments.main.methods: unknown method 'instances'; "
+        "known: instance, response, enhancement",
+    ),
+    "unknown domain of seeds": (
+        {"seeds/maths": {"response": {"path": "data/response.jsonl"}}},
+        "seeds: unknown domain 'maths'; did you mean 'math'? known: math, code, instruction",
+    ),
     "unknown source": (
         {"seeds/math/instance": {"source": "maxi"}},
         "seeds.math.instance.source: unknown source 'maxi'; known: mini",
@@ -827,8 +875,8 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
             "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
-            "mini, seeds, benchmarks, generators, generation, dataset, prompts, themes, openings, "
-            "students, intrinsic, experiments, missing",
+            "mini, domains, methods, seeds, benchmarks, generators, generation, dataset, prompts, "
+            "themes, openings, students, intrinsic, experiments, missing",
         ),
     ],
 )

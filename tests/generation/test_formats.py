@@ -10,6 +10,7 @@ import json
 import pytest
 from agorabench.generation import formats, validators
 from helpers import ROOT
+from helpers.tasks import FORMS
 
 
 def cases(name):
@@ -28,21 +29,23 @@ def _kind(case):
 def test_parse(case):
     form = case.get("replies", "text")
     if isinstance(case["expected"], list):
-        assert formats.parse_reply(case["method"], case["text"], form) == tuple(case["expected"])
+        assert formats.parse_reply(FORMS[case["method"]], case["text"], form) == tuple(
+            case["expected"]
+        )
     else:
         with pytest.raises(formats.Malformed) as caught:
-            formats.parse_reply(case["method"], case["text"], form)
+            formats.parse_reply(FORMS[case["method"]], case["text"], form)
         assert str(caught.value) == case["expected"]
 
 
 def test_nesting_deeper_than_python_reads_is_no_json():
     with pytest.raises(formats.Malformed, match=r"^not JSON$"):
-        formats.parse_reply("instance", '{"instruction": ' * 100_000, "json")
+        formats.parse_reply(FORMS["instance"], '{"instruction": ' * 100_000, "json")
 
 
 def test_method_response_has_no_json():
-    with pytest.raises(ValueError, match=r"^method response has no replies in JSON$"):
-        formats.parse_reply("response", '{"response": "2"}', "json")
+    with pytest.raises(ValueError, match=r"^a reply without an instruction is not in JSON$"):
+        formats.parse_reply(FORMS["response"], '{"response": "2"}', "json")
 
 
 def test_the_schema_says_what_the_parser_accepts():
@@ -62,9 +65,9 @@ def test_latex_in_json_is_read_as_it_was_meant_or_rejected(data):
     for row in rows:
         pair = row["problem"].strip(), row["solution"].strip()
         reply = json.dumps(dict(zip(formats.KEYS, pair, strict=True)))
-        assert formats.parse_reply("instance", reply, "json") == pair
+        assert formats.parse_reply(FORMS["instance"], reply, "json") == pair
         with pytest.raises(formats.Malformed) as caught:
-            formats.parse_reply("instance", reply.replace("\\\\", "\\"), "json")
+            formats.parse_reply(FORMS["instance"], reply.replace("\\\\", "\\"), "json")
         reasons.add(str(caught.value))
     assert reasons == {"JSON escape of LaTeX", "invalid escape in JSON"}
 
@@ -74,7 +77,7 @@ def test_code_in_json_keeps_its_tabs_and_line_breaks(data):
     for row in map(json.loads, text.strip().split("\n")):
         pair = row["text"].strip(), row["code"].strip()
         reply = json.dumps(dict(zip(formats.KEYS, pair, strict=True)))
-        assert formats.parse_reply("instance", reply, "json") == pair
+        assert formats.parse_reply(FORMS["instance"], reply, "json") == pair
 
 
 @pytest.mark.parametrize("case", cases("validation"))

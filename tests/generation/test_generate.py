@@ -5,6 +5,7 @@ import pytest
 from agorabench.files import json_fingerprint
 from agorabench.generation import prompts, slots
 from agorabench.llm.journal import Journal
+from helpers.tasks import FORMS, METHODS
 
 SEEDS = [
     {"id": f"s{i}", "instruction": f"question {i}", "response": f"answer {i}"} for i in range(7)
@@ -41,7 +42,8 @@ class Counting:
 
 def composer(method="instance", seed=1, template="{demonstrations} {theme}"):
     return prompts.Composer(
-        domain="math", method=method, seed=seed, template=template, seeds=SEEDS,
+        domain="math", method=method, seed=seed, shows=METHODS[method]["shows"], form=FORMS[method],
+        template=template, seeds=SEEDS,
         themes=["apples", "pens"], openings=[], demonstrations={"seed": 2, "generated": 1},
         system=None,
     )  # fmt: skip

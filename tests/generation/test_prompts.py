@@ -7,9 +7,10 @@ import pytest
 from agorabench.errors import UserError
 from agorabench.generation import formats, prompts, validators
 from helpers import ROOT
+from helpers.tasks import DOMAINS, FORMS, METHODS
 
 OURS = ROOT / "config" / "prompts"
-DOMAINS = ("math", "code", "instruction")
+FORM = FORMS["instance"]
 # Family -> (what it is answered in, its methods): the 9 + 6 + 6 templates of the paper's Table 5.
 FAMILIES = {
     "free-form": ("text", ("instance", "response", "enhancement")),
@@ -56,7 +57,7 @@ HOSTILE = {
 
 def test_a_demonstration_is_never_itself_filled_in():
     shown = prompts.format_demonstrations(
-        [{"instruction": "Say {theme}.", "response": "{{opening}}"}]
+        [{"instruction": "Say {theme}.", "response": "{{opening}}"}], FORM
     )
     values = {"demonstrations": shown, "theme": "{opening}", "opening": "Why"}
     assert prompts.render_template("{opening}, {theme}:\n{demonstrations}", values) == (
@@ -67,11 +68,12 @@ def test_a_demonstration_is_never_itself_filled_in():
 def test_demonstrations_are_joined_by_a_line_break_and_parse_back():
     rows = [{"instruction": "a", "response": "b"}, {"instruction": "c", "response": "d\ne"}]
     assert (
-        prompts.format_demonstrations(rows)
+        prompts.format_demonstrations(rows, FORM)
         == "INPUT: a\nOUTPUT: b\n[END]\nINPUT: c\nOUTPUT: d\ne\n[END]"
     )
-    assert formats.parse_reply("instance", prompts.format_demonstrations(rows[1:])) == ("c", "d\ne")
-    assert prompts.format_demonstrations([]) == ""
+    shown = prompts.format_demonstrations(rows[1:], FORM)
+    assert formats.parse_reply(FORM, shown) == ("c", "d\ne")
+    assert prompts.format_demonstrations([], FORM) == ""
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_placeholders():
     ],
 )
 def test_a_good_template(method, text):
-    prompts.check_template(text, method, "p.md")
+    prompts.check_template(text, METHODS[method]["shows"], "p.md")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +169,9 @@ def test_a_good_template(method, text):
     ],
 )
 def test_a_bad_template(method, text, sentence):
+    shows = METHODS.get(method, {"shows": method})["shows"]
     with pytest.raises(UserError) as caught:
-        prompts.check_template(text, method, "p.md")
+        prompts.check_template(text, shows, "p.md", f"method {method}")
     assert str(caught.value) == sentence
 
 
@@ -223,8 +226,8 @@ def test_a_family_has_exactly_its_files(family):
 @pytest.mark.parametrize("family, method, domain", TEMPLATES)
 def test_our_templates_pass_their_own_check(family, method, domain):
     text = template(family, method, domain)
-    prompts.check_template(text, method, "p.md")
-    expected = set(prompts.PLACEHOLDERS[method])
+    prompts.check_template(text, METHODS[method]["shows"], "p.md")
+    expected = set(prompts.PLACEHOLDERS[METHODS[method]["shows"]])
     if method == "instance" and not (OURS / "openings" / f"{domain}.txt").is_file():
         expected.remove("opening")
     assert prompts.list_placeholders(text) == expected
@@ -235,11 +238,12 @@ def test_our_templates_pass_their_own_check(family, method, domain):
 def test_our_templates_name_what_the_parser_demands(family, method, domain):
     text = template(family, method, domain)
     replies, _ = FAMILIES[family]
-    wanted = formats.MARKERS[method] if replies == "text" else [f'"{k}"' for k in formats.KEYS]
+    wanted = filter(None, FORMS[method].values())
+    wanted = wanted if replies == "text" else [f'"{key}"' for key in formats.KEYS]
     wanted = [*wanted, *{"math": ["[RESULT]", "[/RESULT]"], "code": ["```"]}.get(domain, [])]
     assert [word for word in wanted if word not in text] == []
     if replies == "json":
-        markers = [formats.END, *formats.MARKERS["instance"], *formats.MARKERS["enhancement"]]
+        markers = [formats.END, *FORM.values(), *FORMS["enhancement"].values()]
         assert [word for word in markers if word in text] == []
 
 
@@ -253,12 +257,12 @@ def test_our_templates_render_with_real_rows(family, method, domain, data):
     for number, row in enumerate(rows):
         if method == "instance":
             others = [rows[number - 1], rows[number - 2]]
-            shown = prompts.format_demonstrations([row, *others], replies)
+            shown = prompts.format_demonstrations([row, *others], FORM, replies)
             values = {"demonstrations": shown, "theme": themes[number % len(themes)]}
             values["opening"] = "{theme}"
             values = {name: values[name] for name in prompts.list_placeholders(text)}
         else:
-            values = {name: row[name] for name in prompts.PLACEHOLDERS[method]}
+            values = {name: row[name] for name in prompts.PLACEHOLDERS[METHODS[method]["shows"]]}
         rendered = prompts.render_template(text, values)
         assert rendered == filled(text, values)
         if replies == "text" or method != "instance":
@@ -271,29 +275,27 @@ def test_a_real_demonstration_is_a_reply_that_parses(domain, replies, data):
     for row in seeds(data, "instance", domain):
         pair = row["instruction"].strip(), row["response"].strip()
         assert validators.validate_pair(pair, ["no_markers", "no_placeholders"]) == "valid"
-        assert (
-            formats.parse_reply("instance", prompts.format_demonstrations([row], replies), replies)
-            == pair
-        )
+        shown = prompts.format_demonstrations([row], FORM, replies)
+        assert formats.parse_reply(FORM, shown, replies) == pair
 
 
 def test_a_demonstration_in_json_is_one_line_that_holds_anything():
     row = {"id": 5, **HOSTILE}
     shown = prompts.format_demonstrations(
-        [row, {"instruction": "à\u2028b", "response": "c"}], "json"
+        [row, {"instruction": "à\u2028b", "response": "c"}], FORM, "json"
     )
     first, second = shown.split("\n")
-    assert formats.parse_reply("instance", first, "json") == tuple(HOSTILE.values())
+    assert formats.parse_reply(FORMS["instance"], first, "json") == tuple(HOSTILE.values())
     assert second == '{"instruction": "à\u2028b", "response": "c"}'
-    assert prompts.format_demonstrations([], "json") == ""
+    assert prompts.format_demonstrations([], FORM, "json") == ""
 
 
 def test_a_demonstration_with_markers_stays_itself_and_is_one_to_keep_out():
     """In text it shows a reply that the parser would reject, so that no_markers has to catch it."""
-    shown = prompts.format_demonstrations([HOSTILE])
+    shown = prompts.format_demonstrations([HOSTILE], FORM)
     assert shown == f"INPUT: {HOSTILE['instruction']}\nOUTPUT: {HOSTILE['response']}\n[END]"
     with pytest.raises(formats.Malformed, match=r"^INPUT marker twice$"):
-        formats.parse_reply("instance", shown)
+        formats.parse_reply(FORMS["instance"], shown)
     assert validators.validate_pair(tuple(HOSTILE.values()), ["no_markers"]) == "[END] in response"
 
 

@@ -22,6 +22,7 @@ from agorabench.intrinsic import judged, loading, perplexity, similarity
 from agorabench.planning import forecast, survey
 from helpers import ROOT
 from helpers.asking import KEY, generator
+from helpers.tasks import DOMAINS
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from transformers import LlamaForSequenceClassification as Classifier
 
@@ -144,7 +145,7 @@ def test_scores_of_real_judges(data):
 
 
 @pytest.mark.parametrize("aspect", ["difficulty", "quality"])
-@pytest.mark.parametrize("domain", matrix.DOMAINS)
+@pytest.mark.parametrize("domain", DOMAINS)
 def test_a_judge_sees_the_example_and_the_rubric(aspect, domain):
     pair = {"id": 0, "instruction": "Is {rubric} a name?", "response": "No: {instruction}."}
     metrics = {aspect: {"rubrics": f"{RUBRICS}/{aspect}", "sample": None}}
@@ -662,7 +663,7 @@ def test_a_question_to_a_judge_has_what_it_needs(tmp_path):
     config = mini()
     for metric in ("difficulty-hasty", "quality-hasty", "quality-careful", "difficulty-careful"):
         config["intrinsic"][metric]["rubrics"] = str(tmp_path)
-    for domain in matrix.DOMAINS:
+    for domain in DOMAINS:
         (tmp_path / f"{domain}.md").write_text("1: bad, 5: good")
     for text, told in (
         ("{rubric} {instruction} {answer}", r"unknown placeholder \{answer\}"),

@@ -14,6 +14,7 @@ from agorabench.llm.journal import Journal
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.seeds.classify import make_classifier
 from helpers import ROOT
+from helpers.tasks import FORMS, METHODS
 
 GOLDEN = json.loads((ROOT / "tests/cases/fingerprints.json").read_text())
 SEEDS = [
@@ -72,7 +73,8 @@ def generated(folder, entry, method, domain, replies, system):
     if replies == "json":
         reply = '{"instruction": "q", "response": "a"}'
     writer = prompts.Composer(
-        domain=domain, method=method, seed=3, template=TEMPLATES[method], seeds=SEEDS,
+        domain=domain, method=method, seed=3, shows=METHODS[method]["shows"],
+        form=FORMS[method], template=TEMPLATES[method], seeds=SEEDS,
         themes=["apples", "pens"], openings=["Write", "Show"],
         demonstrations={"seed": 2, "generated": 1}, system=system, replies=replies,
     )  # fmt: skip

@@ -7,8 +7,8 @@ from itertools import islice, pairwise
 
 import pytest
 from agorabench.errors import UserError
-from agorabench.matrix import DOMAINS, METHODS
 from helpers.models import build_models
+from helpers.tasks import DOMAINS, METHODS
 from miniature import world
 from miniature.families import DIFFICULTY, FAMILIES
 from miniature.lessons import (

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from agorabench import matrix
+from helpers.tasks import DOMAINS
 from helpers.workflow import Folder, count
 
 CONFIG = "config/mini.yaml"
@@ -23,7 +24,7 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["predict_anchor"] == 2
     # Two benchmarks in math; base, reference and the three generators solve all of them.
     assert jobs["score"] == 9 * (2 + 1 + 1) + (2 + 3) * 4
-    assert [jobs[f"predict_generator_{domain}"] for domain in matrix.DOMAINS] == [3, 3, 3]
+    assert [jobs[f"predict_generator_{domain}"] for domain in DOMAINS] == [3, 3, 3]
     assert jobs["build_model"] == 4 + 3  # two judges and a reward model
     assert (jobs["judge_set"], jobs["measure"], jobs["aggregate_intrinsic"]) == (2 * 27, 4 * 27, 1)
     assert jobs["aggregate_pgr"] == jobs["plot"] == jobs["aggregate_cost"] == 1

@@ -51,7 +51,7 @@ def leave_out(config: dict, unmade: set[str]) -> dict | None:
         return any(paths.score(*pair) in unmade for pair in evaluated)
 
     # A benchmark without an answer of a base or reference tells of no student.
-    for domain in matrix.DOMAINS:
+    for domain in config["domains"]:
         names = matrix.scored_benchmarks(config, domain)
         students = {run.student for run in matrix.expand_runs(config) if run.domain == domain}
         anchors = [f"{student}/{anchor}" for student in students for anchor in matrix.ANCHORS]

@@ -53,8 +53,9 @@ def check_files(config: Mapping, root: Path) -> None:
 
 def _check_seeds(config, root, path, source, method):
     """Check the files of a seed set and the prompt that classifies its rows."""
-    shown = config["generation"]["demonstrations"]["seed"] if method == "instance" else 1
-    keys = PAIR[:1] if method == "response" else PAIR
+    demonstrations = matrix.demonstrations(config, method)
+    shown = demonstrations["seed"] if demonstrations else 1
+    keys = PAIR if matrix.needs_responses(config, method) else PAIR[:1]
     for name, part in matrix.seed_parts(source).items():
         here = (*path, "parts", name) if name else path
         if file := part.get("path"):
@@ -223,7 +224,8 @@ def _check_templates(config, root, path, experiment):
 def _check_template(config, root, path, file, method, domain):
     """Check the placeholders of a meta-prompt, and that the config says what they stand for."""
     text = _read_text(root, file, path)
-    prompts.check_template(text, method, file)
+    shows = config["methods"][method]["shows"]
+    prompts.check_template(text, shows, file, f"method {method}")
     for word, section in (("theme", "themes"), ("opening", "openings")):
         if word in prompts.list_placeholders(text) and domain not in config[section]:
             raise ConfigFault(path, f"{file} has {{{word}}}, but {section}.{domain} is missing")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from agorabench.config.files import check_files
 from agorabench.config.messages import ConfigFault, raise_first
 from agorabench.config.models import Config
-from agorabench.config.read import read_file
+from agorabench.config.read import read_file, read_shipped
 from agorabench.config.references import check_references
 from agorabench.errors import UserError
 
@@ -68,6 +68,7 @@ def check_config(
     try:
         filled = fill_defaults(config)
         check_references(filled, root)
+        _complete_tasks(filled)
         if files_too:
             check_files(filled, root)
     except ConfigFault as fault:
@@ -77,15 +78,29 @@ def check_config(
 
 
 def fill_defaults(config: Mapping) -> dict:
-    """Return a config with every default in it.
+    """Return a config with every default in it, the domains and methods of the paper too.
 
     Raises:
         ConfigFault: what does not have the form of the models.
     """
+    if isinstance(config, Mapping):
+        config = merge_configs(read_shipped(), config)
     try:
         return Config.model_validate(config).model_dump(by_alias=True)
     except ValidationError as error:
         raise_first(error.errors(include_url=False), config)
+
+
+def _complete_tasks(config):
+    """Give domains and methods their titles, and every domain the validators that hold for it."""
+    for registry in ("domains", "methods"):
+        for name, entry in config[registry].items():
+            entry["title"] = entry["title"] or name
+    chosen = config["generation"]["validators"]
+    config["generation"]["validators"] = {
+        domain: chosen.get(domain, entry["validators"])
+        for domain, entry in config["domains"].items()
+    }
 
 
 # ---- Which file holds a fault

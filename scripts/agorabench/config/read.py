@@ -3,10 +3,13 @@
 import json
 import math
 import re
+from functools import cache
 from pathlib import Path
 
 from agorabench.errors import UserError
 
+# The domains and methods that every config has.
+SHIPPED = Path(__file__).resolve().parents[3] / "config" / "defaults.yaml"
 DEEPEST = 100  # mappings and lists inside each other; thousands would end the process in libyaml
 MOST = 1_000_000  # values, what aliases stand for counted each time
 KINDS = ("map", "seq", "str", "int", "float", "bool", "null", "merge")  # that a value may be
@@ -46,6 +49,12 @@ def read_file(file: str | Path, name: str = "") -> dict:
     except _Refused as fault:
         place, sentence = fault.args
         raise UserError(f"{name}{place}: {sentence}") from None
+
+
+@cache
+def read_shipped() -> dict:
+    """Return the registries that every config begins with, those of the paper."""
+    return read_file(SHIPPED)
 
 
 def _join_pairs(pairs):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agorabench import matrix, paths
-from agorabench.config.messages import ConfigFault, name_unknown
+from agorabench.config.messages import ConfigFault, name_unknown, refuse_key
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED, load_protocol
 from agorabench.generation.validators import VALIDATORS
@@ -21,8 +21,10 @@ TOLERANCE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
 # Names that mean something else: averages in the table, and the prompt of a data set.
 RESERVED = {
-    "mean": "benchmarks generators prompts students",
+    "mean": "benchmarks domains generators methods prompts students",
     "generators": "students",  # a folder of results
+    # Folders of journals.
+    **dict.fromkeys(("judge", "assess", "ability", "classify"), "domains"),
     "problem-solving": "intrinsic",  # a feature beside them
     # Columns beside theirs.
     **dict.fromkeys(("pgr", "low", "high", "generator", "method", "domain"), "intrinsic"),
@@ -48,10 +50,15 @@ def check_references(config: Mapping, root: Path) -> None:
     except UserError as error:
         raise ConfigFault(("plugins",), str(error)) from None
     _check_plugins(config, modules)
+    _check_tasks(config)
     validators = [*VALIDATORS, *list_plugins("validator", modules)]
-    for domain, names in config["generation"]["validators"].items():
-        for name in names:
-            check_known("validator", name, validators, ("generation", "validators", domain))
+    chosen = {("generation", "validators"): config["generation"]["validators"]}
+    for domain, entry in config["domains"].items():
+        chosen["domains", domain] = {"validators": entry["validators"]}
+    for path, lists in chosen.items():
+        for key, names in lists.items():
+            for name in names:
+                check_known("validator", name, validators, (*path, key))
     own = [file.stem for file in PROTOCOLS.glob("[!_]*.py")]
     protocols = [*sorted([*own, *list_plugins("protocol", modules)]), "unscored"]
     for name, benchmark in config["benchmarks"].items():
@@ -66,6 +73,53 @@ def check_references(config: Mapping, root: Path) -> None:
     ):
         for name, entry in config[section].items():
             check_entry(config, (section, name), entry)
+
+
+def _check_tasks(config):
+    """Check what methods show and reply, and the names of domains and methods wherever they are."""
+    for name, method in config["methods"].items():
+        _check_method(("methods", name), method)
+    keyed = {(name,): config[name] for name in ("seeds", "themes", "openings")}
+    keyed["generation", "validators"] = config["generation"]["validators"]
+    for name, generator in config["generators"].items():
+        keyed["generators", name, "data"] = generator.get("data", ())
+    for name in config["domains"]:
+        if name == "anchor" or name.startswith("generator_"):  # rules predict_...
+            text = "the name is taken: 'anchor', and what begins with 'generator_'"
+            raise ConfigFault(("domains",), text, ("domains", name))
+    for path, names in keyed.items():
+        for name in names:
+            if name not in config["domains"]:
+                refuse_key(name, config["domains"], path, "domain")
+    for domain, methods in config["seeds"].items():
+        for name in methods:
+            if name not in config["methods"]:
+                refuse_key(name, config["methods"], ("seeds", domain), "method")
+    for name, benchmark in config["benchmarks"].items():
+        path = ("benchmarks", name, "domain")
+        check_known("domain", benchmark["domain"], config["domains"], path)
+    for name, experiment in config["experiments"].items():
+        for axis in ("domains", "methods"):
+            for one in experiment[axis]:
+                path = ("experiments", name, axis)
+                check_known(axis.removesuffix("s"), one, config[axis], path)
+
+
+def _check_method(path, method):
+    """Check that a method's replies have an instruction where the seeds' own is not shown alone."""
+    reply, shows = method["reply"], method["shows"]
+    if reply["instruction"] and not reply["response"]:
+        text = "an instruction with a marker needs one for the response, which says where it begins"
+        raise ConfigFault((*path, "reply"), text, (*path, "reply", "instruction"))
+    if reply["instruction"] and reply["instruction"] == reply["response"]:
+        raise ConfigFault((*path, "reply"), "the two markers must not be the same")
+    if shows in ("examples", "nothing") and not reply["instruction"]:
+        text = f"shows {shows}: a reply needs markers of an instruction and of a response"
+        raise ConfigFault((*path, "reply"), text)
+    if method["demonstrations"] and shows != "examples":
+        raise ConfigFault((*path, "demonstrations"), f"shows {shows}: there are no demonstrations")
+    if method["train_on_seeds"] and shows == "nothing":
+        raise ConfigFault((*path, "train_on_seeds"), "shows nothing: there is no seed data")
 
 
 def check_known(kind: str, name: str, known: Iterable[str], path: tuple) -> None:
@@ -152,11 +206,12 @@ def _check_judge(config, path, benchmark):
 
 def _check_seeds(config, path, methods):
     """Check what the sources of a domain's seeds need elsewhere in the config."""
-    shown = config["generation"]["demonstrations"]["seed"]
-    sizes = [part.get("size") for part in matrix.seed_parts(methods.get("instance", {})).values()]
-    if all(sizes) and sum(sizes) < shown:
-        text = f"takes {sum(sizes)} rows, fewer than the {shown} that demonstrations show"
-        raise ConfigFault((*path, "instance"), text)
+    for method, source in methods.items():
+        shown = matrix.demonstrations(config, method)
+        sizes = [part.get("size") for part in matrix.seed_parts(source).values()]
+        if shown and all(sizes) and sum(sizes) < shown["seed"]:
+            text = f"takes {sum(sizes)} rows, fewer than the {shown['seed']} that demonstrations"
+            raise ConfigFault((*path, method), f"{text} show")
     parts = [
         ((*path, method), part)
         for method, source in methods.items()
@@ -229,13 +284,15 @@ def _check_experiment(config, path, experiment):
     _check_axes(config, path, experiment, queried)
     for name in experiment["prompts"]:
         replies = config["prompts"].get(name, {}).get("replies")
-        if replies == "json" and "response" in experiment["methods"]:
-            text = f"prompt '{name}' asks for JSON replies, which method 'response' has no use for"
-            raise ConfigFault((*path, "prompts"), text)
+        for method in experiment["methods"] if replies == "json" else ():
+            if not config["methods"][method]["reply"]["instruction"]:
+                text = f"prompt '{name}' asks for JSON replies, which method '{method}' has no use"
+                raise ConfigFault((*path, "prompts"), f"{text} for")
     for domain in experiment["domains"]:
         _check_domain(config, path, experiment, domain)
         for method in experiment["methods"]:
-            if queried and method not in config["seeds"].get(domain, {}):
+            needs = queried and matrix.reads_seeds(config, method)
+            if needs and method not in config["seeds"].get(domain, {}):
                 needed = f"seeds.{domain}.{method}, which is missing"
                 text = f"domain '{domain}' with method '{method}' needs {needed}"
                 raise ConfigFault(path, text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agorabench import matrix, paths
+from agorabench.config.read import read_shipped
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
@@ -48,6 +49,7 @@ def seeds(config, domain, method):
     parts = matrix.seed_parts(source).values()
     params = {"version": 1, "source": source, "lock": config["lock"]}
     params["sample_seed"] = config["sample_seed"]
+    params |= _own_method(config, method)
     if any(part.get("longest") for part in parts):
         params["tokenizer"] = config["tokenizer"]
     chosen = matrix.classification(source)
@@ -93,19 +95,32 @@ def generate(config, cell):
         data = {cell.domain: entry["data"][cell.domain]}
         inputs["source"] = local_file(entry["data"][cell.domain])
         params = {"generator": deciding_keys(entry) | {"data": data}}
+        params |= _own_method(config, cell.method)
         return Stage(inputs, {"version": 1, "generation": generation, **params})
     family = config["prompts"][cell.prompt]
     generation |= {key: general[key] for key in ("attempts", "system")}
     inputs["source"] = generator_weights(config, cell.generator)
-    inputs["seeds"] = [paths.seed_rows(cell.domain, cell.method)]
+    method = config["methods"][cell.method]
+    seeds = [paths.seed_rows(cell.domain, cell.method)]
+    inputs["seeds"] = seeds if matrix.reads_seeds(config, cell.method) else []
     inputs["prompt"] = [f"{family['folder']}/{cell.method}/{cell.domain}.md"]
     for registry in ("themes", "openings"):
         file = config[registry].get(cell.domain)
-        inputs[registry] = [file] if file and cell.method == "instance" else []
-    if cell.method == "instance":
-        generation |= {key: general[key] for key in ("demonstrations", "first_wave")}
+        inputs[registry] = [file] if file and method["shows"] in ("examples", "nothing") else []
+    if shown := matrix.demonstrations(config, cell.method):
+        generation |= {"demonstrations": shown, "first_wave": general["first_wave"]}
     params = {"generator": deciding_keys(entry, family["replies"]), "replies": family["replies"]}
+    params |= _own_method(config, cell.method)
     return Stage(inputs, {"version": 1, "generation": generation, **params})
+
+
+def _own_method(config, name):
+    """What a method is, unless it is one of the paper as it is: its name says that."""
+    method = select(config["methods"][name], ("shows", "reply", "train_on_seeds"))
+    shipped = read_shipped()["methods"].get(name, {})
+    form = {"instruction": None, "response": None} | shipped.get("reply", {})
+    same = {"train_on_seeds": False, **select(shipped, method), "reply": form} == method
+    return {} if same else {"method": method}
 
 
 def mix(config, cell):
@@ -119,7 +134,7 @@ def mix(config, cell):
 def curate(config, cell):
     """The training set."""
     written = config["generators"][cell.generator]["backend"] != "dataset"
-    trained_on = cell.method == "instance" and written and config["generation"]["train_on_seeds"]
+    trained_on = written and matrix.trains_on_seeds(config, cell.method)
     seed_files = [paths.seed_rows(cell.domain, cell.method)] if trained_on else []
     return Stage({"raw": [paths.raw_replies(cell)], "seeds": seed_files}, {"version": 2})
 

@@ -12,33 +12,40 @@ from agorabench.matrix import Cell
 
 
 def open_slots(
-    stage, entry: dict, cell: Cell, journal, identity: str, advance=lambda count=1: None
+    stage,
+    entry: dict,
+    method: dict,
+    cell: Cell,
+    journal,
+    identity: str,
+    advance=lambda count=1: None,
 ) -> Slots:
     """The Slots of a cell, none of them asked for yet.
 
     Args:
         stage: (inputs, params), as config/stages.py has them.
-        entry: the generator's in the config.
+        entry, method: the generator's and the method's in the config.
         cell: the matrix.Cell.
         journal, identity: see Slots.
         advance: called with the number of further valid pairs.
     """
     inputs, params = stage
     generation = params["generation"]
-    check, repeats = pair_checks(generation, cell.domain, inputs["benchmarks"])
+    markers = list_markers(method)
+    check, repeats = pair_checks(generation, cell.domain, inputs["benchmarks"], markers)
     asked = fingerprint_parameters(entry, params["replies"])
     return Slots(
-        open_composer(stage, cell), journal, identity, asked, check, cell.size,
+        open_composer(stage, method, cell), journal, identity, asked, check, cell.size,
         generation["attempts"], advance, repeats,
         name=cell.generator, trial=Trial(entry.get("give_up_after", ALIKE)),
     )  # fmt: skip
 
 
-def open_composer(stage, cell: Cell) -> prompts.Composer:
+def open_composer(stage, method: dict, cell: Cell) -> prompts.Composer:
     """What composes the requests of a cell (prompts.Composer)."""
     inputs, params = stage
     generation = params["generation"]
-    seeds = read_jsonl(*inputs["seeds"])
+    seeds = read_jsonl(*inputs["seeds"]) if inputs["seeds"] else []
     demonstrations = generation.get("demonstrations")
     if demonstrations and demonstrations["seed"] > len(seeds):
         raise UserError(
@@ -49,6 +56,8 @@ def open_composer(stage, cell: Cell) -> prompts.Composer:
         domain=cell.domain,
         method=cell.method,
         seed=cell.seed,
+        shows=method["shows"],
+        form=method["reply"],
         template=read_template(stage),
         seeds=seeds,
         themes=[line for path in inputs["themes"] for line in prompts.read_lines(path)],
@@ -57,6 +66,11 @@ def open_composer(stage, cell: Cell) -> prompts.Composer:
         system=generation["system"],
         replies=params["replies"],
     )
+
+
+def list_markers(method: dict) -> list[str]:
+    """The markers of a method's replies."""
+    return list(filter(None, method["reply"].values()))
 
 
 def read_template(stage) -> str:

@@ -15,15 +15,11 @@ before "u" and is not looked for.
 
 import json
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from agorabench.llm.request import END
 
-MARKERS = {
-    "instance": ("INPUT:", "OUTPUT:"),
-    "response": (),
-    "enhancement": ("Revised Question:", "Revised Answer:"),
-}
 KEYS = ("instruction", "response")  # of a reply in JSON
 # For a provider's structured output: what a reply in JSON has to be.
 SCHEMA = {
@@ -92,9 +88,11 @@ class Pair(NamedTuple):
     response: str
 
 
-def parse_reply(method: str, text: str, replies: str = "text") -> Pair:
-    """Parse one reply of `method` (instance, response or enhancement), in "text" or in "json".
+def parse_reply(form: Mapping, text: str, replies: str = "text") -> Pair:
+    """Parse one reply, in "text" or in "json".
 
+    `form` has the markers of "instruction" and of "response" or None: without a marker of the
+    instruction the reply is the response to the seed's own, without any marker the whole of it.
     Both texts come back stripped and not empty.
 
     Raises:
@@ -103,25 +101,27 @@ def parse_reply(method: str, text: str, replies: str = "text") -> Pair:
             "not JSON", "text around JSON", "JSON key twice", "JSON with other keys",
             "JSON value not text", "invalid escape in JSON", "JSON escape of LaTeX" and
             "control character in JSON"; in text also "control character in reply".
-        ValueError: method response in JSON, which has no form of its own.
+        ValueError: a reply without an instruction in JSON, which has no form of its own.
     """
-    markers = MARKERS[method]
+    markers = list(filter(None, (form["instruction"], form["response"])))
     if replies == "json":
-        if not markers:
-            raise ValueError(f"method {method} has no replies in JSON")
+        if not form["instruction"]:
+            raise ValueError("a reply without an instruction is not in JSON")
         return _parse_json(text)
     if UNWRITABLE.search(text):
         raise Malformed("control character in reply")
     text = text.split(END, 1)[0]
     if not markers:
         return Pair(None, _strip_text("response", text))
-    (start, opened), (end, closed) = (_find_marker(marker, text) for marker in markers)
-    if end < start:
+    places = [_find_marker(marker, text) for marker in markers]
+    if places != sorted(places):
         raise Malformed("markers out of order")
-    if text[:start].strip():
+    if text[: places[0][0]].strip():
         raise Malformed(f"text before {markers[0].rstrip(':')}")
-    instruction = _strip_text("instruction", text[opened:end])
-    return Pair(instruction, _strip_text("response", text[closed:]))
+    instruction = None
+    if len(places) == 2:
+        instruction = _strip_text("instruction", text[places[0][1] : places[1][0]])
+    return Pair(instruction, _strip_text("response", text[places[-1][1] :]))
 
 
 def _find_marker(marker, text):

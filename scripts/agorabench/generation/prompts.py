@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.generation.formats import END, KEYS, MARKERS, SCHEMA
+from agorabench.generation.formats import END, KEYS, SCHEMA
 
-# Placeholder -> whether a template of the method must have it. Two are no methods of making data:
-# one sorts the questions that a data set mixes, and one has a judge score an example.
+# What a template shows -> placeholder -> whether it must be there. Two are no methods of making
+# data: one sorts the questions that a data set mixes, and one has a judge score an example.
 PLACEHOLDERS = {
-    "instance": {"demonstrations": True, "theme": False, "opening": False},
-    "response": {"instruction": True},
-    "enhancement": {"instruction": True, "response": True},
+    "examples": {"demonstrations": True, "theme": False, "opening": False},
+    "nothing": {"theme": False, "opening": False},
+    "instruction": {"instruction": True},
+    "pair": {"instruction": True, "response": True},
     "classify": {"instruction": True},
     "judge": {"rubric": True, "instruction": True, "response": False},
 }
@@ -31,28 +32,28 @@ def list_placeholders(text: str) -> set[str]:
     return {match[1] for match in TOKEN.finditer(text) if match[1]}
 
 
-def check_template(text: str, method: str, name: str) -> None:
-    """Check that a template has all that `method` needs and nothing unknown.
+def check_template(text: str, shows: str, name: str, method: str | None = None) -> None:
+    """Check that a template has all of PLACEHOLDERS that it `shows` and nothing unknown.
 
-    `name` is its file, for the message.
+    `name` is its file and `method` whose template it is, for the message.
 
     Raises:
         UserError: it is empty, a required placeholder is missing, another is unknown, or doubled
             braces do not pair.
     """
-    known = PLACEHOLDERS[method]
+    known, method = PLACEHOLDERS[shows], method or f"method {shows}"
     present = list_placeholders(text)
     possible = ", ".join(f"{{{word}}}" for word in known)
     if not text.strip():
         raise UserError(f"{name}: the meta-prompt is empty")
     for word in sorted(present - known.keys()):
         raise UserError(
-            f"{name}: unknown placeholder {{{word}}}; method {method} has {possible};"
+            f"{name}: unknown placeholder {{{word}}}; {method} has {possible};"
             f" write {{{{{word}}}}} for the text itself"
         )
     for word, required in known.items():
         if required and word not in present:
-            raise UserError(f"{name}: no placeholder {{{word}}}, which method {method} needs")
+            raise UserError(f"{name}: no placeholder {{{word}}}, which {method} needs")
     _check_braces(text, name)
 
 
@@ -91,8 +92,10 @@ def render_template(template: str, values: Mapping[str, str]) -> str:
     return TOKEN.sub(fill_in, template)
 
 
-def format_demonstrations(rows: Iterable[dict], replies: str = "text") -> str:
-    """Format `rows`, mappings with "instruction" and "response", in the form of an instance reply.
+def format_demonstrations(rows: Iterable[dict], form: Mapping, replies: str = "text") -> str:
+    """Format `rows`, mappings with "instruction" and "response", as replies of a method.
+
+    `form` has its markers (formats.parse_reply).
 
     With `replies` "json", each is a JSON object on a line of its own; what else is in a row is not
     shown. Rows are shown as they are: one with a marker at the start of a line would teach the
@@ -101,7 +104,7 @@ def format_demonstrations(rows: Iterable[dict], replies: str = "text") -> str:
     if replies == "json":
         shown = ({key: row[key] for key in KEYS} for row in rows)
         return "\n".join(json.dumps(pair, ensure_ascii=False) for pair in shown)
-    first, second = MARKERS["instance"]
+    first, second = form["instruction"], form["response"]
     return "\n".join(
         f"{first} {row['instruction']}\n{second} {row['response']}\n{END}" for row in rows
     )
@@ -130,19 +133,21 @@ class Composer:
 
     Args:
         domain, method, seed: of the cell.
+        shows, form: the method's, by PLACEHOLDERS and formats.parse_reply.
         template: text of the meta-prompt.
         seeds: rows of the seed data.
         themes, openings: values of the placeholders of that name, may be empty.
-        demonstrations: method instance only: {"seed": how many, "generated": how many} are shown.
+        demonstrations: {"seed": how many, "generated": how many} examples are shown, if any.
         system: system message, or None.
         replies: "text" or "json".
     """
 
     def __init__(
-        self, *, domain, method, seed, template, seeds, themes, openings, demonstrations, system,
-        replies="text",
+        self, *, domain, method, seed, shows, form, template, seeds, themes, openings,
+        demonstrations, system, replies="text",
     ):  # fmt: skip
         self.domain, self.method, self.seed = domain, method, seed
+        self.shows, self.form = shows, form
         self.template, self.system, self.replies = template, system, replies
         self.seeds, self.themes, self.openings = seeds, themes, openings
         self.demonstrations = demonstrations
@@ -151,7 +156,7 @@ class Composer:
     @property
     def shows_generated(self) -> bool:
         """Whether requests show what was generated before."""
-        return self.method == "instance" and self.demonstrations["generated"] > 0
+        return self.shows == "examples" and self.demonstrations["generated"] > 0
 
     def __str__(self):
         return f"{self.method} {self.domain}, seed {self.seed}"
@@ -162,12 +167,12 @@ class Composer:
     def compose_request(self, slot: int, attempt: int, pool: list[dict]) -> dict:
         """What `build_request` takes for one attempt at a slot, with its slot, attempt, seeds (ids)
         and instruction; `pool` holds the valid pairs of earlier waves."""
-        if self.method == "instance":
-            shown, values = self._draw_demonstrations(slot, attempt, pool)
+        if self.shows in ("examples", "nothing"):
+            shown, values = self._draw_examples(slot, attempt, pool)
             instruction = None
         else:
             shown = [self.seeds[self.order[slot % len(self.seeds)]]]
-            values = {key: shown[0][key] for key in PLACEHOLDERS[self.method]}
+            values = {key: shown[0][key] for key in PLACEHOLDERS[self.shows]}
             instruction = shown[0]["instruction"]
         content = render_template(self.template, values)
         system = [{"role": "system", "content": self.system}] if self.system else []
@@ -180,15 +185,18 @@ class Composer:
             "messages": [*system, {"role": "user", "content": content}],
         } | ({"schema": SCHEMA} if self.replies == "json" else {})
 
-    def _draw_demonstrations(self, slot, attempt, pool):
-        """(Seeds shown, values of the placeholders) of a request of method instance."""
-        draw = self._random_for(slot, attempt)
-        shown = draw.sample(self.seeds, min(self.demonstrations["seed"], len(self.seeds)))
+    def _draw_examples(self, slot, attempt, pool):
+        """(Seeds shown, values of the placeholders) of a request that no seed is the subject of."""
+        draw, shown = self._random_for(slot, attempt), []
+        if self.shows == "examples":
+            shown = draw.sample(self.seeds, min(self.demonstrations["seed"], len(self.seeds)))
         values = {
             "theme": draw.choice(self.themes) if self.themes else "",
             "opening": draw.choice(self.openings) if self.openings else "",
         }
-        # Last, because the pool is the generator's own: what was drawn before is common to all.
-        own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
-        values["demonstrations"] = format_demonstrations(shown + own, self.replies)
+        if self.shows == "examples":
+            # Last, because the pool is the generator's own: what was drawn before is common to all.
+            own = draw.sample(pool, min(self.demonstrations["generated"], len(pool)))
+            rows = shown + own
+            values["demonstrations"] = format_demonstrations(rows, self.form, self.replies)
         return shown, values

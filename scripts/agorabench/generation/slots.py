@@ -249,17 +249,18 @@ class Slots:
 
 
 def pair_checks(
-    generation: dict, domain: str, benchmarks: Iterable[str] = ()
+    generation: dict, domain: str, benchmarks: Iterable[str] = (), markers: Iterable[str] = ()
 ) -> tuple[Callable[[Pair], Verdict], Callable | None]:
     """(check, repeats) of `Slots`: which pairs count in a domain, by the config's `generation`.
 
     `benchmarks` are files of test items; a pair that shares words with one of them does not count.
+    `markers` are those of the method's replies.
     """
     names, limit = generation["validators"][domain], generation["max_characters"]
     items = contamination.load_items(benchmarks) if benchmarks else None
 
     def check_pair(pair):
-        verdict = validators.validate_pair(pair, names, max_characters=limit)
+        verdict = validators.validate_pair(pair, names, max_characters=limit, markers=markers)
         overlaps = verdict == "valid" and items and items.find_overlap(pair)
         return "in benchmark" if overlaps else verdict
 
@@ -275,7 +276,7 @@ def check_reply(writer, instruction: str | None, reply: dict, check: Callable) -
     if reply.get("thoughts") and not reply["reply"].strip():
         return row | {"verdict": "only thoughts"}
     try:
-        pair = formats.parse_reply(writer.method, reply["reply"], writer.replies)
+        pair = formats.parse_reply(writer.form, reply["reply"], writer.replies)
     except formats.Malformed as error:
         return row | {"verdict": str(error)}
     pair = Pair(pair.instruction or instruction, pair.response)

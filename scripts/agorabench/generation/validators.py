@@ -8,18 +8,19 @@ checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv 2412.0
 import re
 from collections.abc import Iterable
 
-from agorabench.generation.formats import END, MARKERS, Pair
+from agorabench.generation.formats import END, Pair
 from agorabench.generation.prompts import PLACEHOLDERS
 from agorabench.plugins import find_plugin
 
 Verdict = str  # "valid", or the first reason against a pair: short and stable
-OURS = (END, *(marker for group in MARKERS.values() for marker in group))
+# Of the prompts of the paper, whichever of them a pair is from.
+MARKERS = (END, "INPUT:", "OUTPUT:", "Revised Question:", "Revised Answer:")
 OPEN, CLOSE = "[RESULT]", "[/RESULT]"
 # As in Markdown, where four spaces make code of it: a fence in an indented docstring is none.
 FENCE = re.compile(r" {0,3}```")
 ASSERTION = re.compile(r"^[ \t]*assert\b", re.MULTILINE)
 # After "$" or a letter it is a template string of JavaScript or an argument of a LaTeX command.
-PLACEHOLDER = re.compile(rf"(?<![\w$])\{{(?:{'|'.join(PLACEHOLDERS['instance'])})\}}")
+PLACEHOLDER = re.compile(rf"(?<![\w$])\{{(?:{'|'.join(PLACEHOLDERS['examples'])})\}}")
 SLOT = re.compile(
     r"[.\u2026\s]+"
     r"|[<\[{](?:your|the|insert)\b[^<>\[\]{}\n]*[>\]}]"
@@ -76,9 +77,10 @@ def only_code(pair, limits):
 
 
 def no_markers(pair, limits):
-    """Neither text holds a marker of our templates: such a pair is two replies, or half of one."""
+    """Neither text holds a marker of the prompts of the paper, or of the method's own: such a pair
+    is two replies, or half of one."""
     for key, text in zip(Pair._fields, pair, strict=True):
-        for marker in OURS:
+        for marker in dict.fromkeys((*MARKERS, *limits.get("markers", ()))):
             if marker in text:
                 return f"{marker} in {key}"
     return None
@@ -120,10 +122,16 @@ VALIDATORS = {
 }
 
 
-def validate_pair(pair: Pair, names: Iterable[str], *, max_characters: int = 20_000) -> Verdict:
-    """Apply the validators `names` in order to a pair, whose two texts must be there."""
+def validate_pair(
+    pair: Pair, names: Iterable[str], *, max_characters: int = 20_000, markers: Iterable[str] = ()
+) -> Verdict:
+    """Apply the validators `names` in order to a pair, whose two texts must be there.
+
+    `markers` are those of the replies it is from, beside those of the paper.
+    """
+    limits = {"max_characters": max_characters, "markers": list(markers)}
     for name in names:
         check = VALIDATORS.get(name) or find_plugin("validator", name)
-        if reason := check(pair, {"max_characters": max_characters}):
+        if reason := check(pair, limits):
             return reason
     return "valid"

@@ -86,7 +86,8 @@ def run_dry(config, job) -> Asked | None:
     run = DryRun(entry, journal)
     if rule == "generate":
         cell, stops = Cell.of(words), None
-        slots = open_slots(stage, entry, cell, run.journal, run.backend.identity)
+        method = config["methods"][cell.method]
+        slots = open_slots(stage, entry, method, cell, run.journal, run.backend.identity)
         try:
             with run:
                 slots.generate(run.backend, first_wave(stage))

@@ -48,11 +48,11 @@ class ReplyTokens(NamedTuple):
     source: str
 
 
-def reply_tokens(method, own, others, prompt, limit) -> ReplyTokens:
+def reply_tokens(completion, own, others, prompt, limit) -> ReplyTokens:
     """Tokens of a job's replies.
 
     Args:
-        method: of generation; "response" for replies without an instruction of their own.
+        completion: tokens of a completion, if nothing is journaled.
         own, others: {"with_usage", "input", "output"} of the job's journal, and of all of its kind.
         prompt: () -> (tokens of a prompt, where they are from), if nothing is journaled.
         limit: max_tokens.
@@ -62,7 +62,6 @@ def reply_tokens(method, own, others, prompt, limit) -> ReplyTokens:
         if count >= ENOUGH:
             means = (seen["input"] / count, seen["output"] / count)
             return ReplyTokens(*means, f"{count:,} replies of {source}")
-    completion = RESPONSE if method == "response" else INSTRUCTION + RESPONSE
     tokens, source = prompt()
     return ReplyTokens(tokens, min(completion, limit), f"{source}, completions assumed")
 

@@ -37,7 +37,6 @@ def forecast(config, jobs, known: Known) -> list[dict]:
     rows = [dict(job) for job in jobs]
     for row in sorted(rows, key=lambda row: int(row["wildcards"].get("size", 0))):
         rule, words = row["rule"], row["wildcards"]
-        stage, _, domain = rule.rpartition("_")
         if rule == "generate":
             row |= plan_set(config, Cell.of(words), row, known)
         elif rule == "judge":
@@ -46,9 +45,10 @@ def forecast(config, jobs, known: Known) -> list[dict]:
             row |= plan_set_judge(config, words["judge"], Cell.of(words), row, known)
         elif rule == "fetch_seeds":
             row |= plan_classification(config, words["domain"], words["method"], known)
-        elif stage == "predict_generator":
-            row |= plan_solver(config, domain, row, known)
-        elif stage == "predict":
+        elif rule.startswith("predict_generator_"):
+            row |= plan_solver(config, rule.removeprefix("predict_generator_"), row, known)
+        elif rule.startswith("predict_"):
+            domain = rule.removeprefix("predict_")
             row |= plan_prediction(config, words["student"], domain)
         elif rule == "train":
             row |= plan_training(config, words["student"], Cell.of(words), known)
@@ -77,7 +77,12 @@ def plan_set(config, cell, job, known):
     if counts.stops:
         source = f"the job would stop without asking: {counts.stops}"
         return row | {"requests_at_least": 0, "requests": 0, "source": source}
-    if cell.method == "instance" and asked and counts.lengths and held > counts.replies:
+    if (
+        matrix.shows_examples(config, cell.method)
+        and asked
+        and counts.lengths
+        and held > counts.replies
+    ):
         source += ", some of it to other prompts: edited, or with other pairs shown"
     least = known.count_once(query.journal, cell.size - counts.valid)
     others = known.kinds[paths.parse_journal(query.journal).kind]
@@ -93,28 +98,35 @@ def plan_set(config, cell, job, known):
 def set_tokens(config, cell, known):
     """The estimates.ReplyTokens of a set."""
     prompt = partial(prompt_tokens, config, cell, known.remade)
-    return reply_tokens(
-        config, cell.generator, paths.set_journal(cell), prompt, known, method=cell.method
-    )
+    completion = estimates.RESPONSE
+    if config["methods"][cell.method]["reply"]["instruction"]:
+        completion += estimates.INSTRUCTION
+    journal = paths.set_journal(cell)
+    return reply_tokens(config, cell.generator, journal, prompt, known, completion=completion)
 
 
-def reply_tokens(config, name, journal, prompt, known, limit=None, method="response"):
-    """The estimates.ReplyTokens of a journal; `limit`: max_tokens, if not those of the config."""
+def reply_tokens(config, name, journal, prompt, known, limit=None, completion=estimates.RESPONSE):
+    """The estimates.ReplyTokens of a journal.
+
+    `limit`: max_tokens, if not those of the config; `completion`: tokens, if nothing is known.
+    """
     own, kind = known.journals[journal], known.kinds[paths.parse_journal(journal).kind]
     limit = limit or config["generators"][name]["sampling"]["max_tokens"]
-    return estimates.reply_tokens(method, own, kind, prompt, limit)
+    return estimates.reply_tokens(completion, own, kind, prompt, limit)
 
 
 def prompt_tokens(config, cell, remade):
     """(Mean tokens of a set's prompts, where they are from); seeds stand in for generated pairs."""
     stage, generation = stages.generate(config, cell), config["generation"]
-    if not read_seeds(cell.domain, cell.method, remade):
+    method = config["methods"][cell.method]
+    if stage.inputs["seeds"] and not read_seeds(cell.domain, cell.method, remade):
         pair = estimates.INSTRUCTION + estimates.RESPONSE
-        shown = {"response": estimates.INSTRUCTION, "enhancement": pair}
-        shown["instance"] = sum(generation["demonstrations"].values()) * pair
+        shown = {"instruction": estimates.INSTRUCTION, "pair": pair, "nothing": 0}
+        if demonstrations := matrix.demonstrations(config, cell.method):
+            shown["examples"] = sum(demonstrations.values()) * pair
         text = read_template(stage) + (generation["system"] or "")
-        return estimates.count_tokens(text) + shown[cell.method], "prompt file, seeds assumed"
-    composer, first = open_composer(stage, cell), first_wave(stage)
+        return estimates.count_tokens(text) + shown[method["shows"]], "prompt file, seeds assumed"
+    composer, first = open_composer(stage, method, cell), first_wave(stage)
     requests = [
         composer.compose_request(slot, 0, composer.seeds if slot >= first else [])
         for slot in range(0, cell.size, max(cell.size // RENDERED, 1))
@@ -143,7 +155,7 @@ def plan_classification(config, domain, method, known):
     new = known.count_once(journal, rows - known.journals[journal]["replies"])
     limit = config["generators"][name]["sampling"]["max_tokens"]
     held = known.journals[journal]
-    tokens = estimates.reply_tokens("response", held, Counter(), lambda: shown, limit)
+    tokens = estimates.reply_tokens(estimates.RESPONSE, held, Counter(), lambda: shown, limit)
     source = "rows: share of the class assumed, less what the journal has"
     row = query_columns(config, name, new, tokens)
     return row | {"source": f"{source}; tokens: {tokens.source}"}
@@ -255,12 +267,12 @@ def training_tokens(config, cell, known):
     ]
     pair = sum(share * tokens.completion for share, tokens in parts)
     source = " or ".join(dict.fromkeys(tokens.source for _, tokens in parts))
-    if cell.method == "response":
+    if not config["methods"][cell.method]["reply"]["instruction"]:
         pair += seed_tokens(seeds, "instruction") if seeds else estimates.INSTRUCTION
     if not seeds:
         return cell.size * pair, f"{source}, seed data not counted"
     tokens = cell.size * pair
-    if cell.method == "instance" and config["generation"]["train_on_seeds"]:
+    if matrix.trains_on_seeds(config, cell.method):
         tokens += len(seeds) * (seed_tokens(seeds, "instruction") + seed_tokens(seeds, "response"))
     return tokens, source
 

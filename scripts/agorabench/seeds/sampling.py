@@ -23,6 +23,7 @@ def sample_rows(
     seed: int,
     answered: bool,
     tokens: Callable[[str], int] | None = None,
+    markers: Sequence[str] = (),
     classify: Callable | None = None,
     wave: int = WAVE,
 ) -> tuple[list[dict], Counter]:
@@ -36,6 +37,7 @@ def sample_rows(
             are considered one by one until there are enough, and keep their order in the source.
         answered: every row needs a response.
         tokens: counts the tokens of a text, for `longest`.
+        markers: of the method's replies, which no row may hold (validators.no_markers).
         classify: rows -> their classes, each "1", "2" or None; see `classify.make_classifier`.
         wave: rows classified at a time, which does not matter to what is taken.
 
@@ -49,7 +51,7 @@ def sample_rows(
     if size:
         random.Random(f"seeds {seed}").shuffle(order)
     dropped = Counter()
-    fit = fitting_rows(rows, order, source, name, answered, tokens, dropped)
+    fit = fitting_rows(rows, order, source, name, answered, tokens, markers, dropped)
     if source.get("classify"):
         fit = rows_of_class(fit, source["classify"]["class"], classify, wave, dropped)
     taken = sorted(islice(fit, size), key=lambda pair: pair[0])
@@ -62,14 +64,14 @@ def sample_rows(
     return [row for _, row in taken], dropped
 
 
-def fitting_rows(rows, order, source, name, answered, tokens, dropped) -> Iterator:
+def fitting_rows(rows, order, source, name, answered, tokens, markers, dropped) -> Iterator:
     """Yield (number, seed row) of every row that fits, in the given order; count the others."""
     for number in order:
         row = rows[number]
         try:
             _check_where(row, source.get("where", {}))
             seed = convert_row(row, source, answered)
-            _check_texts(seed, source.get("longest"), tokens)
+            _check_texts(seed, source.get("longest"), tokens, markers)
         except Unfit as reason:
             dropped[str(reason)] += 1
             continue
@@ -85,8 +87,8 @@ def _check_where(row, where):
             raise Unfit("not matching where")
 
 
-def _check_texts(seed, longest, tokens):
-    if no_markers((seed["instruction"], seed["response"]), None):
+def _check_texts(seed, longest, tokens, markers):
+    if no_markers((seed["instruction"], seed["response"]), {"markers": markers}):
         raise Unfit("marker of the prompts")  # shown, it would look like another reply
     if longest and tokens(seed["instruction"] + seed["response"]) > longest:
         raise Unfit("too long")

@@ -10,6 +10,7 @@ from agorabench.config.models.base import (
     Count,
     Distinct,
     Domain,
+    Marker,
     Method,
     Model,
     Name,
@@ -33,24 +34,47 @@ class Tokenizer(Section):
     """Its commit on the hub, 40 hexadecimal digits; null leaves it to the lock file."""
 
 
+class DomainEntry(Section):
+    """A domain of tasks."""
+
+    title: Text | None = None
+    """Its name in figures and on pages; null takes the key."""
+    validators: Distinct[str] = ["length", "no_markers"]
+    """Predicates of scripts/agorabench/generation/validators.py that a pair must pass, in order."""
+
+
+class ReplyForm(Section):
+    """The markers of a reply, each at the start of a line."""
+
+    instruction: Marker | None = None
+    """Before the instruction; null where the reply answers the seed's own."""
+    response: Marker | None = None
+    """Before the response; null where the whole reply is it."""
+
+
+class MethodEntry(Section):
+    """A method of generation: what a request shows, and what its reply is."""
+
+    title: Text | None = None
+    """Its name in tables and figures; null takes the key."""
+    shows: Literal["examples", "instruction", "pair", "nothing"]
+    """What of the seed data a meta-prompt shows. examples: {demonstrations}, several pairs of seeds
+    and of earlier waves; instruction: one seed's {instruction}; pair: its {response} too; nothing:
+    {theme} and {opening} only, which examples may have as well."""
+    reply: ReplyForm = {}
+    demonstrations: "Demonstrations | None" = None
+    """Of a method that shows examples; null takes generation.demonstrations."""
+    train_on_seeds: bool = False
+    """Whether students also train on the seed data, unless generation.train_on_seeds is false."""
+
+
 class Demonstrations(Section):
-    """Demonstrations shown per request of method instance."""
+    """Demonstrations shown per request of a method that shows examples."""
 
     seed: Whole = 2
     """Demonstrations taken from the seed data."""
     generated: Whole = 1
     """Demonstrations taken from what earlier waves generated."""
-
-
-class Validators(Section):
-    """Predicates of scripts/agorabench/generation/validators.py that a pair must pass, in order."""
-
-    math: Distinct[str] = ["length", "one_result", "no_markers"]
-    """Validators of math."""
-    code: Distinct[str] = ["length", "only_code", "no_markers"]
-    """Validators of code."""
-    instruction: Distinct[str] = ["length", "no_markers"]
-    """Validators of instruction."""
 
 
 class Generation(Section):
@@ -59,12 +83,14 @@ class Generation(Section):
     attempts: Count = 10
     """Most replies requested for one instance before it is given up."""
     demonstrations: Demonstrations = {}
+    """Demonstrations shown per request of a method that shows examples."""
     first_wave: Count = 64
     """Instances in the first wave, which has no generated demonstrations to show yet."""
-    validators: Validators = {}
+    validators: dict[Domain, Distinct[str]] = {}
+    """Validators of a domain, in the place of those that its entry in domains has."""
     train_on_seeds: bool = True
-    """Whether students of method instance also train on the seed data, as Table 1 of the paper
-    says."""
+    """Whether students of methods with train_on_seeds also train on the seed data, as Table 1 of
+    the paper says."""
     max_characters: Count = 20000
     """Longest instruction and response that validator length accepts, in characters."""
     duplicates: Literal["keep", "exact", "near"] = "keep"
@@ -154,6 +180,10 @@ class Config(Section):
     Snakemake runs in; scripts/agorabench/plugins.py says what they can offer."""
     mini: dict[str, Any] = {}
     """How the miniature's models are built; scripts/miniature knows its keys."""
+    domains: dict[Name, DomainEntry] = {}
+    """Domains, beside those of config/defaults.yaml."""
+    methods: dict[Name, MethodEntry] = {}
+    """Methods of generation, beside those of config/defaults.yaml."""
     seeds: Annotated[
         dict[
             Domain,

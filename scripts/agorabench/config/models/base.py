@@ -1,11 +1,9 @@
 """What all models of the configuration share: strictness, and types of single values."""
 
-from typing import Annotated, Literal, TypeVar, Union
+from typing import Annotated, TypeVar, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
-
-from agorabench import matrix
 
 
 class Section(BaseModel):
@@ -57,8 +55,12 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 # The title names the kind of value in messages.
-Domain = Annotated[Literal[matrix.DOMAINS], Field(title="domain")]
-Method = Annotated[Literal[matrix.METHODS], Field(title="method")]
+Domain = Annotated[Text, Field(title="domain")]
+Method = Annotated[Text, Field(title="method")]
+Marker = Annotated[
+    str,
+    Field(pattern=r"^\S(.{0,98}\S)?$", title="a marker (text of one line, no blanks around it)"),
+]
 FieldName = Annotated[Text, Field(title="a field")]
 Name = Annotated[
     str,

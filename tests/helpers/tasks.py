@@ -1,0 +1,11 @@
+"""The domains and methods that every config has."""
+
+from agorabench.config.models import MethodEntry
+from agorabench.config.read import read_shipped
+
+DOMAINS = tuple(read_shipped()["domains"])
+METHODS = {
+    name: MethodEntry.model_validate(entry).model_dump()
+    for name, entry in read_shipped()["methods"].items()
+}
+FORMS = {name: entry["reply"] for name, entry in METHODS.items()}
