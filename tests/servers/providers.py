@@ -106,9 +106,9 @@ WRITE = {
     if name.startswith("write_")
 }
 INVALID = "I would rather talk about something else."
-# Verdicts as judges spoil them: none, two that differ, another notation, a sentence for a name.
+# Verdicts as judges spoil them: none, two that differ, another notation, a name that is neither.
 MALFORMED = {
-    "name": [INVALID, "Model m", "m and M", "**M**"],
+    "name": [INVALID, "Model A", "m and M", "mM"],
     "label": [INVALID, "[[A>B]]\nOn reflection: [[B>A]]", "Verdict: [A>>B]", "[[B<A]]", "A>B"],
 }
 
