@@ -46,8 +46,8 @@ def main(argv=None):
 
 
 def scored_domains(config):
-    """The domains that have a scored benchmark."""
-    return [domain for domain in config["domains"] if matrix.scored_benchmarks(config, domain)]
+    """The domains that have a benchmark which a generator can solve."""
+    return [domain for domain in config["domains"] if matrix.asked_benchmarks(config, domain)]
 
 
 def answer_benchmarks(config, model, name, threads):

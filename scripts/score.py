@@ -27,7 +27,7 @@ def main(argv=None):
     grading.check_predictions(predictions, args.model, source)
     predictions = grading.match_items(items, predictions, source)
     protocol = benchmarks.load_protocol(entry)
-    more = {}
+    more = {"predictions": predictions, "entry": entry} if hasattr(protocol, "KEYS") else {}
     for path in inputs.get("judgements", ()):
         more["judgements"] = grading.order_judgements(
             predictions, read_jsonl(path), args.model, params["judge"], protocol.GAMES, path

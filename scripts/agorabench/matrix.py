@@ -162,14 +162,18 @@ def scored_benchmarks(config, domain=None):
     ]
 
 
+def asked_benchmarks(config, domain):
+    """Names of the scored benchmarks of a domain that a generator can solve: it answers in text,
+    and says nothing of likelihoods."""
+    names = scored_benchmarks(config, domain)
+    return [name for name in names if config["benchmarks"][name].get("by") != "likelihood"]
+
+
 def ability_benchmarks(config):
-    """Names of the benchmarks that generators solve: the scored ones of experiments' domains."""
+    """Names of the benchmarks that generators solve: those of experiments' domains."""
     domains = {name for chosen in config["experiments"].values() for name in chosen["domains"]}
-    return [
-        name
-        for name in scored_benchmarks(config)
-        if config["benchmarks"][name]["domain"] in domains
-    ]
+    asked = {name for domain in domains for name in asked_benchmarks(config, domain)}
+    return [name for name in config["benchmarks"] if name in asked]
 
 
 def student_evaluations(config, anchors=ANCHORS, students=None):

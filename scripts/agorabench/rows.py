@@ -7,6 +7,7 @@ value) write them.
 """
 
 import gzip
+import re
 import shutil
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.files import read_jsonl, value_at
+from agorabench.files import read_jsonl, to_json, value_at
 
 ROLES = dict.fromkeys(("user", "human", "prompter"), "user")
 ROLES |= {"developer": "system"}
@@ -96,6 +97,34 @@ def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
 
         return concatenate_datasets(sets)
     return list(chain.from_iterable(sets))
+
+
+FIELD = re.compile(r"\{\{([^{}\n]+)\}\}|\{([^{}\n]+)\}")
+
+
+def fill_template(template: str, row: dict) -> str:
+    r"""A text with the fields of a row in place of {field} (dotted paths); {{field}} stays {field}.
+
+    What is in braces and cannot be a field, as in {"a": 1} or \frac{1}{2}, stays as it is; a list
+    or a mapping is shown as JSON, null as nothing.
+
+    Raises:
+        KeyError: a field is absent; its argument is the dotted path.
+    """
+
+    def fill(found):
+        literal, field = found.groups()
+        if literal is not None:
+            return f"{{{literal}}}"
+        try:
+            value = value_at(row, field)
+        except KeyError:
+            if re.fullmatch(r"[^\W\d][\w.]*", field):
+                raise
+            return found[0]
+        return value if isinstance(value, str) else "" if value is None else to_json(value)
+
+    return FIELD.sub(fill, template)
 
 
 def read_pair(row: dict, source: dict) -> tuple:

@@ -76,6 +76,12 @@ FILES = {
     "models/tiny/config.json": "{}\n",
 }
 
+# A benchmark that the config describes.
+OWN = {"domain": "code", "protocol": "match", "source": {"path": "data/functions.jsonl"}}
+OWN |= {"prompt": "{task_id}", "answer": "task_id", "compare": "text"}
+RUBRIC = {key: OWN[key] for key in ("domain", "source", "prompt")}
+RUBRIC |= {"protocol": "rubric", "judge": "strong"}
+
 PUBLISHED = json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8"))
 CASES = ROOT / "tests/cases/config"
 ALIKE = {"measure": "similarity", "of": "response", "model": "./models/tiny"}
@@ -427,6 +433,34 @@ REFERENCE_FAULTS = {
         {"methods/instance": {"shows": "nothing"}},
         "methods.instance.train_on_seeds: shows nothing: there is no seed data",
     ),
+    "an answer that nothing compares": (
+        {"benchmarks/functions": {key: OWN[key] for key in OWN if key != "compare"}},
+        "benchmarks.functions: protocol 'match' needs compare, how answers are compared: text, "
+        "casefold, number, math, set or json",
+    ),
+    "a comparison that is none": (
+        {"benchmarks/functions": OWN | {"compare": "exact"}},
+        "benchmarks.functions.compare: unknown compare 'exact'; known: text, casefold, number, "
+        "math, set, json",
+    ),
+    "a pattern that is none": (
+        {"benchmarks/functions": OWN | {"extract": ["(a"]}},
+        "benchmarks.functions.extract: '(a' is no regular expression of Python: missing ), "
+        "unterminated subpattern at position 0",
+    ),
+    "a key of another protocol": (
+        {"benchmarks/functions": OWN | {"scale": "right"}},
+        "benchmarks.functions.scale: protocol 'match' has no key 'scale'; it has: prompt, answer, "
+        "compare, extract",
+    ),
+    "a prompt of a protocol with one of its own": (
+        {"benchmarks/functions/prompt": "{q}"},
+        "benchmarks.functions.prompt: protocol 'humaneval' has no key 'prompt'",
+    ),
+    "a rubric without a judge": (
+        {"benchmarks/functions": RUBRIC | {"rubric": "config/themes.txt", "judge": None}},
+        "benchmarks.functions.judge: unknown generator null; known: strong, noisy",
+    ),
     "unknown domain of an experiment": (
         {"experiments/main/domains": ["maths"]},
         "experiments.main.domains: unknown domain 'maths'; known: math, code, instruction",
@@ -455,8 +489,8 @@ REFERENCE_FAULTS = {
     "unknown protocol": (
         {"benchmarks/mini-sums/protocol": "gsm"},
         "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: alpaca_eval, "
-        "arena_hard, gsm8k, humaneval, humaneval_plus, ifeval, math, mbpp, mbpp_plus, mini, "
-        "unscored",
+        "arena_hard, choice, gsm8k, humaneval, humaneval_plus, ifeval, match, math, mbpp, "
+        "mbpp_plus, mini, rubric, unscored",
     ),
     "name of an average": (
         {"benchmarks/mean": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
@@ -633,6 +667,31 @@ def test_a_further_reference_is_a_model_that_is_there(project):
 
 
 # Files that the config names: the file, its new text (None: absent), and the sentence.
+DESCRIBED_FAULTS = {
+    "a prompt of a field that no row has": (
+        {"benchmarks/functions": OWN | {"prompt": "{question}"}},
+        "benchmarks.functions: data/functions.jsonl, line 1: a row has no field 'question'; the "
+        "first has: task_id",
+    ),
+    "a rubric that shows no completion": (
+        {"benchmarks/functions": RUBRIC | {"rubric": "config/themes.txt"}},
+        "benchmarks.functions.rubric: config/themes.txt has no {completion}, what the judge is to "
+        "judge",
+    ),
+    "a rubric that is not there": (
+        {"benchmarks/functions": RUBRIC | {"rubric": "config/rubric.md"}},
+        "benchmarks.functions.rubric: no text file config/rubric.md",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits, sentence", DESCRIBED_FAULTS.values(), ids=DESCRIBED_FAULTS)
+def test_fault_of_a_described_benchmarks_files(project, edits, sentence):
+    config = edited(edits)
+    (project / FILE).write_text(yaml.safe_dump(config))
+    assert fault(project, config) == f"{FILE}: {sentence}"
+
+
 FILE_FAULTS = {
     "seeds absent": (
         ("data/response.jsonl", None),

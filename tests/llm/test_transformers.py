@@ -54,6 +54,26 @@ def test_a_cut_reply_says_so_and_counts_its_tokens(engine):
     assert reply["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_likelihood_is_that_of_a_plain_loop_over_tokens(engine, plain):
+    texts = ["How many?", "Add 3 and 4.\nAnswer: ", "x"]
+    prompts = texts if plain else [[{"role": "user", "content": text}] for text in texts]
+    asked = [(prompt, more) for prompt in prompts for more in ("A", "7 apples", "no")]
+    found = engine.likelihoods(*map(list, zip(*asked, strict=True)))
+    for (prompt, more), told in zip(asked, found, strict=True):
+        context = engine.plain(prompt.rstrip()) if plain else engine.chat(prompt)
+        text = f"{prompt}{more}"
+        whole = engine.plain(text) if plain else context + engine.plain(more)
+        assert whole[: len(context)] == context
+        total, greedy = 0.0, True
+        for end in range(len(context), len(whole)):
+            with torch.inference_mode():
+                logits = engine.model(torch.tensor([whole[:end]])).logits[0, -1].double()
+            total += torch.log_softmax(logits, -1)[whole[end]].item()
+            greedy &= logits.argmax().item() == whole[end]
+        assert told["logprob"] == pytest.approx(total, abs=1e-4) and told["greedy"] == greedy
+
+
 def test_the_text_ends_before_a_stop_string(engine):
     (free,) = ask(engine, ["How many?"], [1], temperature=0.0, max_tokens=30)
     stop = free["reply"][len(free["reply"]) // 2 :][:3]

@@ -8,6 +8,7 @@ from pathlib import Path
 from agorabench import matrix, paths
 from agorabench.config.messages import ConfigFault, name_unknown
 from agorabench.errors import UserError
+from agorabench.evaluation.benchmarks import load_protocol, parse_items
 from agorabench.files import text_encoding, value_at
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
@@ -73,9 +74,19 @@ def _check_seeds(config, root, path, source, method):
 
 
 def _check_benchmark(config, root, path, benchmark):
-    if file := benchmark["source"].get("path"):
-        check_file = _read_first if file.endswith(JSON_ENDINGS) else _check_exists
-        check_file(root, file, (*path, "source", "path"))
+    file = benchmark["source"].get("path")
+    if file and file.endswith(JSON_ENDINGS):
+        place, row = _read_first(root, file, (*path, "source", "path"))
+        if benchmark["protocol"] != "unscored" and hasattr(load_protocol(benchmark), "KEYS"):
+            try:
+                parse_items(benchmark, [row], place)
+            except UserError as error:
+                raise ConfigFault(path, str(error)) from None
+    elif file:
+        _check_exists(root, file, (*path, "source", "path"))
+    rubric, here = benchmark.get("rubric"), (*path, "rubric")
+    if rubric and "{completion}" not in _read_text(root, rubric, here):
+        raise ConfigFault(here, f"{rubric} has no {{completion}}, what the judge is to judge")
     for name, source in benchmark["files"].items():
         if "path" in source:
             _check_exists(root, source["path"], (*path, "files", name, "path"))

@@ -166,6 +166,8 @@ def _describe_value(error, path, rule, value):
         return f"{show_value(value)} is not {rule['title']}"
     if kind == "string_too_short":
         return "must not be empty"
+    if kind == "no_pattern":
+        return f"{show_value(value)} is no regular expression of Python: {error['msg']}"
     if kind == "repeated":
         return f"{show_value(error['ctx']['item'])} is given twice"
     return _describe_kind(rule, value)

@@ -17,6 +17,8 @@ OWNED = (
     "model messages system stream n max_tokens max_completion_tokens temperature top_p stop "
     "stop_sequences seed response_format output_config"
 )
+# Keys of a benchmark that only protocols with KEYS read.
+DESCRIBING = ("prompt", "answer", "extract", "compare", "choices", "by", "rubric", "scale")
 TOLERANCE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
 # Names that mean something else: averages in the table, and the prompt of a data set.
@@ -170,6 +172,7 @@ def _check_active(path, active, parameters):
 
 
 def _check_benchmark(config, path, benchmark):
+    _check_keys(path, benchmark)
     _check_score((*path, "score"), benchmark)
     shots_from = benchmark["shots_from"]
     if benchmark["shots"] and not shots_from:
@@ -181,6 +184,19 @@ def _check_benchmark(config, path, benchmark):
             text = name_unknown("file", shots_from, sorted(built))
             raise ConfigFault((*path, "shots_from"), f"{text} (made from seeds)")
     _check_judge(config, path, benchmark)
+
+
+def _check_keys(path, benchmark):
+    """Check that a benchmark has the keys that describe it to its protocol, and none of others'."""
+    name = benchmark["protocol"]
+    keys = {} if name == "unscored" else getattr(load_protocol(benchmark), "KEYS", {})
+    for key, meaning in keys.items():
+        if meaning and key not in benchmark:
+            raise ConfigFault(path, f"protocol '{name}' needs {key}, {meaning}")
+    for key in DESCRIBING:
+        if key in benchmark and key not in keys:
+            has = f"; it has: {', '.join(keys)}" if keys else ""
+            raise ConfigFault((*path, key), f"protocol '{name}' has no key '{key}'{has}")
 
 
 def _check_score(path, benchmark):

@@ -20,11 +20,11 @@ from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
 from agorabench.models.weights import DIGEST_FILE, deciding_files, edited_files
 
-PROTOCOL = ("protocol", "limit")
-ANSWERING = (*PROTOCOL, "max_tokens", "temperature", "top_p", "repetition_penalty")
+PROTOCOL = ("protocol", "limit", "prompt", "choices", "task")  # of items
+ANSWERING = (*PROTOCOL, "by", "max_tokens", "temperature", "top_p", "repetition_penalty")
 SHOWN = ("shots", "shots_from")  # to models without a chat template
-JUDGING = (*PROTOCOL, "labels", "style")
-SCORING = (*PROTOCOL, "style", "score")
+JUDGING = (*PROTOCOL, "labels", "style", "rubric", "scale", "answer")
+SCORING = (*PROTOCOL, "style", "score", "rubric", "answer", "by", "extract", "compare")
 METRIC_SPEED = ("batch_size", "parameters", "gpus")  # of a metric's model: how, not what
 
 
@@ -202,7 +202,8 @@ def predict(config, model, domain=None):
     """
     name = paths.parse_model(model)
     domain = name.cell.domain if name.cell else domain
-    names = matrix.scored_benchmarks(config, domain)
+    listed = matrix.asked_benchmarks if name.generator else matrix.scored_benchmarks
+    names = listed(config, domain)
     inputs = {"questions": list(map(paths.benchmark_items, names))}
     if name.generator:
         inputs["model"] = generator_weights(config, name.generator)
@@ -242,7 +243,8 @@ def protocol_files(config, name):
     """The further files of a judged benchmark; of another none."""
     entry = config["benchmarks"][name]
     names = entry["files"] if entry["protocol"] in JUDGED else ()
-    return [paths.benchmark_file(name, file) for file in names]
+    rubric = [entry["rubric"]] if "rubric" in entry else []
+    return [*rubric, *(paths.benchmark_file(name, file) for file in names)]
 
 
 def judge(config, benchmark, model):

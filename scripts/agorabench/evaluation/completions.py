@@ -134,36 +134,55 @@ def complete_items(
         return
     model = engine()
     size = getattr(model, "BATCH", BATCH)
-    tokens = model.plain if isinstance(prompts[0], str) else model.chat
     with Progress(label, len(items), "items", done=len(kept.rows)) as bar:
         for start in range(len(kept.rows), len(items), size):
-            batch = items[start : start + size]
-            seeds = [int(json_fingerprint(seed, name, item["id"])[:16], 16) for item in batch]
-            replies = model.generate(
-                [tokens(prompt) for prompt in prompts[start : start + size]],
-                seeds,
-                stop=stop,
-                **{key: entry[key] for key in SAMPLING},
-            )
-            kept.add_rows(
-                [
-                    {
-                        "id": item["id"],
-                        "prompt": item["prompt"],
-                        "completion": reply["reply"],
-                        "finish_reason": reply["finish_reason"],
-                    }
-                    for item, reply in zip(batch, replies, strict=True)
-                ]
-            )
+            batch, asked = items[start : start + size], prompts[start : start + size]
+            if "continuations" in items[0]:
+                replies = _weigh_continuations(model, batch, asked)
+            else:
+                tokens = model.plain if isinstance(asked[0], str) else model.chat
+                replies = model.generate(
+                    [tokens(prompt) for prompt in asked],
+                    [int(json_fingerprint(seed, name, one["id"])[:16], 16) for one in batch],
+                    stop=stop,
+                    **{key: entry[key] for key in SAMPLING},
+                )
+            rows = []
+            for item, reply in zip(batch, replies, strict=True):
+                row = {"id": item["id"], "prompt": item["prompt"], "completion": reply["reply"]}
+                row["finish_reason"] = reply["finish_reason"]
+                rows.append(row | {key: reply[key] for key in reply if key == "likelihoods"})
+            kept.add_rows(rows)
             bar.advance(len(batch))
+
+
+def _weigh_continuations(model, items, prompts):
+    """Likelihoods of each item's continuations; the likeliest stands for a reply."""
+    pairs = [
+        (prompt, continuation)
+        for item, prompt in zip(items, prompts, strict=True)
+        for continuation in item["continuations"]
+    ]
+    found = iter(model.likelihoods(*map(list, zip(*pairs, strict=True))))
+    replies = []
+    for item in items:
+        told = [next(found) for _ in item["continuations"]]
+        best = max(range(len(told)), key=lambda index: told[index]["logprob"])
+        reply = {"reply": item["continuations"][best], "finish_reason": "stop"}
+        replies.append(reply | {"likelihoods": told})
+    return replies
 
 
 def plain_renderer(protocol: ModuleType, shown: list[dict]) -> tuple[Callable, list[str]]:
     """(How a protocol's items are put to a model without a conversation, where it stops)."""
     if hasattr(protocol, "plain_prompt"):
         return protocol.plain_prompt, list(protocol.STOP)
-    return lambda item: few_shot_prompt(shown, item["prompt"]), ["\nQuestion:"]
+
+    def render(item):
+        prompt = few_shot_prompt(shown, item["prompt"])
+        return f"{prompt} " if "continuations" in item else prompt
+
+    return render, ["\nQuestion:"]
 
 
 def few_shot_prompt(shown: list[dict], question: str) -> str:

@@ -201,12 +201,39 @@ class Answers:
             )
             for seed in seeds
         ]  # fmt: skip
+        return [reply_row("", output) for output in self._generate(prompts, settings)]
+
+    def likelihoods(self, prompts, continuations):
+        """As Engine.likelihoods there.
+
+        Raises:
+            UserError: a prompt is too long for the model, or the engine died.
+        """
+        from vllm import SamplingParams
+
+        pairs = [
+            chat.continuation_tokens(self.tokenizer, *pair)
+            for pair in zip(prompts, continuations, strict=True)
+        ]
+        settings = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1)
+        outputs = self._generate([context + more for context, more in pairs], settings)
+        return [
+            read_likelihood(more, output.prompt_logprobs)
+            for (_, more), output in zip(pairs, outputs, strict=True)
+        ]
+
+    def _generate(self, prompts, settings):
         asked = [{"prompt_token_ids": list(ids)} for ids in prompts]
         try:
-            outputs = self._llm.generate(asked, settings, use_tqdm=False)
+            return self._llm.generate(asked, settings, use_tqdm=False)
         except (ValueError, RuntimeError) as error:
             raise UserError(f"vLLM cannot answer: {error_reason(error)}") from None
-        return [reply_row("", output) for output in outputs]
+
+
+def read_likelihood(tokens: list[int], told: list[dict]) -> dict:
+    """{"logprob", "greedy"} of the last tokens of a prompt, from vLLM's `prompt_logprobs` of it."""
+    own = [at[token] for token, at in zip(tokens, told[-len(tokens) :], strict=True)]
+    return {"logprob": sum(one.logprob for one in own), "greedy": all(one.rank == 1 for one in own)}
 
 
 def engine_arguments(entry: dict, batch_size: int) -> dict:

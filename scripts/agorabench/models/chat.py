@@ -42,6 +42,25 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -
     return encoded["input_ids"]
 
 
+def continuation_tokens(
+    tokenizer: PreTrainedTokenizerBase, prompt: str | list[Message], continuation: str
+) -> tuple[list[int], list[int]]:
+    """Return the token ids of a prompt, text or messages, and those that a continuation adds.
+
+    A text's blanks at its end are tokens with what follows, as lm-evaluation-harness has it.
+    """
+    if not isinstance(prompt, str):
+        return prompt_tokens(tokenizer, prompt), tokenize_texts(tokenizer, [continuation])[0]
+    blanks = len(prompt) - len(prompt.rstrip())
+    prompt, continuation = prompt.rstrip(), prompt[len(prompt) - blanks :] + continuation
+    context = tokenizer(prompt)["input_ids"] if prompt else []
+    whole = tokenizer(prompt + continuation)["input_ids"]
+    if not context:  # something has to come before the first token
+        first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        return [first], whole[whole[:1] == [first] :]
+    return context, whole[len(context) :]
+
+
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the id of the special token that the template puts behind a response.
 

@@ -20,6 +20,8 @@ from agorabench.progress import hush
 class Engine:
     """A loaded causal language model: token ids in, text out."""
 
+    SCORED = 16  # continuations whose likelihood is computed in one pass
+
     def __init__(self, model, threads=1):
         hush()
         torch.set_num_threads(threads)
@@ -87,6 +89,32 @@ class Engine:
             self._reply(prompt, row[width:].tolist(), stop)
             for prompt, row in zip(prompts, output, strict=True)
         ]
+
+    @torch.inference_mode()
+    def likelihoods(self, prompts, continuations):
+        """Return for each (prompt, continuation) {"logprob": natural logarithm of the probability
+        of the continuation, "greedy": is each of its tokens the likeliest?}; prompts are texts or
+        messages.
+        """
+        pairs = [
+            chat.continuation_tokens(self.tokenizer, *pair)
+            for pair in zip(prompts, continuations, strict=True)
+        ]
+        rows = [torch.tensor(context + more) for context, more in pairs]
+        found = []
+        for start in range(0, len(rows), self.SCORED):
+            batch = rows[start : start + self.SCORED]
+            ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)  # at the right
+            mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in batch], True)
+            device = self.model.device
+            logits = self.model(ids.to(device), attention_mask=mask.to(device)).logits
+            for row, own, (context, more) in zip(batch, logits, pairs[start:], strict=False):
+                own = own[len(context) - 1 : len(row) - 1].float().log_softmax(-1).cpu()
+                wanted = torch.tensor(more)
+                total = own.gather(1, wanted[:, None]).double().sum().item()
+                likeliest = bool((own.argmax(-1) == wanted).all())
+                found.append({"logprob": total, "greedy": likeliest})
+        return found
 
     def _reply(self, prompt, ids, stop):
         # A row that stopped by a stop string is padded to the length of the longest.

@@ -182,7 +182,7 @@ def plan_set_judge(config, name, cell, job, known):
 
 def plan_solver(config, domain, job, known):
     """Columns of a generator's own completions of a domain's benchmarks."""
-    names = matrix.scored_benchmarks(config, domain)
+    names = matrix.asked_benchmarks(config, domain)
     entries = [config["benchmarks"][name] for name in names]
     counts, sources = zip(*map(count_items, names, entries), strict=True)
     shown = estimates.INSTRUCTION, "tokens assumed"

@@ -1,8 +1,17 @@
 """What all models of the configuration share: strictness, and types of single values."""
 
+import re
 from typing import Annotated, TypeVar, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -43,12 +52,24 @@ def union_by_key(description, **branches):
     return Annotated[union, Discriminator(name_branch), Field(description=description)]
 
 
+def refuse_pattern(text: str) -> str:
+    """Refuse a text that is no regular expression of Python's."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError("no_pattern", str(error)) from None
+    return text
+
+
 Item = TypeVar("Item")
 Distinct = Annotated[
     list[Item], BeforeValidator(refuse_repeated), Field(json_schema_extra={"uniqueItems": True})
 ]
 Axis = Annotated[Distinct[Item], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
+Pattern = Annotated[
+    str, AfterValidator(refuse_pattern), Field(min_length=1, title="a regular expression of Python")
+]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agorabench.config.models.base import (
+    Axis,
     Commit,
     Count,
     Domain,
     MaxTokens,
     Model,
+    Pattern,
     Positive,
     Section,
     Temperature,
@@ -44,8 +46,30 @@ class Benchmark(Section):
     unscored: no model is queried, generated sets are only compared with the items."""
     source: Source
     judge: Text | None = None
-    """Generator that judges, one of generators; protocols alpaca_eval and arena_hard need it."""
+    """Generator that judges, one of generators; protocols alpaca_eval, arena_hard and rubric need
+    it."""
     files: JudgeFiles = {}
+    prompt: Text = OrAbsent
+    """Of match, choice and rubric: the question, a text with {fields} of the rows."""
+    answer: Text = OrAbsent
+    """Of match, choice and rubric: the field of the right answer; of match also a text with
+    {fields}."""
+    extract: Axis[Pattern] = OrAbsent
+    """Of match and choice: regular expressions (Python) in order; the first that is found in a
+    completion, where it is found last, is the answer, or its first group. Without them it is where
+    the completion says that it is."""
+    compare: Literal["text", "casefold", "number", "math", "set", "json"] = OrAbsent
+    """Of match: how answers are compared."""
+    choices: Text | Axis[Text] = OrAbsent
+    """Of choice: the field of the choices, or a list of fields."""
+    by: Literal["text", "likelihood"] = OrAbsent
+    """Of choice: whether a model answers in text (the default), or the likeliest label counts."""
+    rubric: Text = OrAbsent
+    """Of rubric: file of the question to the judge, with {prompt}, {completion} and perhaps
+    {reference}, the answer."""
+    scale: Literal["1-5", "right"] = OrAbsent
+    """Of rubric: the verdicts that it asks for, [RESULT] 1 to 5 (the default), or [RESULT] right or
+    wrong."""
     labels: Literal["v0.1", "v2.0"] = "v0.1"
     """Version of Arena-Hard's tool that the judge's labels are read as."""
     style: Literal["v0.1", "v2.0"] = "v0.1"

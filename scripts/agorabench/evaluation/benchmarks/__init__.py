@@ -16,6 +16,12 @@ and, where the field reports more than one score,
     ALSO                  names of further scores (0.0 to 1.0), which every verdict has too
     WEIGHTS               {one of them: what of a verdict says how often the item counts in it}
 
+and, where the benchmark is described in the config (match, choice, rubric),
+
+    KEYS                  {key of the benchmark's entry that it reads: what it is, None if the key
+                          can be left out}; its read_items takes the entry too, and grade_items
+                          entry= and predictions= (the rows of the completions)
+
 where `sandbox(programs, limits=..., workers=N)` runs [(code, tests)] as untrusted code, see
 `agorabench.sandbox`, and `sandbox.workers` is how many processes may work at a time.
 docs/benchmarks.md shows a whole one.
@@ -44,7 +50,7 @@ from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl
 from agorabench.plugins import find_plugin
 
-JUDGED = ("alpaca_eval", "arena_hard")  # protocols
+JUDGED = ("alpaca_eval", "arena_hard", "rubric")  # protocols
 
 
 def load_protocol(entry: dict) -> ModuleType:
@@ -70,6 +76,7 @@ def protocol_files(entry: dict, folder: Path) -> dict[str, Path]:
         UserError: one is not there.
     """
     found = {name: folder / name for name in load_protocol(entry).FILES}
+    found |= {"rubric": Path(entry["rubric"])} if "rubric" in entry else {}
     for name, path in found.items():
         if not path.is_file():
             raise UserError(f"{path}: no such file; {entry['protocol']} needs files.{name}")
@@ -109,11 +116,15 @@ def load_items(entry: dict, path: Path):
 
 def parse_items(entry: dict, rows: list[dict], path: str | Path) -> list[dict]:
     """Items of the rows of a benchmark, which messages call `path`; see `load_items`."""
+    protocol = load_protocol(entry)
+    described = hasattr(protocol, "KEYS")
     try:
-        items = load_protocol(entry).read_items(rows)
+        items = protocol.read_items(rows, *([entry] if described else []))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
-        raise UserError(f"{path}: {what}; is it a {entry['protocol']} file?") from None
+        known = f"the first has: {', '.join(rows[0])}" if len(rows) else "there are no rows"
+        advice = known if described else f"is it a {entry['protocol']} file?"
+        raise UserError(f"{path}: {what}; {advice}") from None
     items = items[: entry.get("limit")]
     if not items:
         raise UserError(f"{path}: the benchmark has no items")
