@@ -18,6 +18,7 @@ from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.errors import UserError
 from agorabench.evaluation import benchmarks
+from agorabench.evaluation.benchmarks import lm_eval
 from agorabench.files import file_digest, json_fingerprint, to_json, write_json, write_jsonl
 from agorabench.generation.cells import list_markers
 from agorabench.llm import open_backend
@@ -68,6 +69,8 @@ def fetch_benchmark(config, name):
     )
     if "source" in source:
         rows, manifest = find_plugin("benchmark_source", source["source"])(name), {}
+    elif "task" in source:
+        rows, manifest = lm_eval.fetch_rows(source["task"]), {"origins": {name: source}}
     else:
         rows, origin = sources.read_source(source, lock, setting)
         manifest = {"origins": {name: origin}}

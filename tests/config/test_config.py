@@ -11,6 +11,7 @@ import yaml
 from agorabench import matrix, plugins
 from agorabench.config import check_config, json_schema, load_config, publish
 from agorabench.errors import UserError
+from agorabench.evaluation.benchmarks import lm_eval
 from helpers import ROOT
 from snakemake.utils import update_config
 
@@ -489,8 +490,8 @@ REFERENCE_FAULTS = {
     "unknown protocol": (
         {"benchmarks/mini-sums/protocol": "gsm"},
         "benchmarks.mini-sums.protocol: unknown protocol 'gsm'; known: alpaca_eval, "
-        "arena_hard, choice, gsm8k, humaneval, humaneval_plus, ifeval, match, math, mbpp, "
-        "mbpp_plus, mini, rubric, unscored",
+        "arena_hard, choice, gsm8k, humaneval, humaneval_plus, ifeval, lm_eval, match, math, "
+        "mbpp, mbpp_plus, mini, rubric, unscored",
     ),
     "name of an average": (
         {"benchmarks/mean": {"domain": "math", "protocol": "mini", "source": {"source": "mini"}}},
@@ -667,6 +668,15 @@ def test_a_further_reference_is_a_model_that_is_there(project):
 
 
 # Files that the config names: the file, its new text (None: absent), and the sentence.
+@pytest.mark.parametrize("installed", [True, False])
+def test_lm_eval_is_there_and_so_is_its_task(project, monkeypatch, installed):
+    monkeypatch.setattr(lm_eval, "is_installed", lambda: installed)
+    entry = {"domain": "code", "protocol": "lm_eval", "task": "tasks/mine.yaml"}
+    words = "task: no file tasks/mine.yaml" if installed else f"protocol: {lm_eval.MISSING}"
+    told = fault(project, edited({"benchmarks/functions": entry}), ())
+    assert told == f"benchmarks.functions.{words}"
+
+
 DESCRIBED_FAULTS = {
     "a prompt of a field that no row has": (
         {"benchmarks/functions": OWN | {"prompt": "{question}"}},

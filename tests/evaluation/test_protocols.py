@@ -25,7 +25,7 @@ def example(tmp_path, monkeypatch):
     """The documented module, importable as others are; its stanza."""
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     (module,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    _, stanza = re.findall(r"```yaml\n(.*?)\n```", text, re.S)
+    *_, stanza = re.findall(r"```yaml\n(.*?)\n```", text, re.S)
     (tmp_path / "arc.py").write_text(module, encoding="utf-8")
     monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(tmp_path)])
     monkeypatch.setattr(references, "PROTOCOLS", tmp_path)
@@ -59,7 +59,7 @@ def test_the_documented_stanza_is_a_config(example):
 
 def test_the_documented_descriptions_are_benchmarks():
     text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
-    described, _ = re.findall(r"```yaml\n(.*?)\n```", text, re.S)
+    described, *_ = re.findall(r"```yaml\n(.*?)\n```", text, re.S)
     rows = {
         "spider": {"schema": "CREATE ...", "question": "?", "query": "SELECT 1"},
         "medqa": {"question": "?", "options": {"A": "x", "B": "y"}, "answer_idx": "B"},

@@ -9,6 +9,7 @@ from agorabench import matrix, paths
 from agorabench.config.messages import ConfigFault, name_unknown
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import load_protocol, parse_items
+from agorabench.evaluation.benchmarks.lm_eval import task_files
 from agorabench.files import text_encoding, value_at
 from agorabench.generation import prompts
 from agorabench.intrinsic.judged import rubric_files
@@ -84,6 +85,8 @@ def _check_benchmark(config, root, path, benchmark):
                 raise ConfigFault(path, str(error)) from None
     elif file:
         _check_exists(root, file, (*path, "source", "path"))
+    for task in task_files(benchmark.get("task", ""))[:1]:
+        _check_exists(root, task, (*path, "task"))
     rubric, here = benchmark.get("rubric"), (*path, "rubric")
     if rubric and "{completion}" not in _read_text(root, rubric, here):
         raise ConfigFault(here, f"{rubric} has no {{completion}}, what the judge is to judge")

@@ -86,9 +86,15 @@ def fill_defaults(config: Mapping) -> dict:
     if isinstance(config, Mapping):
         config = merge_configs(read_shipped(), config)
     try:
-        return Config.model_validate(config).model_dump(by_alias=True)
+        filled = Config.model_validate(config).model_dump(by_alias=True)
     except ValidationError as error:
         raise_first(error.errors(include_url=False), config)
+    for name, entry in filled["benchmarks"].items():
+        if "task" in entry:  # lm-eval says where its items are
+            entry.setdefault("source", {"task": entry["task"]})
+        elif "source" not in entry:
+            raise ConfigFault(("benchmarks", name), "missing key 'source'")
+    return filled
 
 
 def _complete_tasks(config):

@@ -7,7 +7,7 @@ from pathlib import Path
 from agorabench import matrix, paths
 from agorabench.config.messages import ConfigFault, name_unknown, refuse_key
 from agorabench.errors import UserError
-from agorabench.evaluation.benchmarks import JUDGED, load_protocol
+from agorabench.evaluation.benchmarks import JUDGED, lm_eval, load_protocol
 from agorabench.generation.validators import VALIDATORS
 from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 
@@ -18,7 +18,7 @@ OWNED = (
     "stop_sequences seed response_format output_config"
 )
 # Keys of a benchmark that only protocols with KEYS read.
-DESCRIBING = ("prompt", "answer", "extract", "compare", "choices", "by", "rubric", "scale")
+DESCRIBING = "prompt answer extract compare choices by rubric scale task"
 TOLERANCE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
 # Names that mean something else: averages in the table, and the prompt of a data set.
@@ -193,7 +193,9 @@ def _check_keys(path, benchmark):
     for key, meaning in keys.items():
         if meaning and key not in benchmark:
             raise ConfigFault(path, f"protocol '{name}' needs {key}, {meaning}")
-    for key in DESCRIBING:
+    if "task" in benchmark and not lm_eval.is_installed():
+        raise ConfigFault((*path, "protocol"), lm_eval.MISSING)
+    for key in DESCRIBING.split():
         if key in benchmark and key not in keys:
             has = f"; it has: {', '.join(keys)}" if keys else ""
             raise ConfigFault((*path, key), f"protocol '{name}' has no key '{key}'{has}")
@@ -203,6 +205,8 @@ def _check_score(path, benchmark):
     """Check that the score that counts is one that the protocol has."""
     if benchmark["score"] and benchmark["protocol"] != "unscored":
         known = getattr(load_protocol(benchmark), "ALSO", ())
+        if known is None:  # lm-eval's tasks have their own
+            return
         if not known:
             raise ConfigFault(path, "the protocol has one score only")
         check_known("score", benchmark["score"], known, path)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from agorabench import matrix, paths
 from agorabench.config.read import read_shipped
 from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.evaluation.benchmarks.lm_eval import task_files
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
 from agorabench.models.weights import DIGEST_FILE, deciding_files, edited_files
@@ -74,8 +75,8 @@ def benchmark_file(config, name, file):
 
 
 def local_file(source):
-    """The local file of a source, or nothing where it has none."""
-    return [source["path"]] if "path" in source else []
+    """The local files of a source, or nothing where it has none."""
+    return [source["path"]] if "path" in source else task_files(source.get("task", ""))
 
 
 # ---- Generated sets
@@ -240,11 +241,11 @@ def select(entry, keys):
 
 
 def protocol_files(config, name):
-    """The further files of a judged benchmark; of another none."""
+    """The further files that decide a benchmark's verdicts."""
     entry = config["benchmarks"][name]
     names = entry["files"] if entry["protocol"] in JUDGED else ()
-    rubric = [entry["rubric"]] if "rubric" in entry else []
-    return [*rubric, *(paths.benchmark_file(name, file) for file in names)]
+    own = [entry["rubric"]] if "rubric" in entry else task_files(entry.get("task", ""))
+    return [*own, *(paths.benchmark_file(name, file) for file in names)]
 
 
 def judge(config, benchmark, model):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -51,21 +52,34 @@ def answer_benchmark(
     location, label = model
     if chat:
         stop, start = [], [{"role": "system", "content": system}] if system else []
-        prompts = [[*start, {"role": "user", "content": item["prompt"]}] for item in items]
+        render = partial(_as_messages, start)
     else:
         shown = read_jsonl(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
         render, stop = plain_renderer(benchmarks.load_protocol(entry), shown)
-        prompts = [render(item) for item in items]
+    prompts = [_render_item(item, render) for item in items]
+    stop += items[0].get("stop", [])
     made_from = [weights.model_identity(location), label, entry, prompts, seed]
-    partial = Path(output).parent / f".{name}.partial.jsonl"
-    with PartialCompletions(partial, json_fingerprint(*made_from)) as kept:
+    unfinished = Path(output).parent / f".{name}.partial.jsonl"
+    with PartialCompletions(unfinished, json_fingerprint(*made_from)) as kept:
         complete_items(
             engine, name, entry, items, prompts, seed, stop, f"predict {label}/{name}", kept
         )
     rows = [{"id": row["id"], "model": label} | row for row in kept.rows]
     write_jsonl(output, rows)
     warn_unfinished(rows, label, name, entry)
-    return partial
+    return unfinished
+
+
+def _as_messages(start, item):
+    return [*start, {"role": "user", "content": item["prompt"]}]
+
+
+def _render_item(item, render):
+    """What a model is shown of an item; where likelihoods are asked for, of each continuation."""
+    if "continuations" not in item:
+        return render(item)
+    contexts = item.get("contexts") or [item["prompt"]] * len(item["continuations"])
+    return [render(item | {"prompt": context}) for context in contexts]
 
 
 def warn_unfinished(rows: list[dict], label: str, name: str, entry: dict) -> None:
@@ -141,11 +155,15 @@ def complete_items(
                 replies = _weigh_continuations(model, batch, asked)
             else:
                 tokens = model.plain if isinstance(asked[0], str) else model.chat
+                settings = {key: entry[key] for key in SAMPLING}
+                settings["max_tokens"] = min(
+                    one.get("max_tokens", entry["max_tokens"]) for one in [*batch, entry]
+                )
                 replies = model.generate(
                     [tokens(prompt) for prompt in asked],
                     [int(json_fingerprint(seed, name, one["id"])[:16], 16) for one in batch],
                     stop=stop,
-                    **{key: entry[key] for key in SAMPLING},
+                    **settings,
                 )
             rows = []
             for item, reply in zip(batch, replies, strict=True):
@@ -159,9 +177,9 @@ def complete_items(
 def _weigh_continuations(model, items, prompts):
     """Likelihoods of each item's continuations; the likeliest stands for a reply."""
     pairs = [
-        (prompt, continuation)
-        for item, prompt in zip(items, prompts, strict=True)
-        for continuation in item["continuations"]
+        pair
+        for item, shown in zip(items, prompts, strict=True)
+        for pair in zip(shown, item["continuations"], strict=True)
     ]
     found = iter(model.likelihoods(*map(list, zip(*pairs, strict=True))))
     replies = []

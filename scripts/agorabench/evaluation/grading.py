@@ -119,11 +119,19 @@ def select_score(
     """What counts as the score: (verdicts, {a score: its mean and standard error}).
 
     `name`: of the protocol's further scores, the one that takes the place of `score`, or None.
+
+    Raises:
+        UserError: it is none of those that a protocol has only now that it has graded.
     """
     weights = getattr(protocol, "WEIGHTS", {})
     if "weight" in verdicts[0]:
         weights = {"score": "weight", **weights}
-    scores = ("score", *getattr(protocol, "ALSO", ()))
+    also = getattr(protocol, "ALSO", ())
+    if also is None:
+        also = [key for key in verdicts[0] if key not in ("score", "extracted", "reason", "weight")]
+        if name not in (None, *also):
+            raise UserError(f"unknown score '{name}'; known: {', '.join(also)}")
+    scores = ("score", *also)
     means = {score: weighted_mean(verdicts, score, weights.get(score)) for score in scores}
     if not name:
         return verdicts, means

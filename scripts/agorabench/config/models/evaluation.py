@@ -44,7 +44,10 @@ class Benchmark(Section):
     protocol: Text
     """How items are prompted and graded: a module of scripts/agorabench/evaluation/benchmarks. Or
     unscored: no model is queried, generated sets are only compared with the items."""
-    source: Source
+    source: Source = OrAbsent
+    """Where the items come from; of lm_eval its task says that."""
+    task: Text = OrAbsent
+    """Of lm_eval: the name of a task of lm-evaluation-harness, or its YAML file."""
     judge: Text | None = None
     """Generator that judges, one of generators; protocols alpaca_eval, arena_hard and rubric need
     it."""
@@ -63,7 +66,8 @@ class Benchmark(Section):
     choices: Text | Axis[Text] = OrAbsent
     """Of choice: the field of the choices, or a list of fields."""
     by: Literal["text", "likelihood"] = OrAbsent
-    """Of choice: whether a model answers in text (the default), or the likeliest label counts."""
+    """Of choice and lm_eval: whether a model answers in text (the default), or the likelihoods of
+    answers count."""
     rubric: Text = OrAbsent
     """Of rubric: file of the question to the judge, with {prompt}, {completion} and perhaps
     {reference}, the answer."""

@@ -85,9 +85,17 @@ class HubRows(Licensed):
     """Commit of the data set; null leaves it to the lock file."""
 
 
+class TaskSource(Section):
+    """Items of lm-evaluation-harness."""
+
+    task: Text
+    """The benchmark's task."""
+
+
 Source = union_by_key(
-    "Where the items come from.", source=PluginSource, path=LocalRows, url=WebRows, hub=HubRows
-)
+    "Where the items come from.",
+    source=PluginSource, path=LocalRows, url=WebRows, hub=HubRows, task=TaskSource,
+)  # fmt: skip
 
 
 class Fields(Section):

@@ -13,14 +13,19 @@ and, where worked examples in plain text are not how a base model is asked,
 
 and, where the field reports more than one score,
 
-    ALSO                  names of further scores (0.0 to 1.0), which every verdict has too
+    ALSO                  names of further scores (0.0 to 1.0), which every verdict has too; None
+                          where only the verdicts say which
     WEIGHTS               {one of them: what of a verdict says how often the item counts in it}
 
-and, where the benchmark is described in the config (match, choice, rubric),
+and, where the benchmark is described in the config (match, choice, rubric, lm_eval),
 
     KEYS                  {key of the benchmark's entry that it reads: what it is, None if the key
                           can be left out}; its read_items takes the entry too, and grade_items
                           entry= and predictions= (the rows of the completions)
+
+An item that is answered by likelihoods has "continuations", and perhaps "contexts", one for each,
+in place of its prompt; the row of its completion has "likelihoods", [{"logprob", "greedy"}].
+An item may have "stop" and "max_tokens" of its own.
 
 where `sandbox(programs, limits=..., workers=N)` runs [(code, tests)] as untrusted code, see
 `agorabench.sandbox`, and `sandbox.workers` is how many processes may work at a time.
