@@ -3,6 +3,7 @@
 Needs: the scores of all students, bases and references; generated sets, ledgers and audits; their
        intrinsic metrics and the generators' own scores.
 Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/seeds.csv,
+       results/tables/comparisons.csv, results/tables/ranks.csv,
        results/references/{reference}.csv (the PGR table with a further reference),
        results/figures/pgr.{png,svg,pdf}; results/tables/{cost,paid,data,intrinsic}.csv; for every
        question of agorabench/analysis a table, and a figure where there is something to draw;
@@ -11,7 +12,9 @@ Makes: results/pgr_table.csv, results/tables/pgr.{md,tex,html}, results/tables/s
 
 from agorabench import analysis
 
-PGR_MODULES = [f"agorabench/analysis/{name}.py" for name in ("pgr_table", "pgr_views", "seeds")]
+PGR_MODULES = [
+    f"agorabench/analysis/{name}.py" for name in ("pgr_table", "pgr_views", "seeds", "comparisons")
+]
 QUESTIONS = [f"agorabench/analysis/{name}.py" for name in analysis.module_names("tables")]
 
 
@@ -34,7 +37,7 @@ rule aggregate_pgr:
         report(paths.PGR_TABLE, caption="../docs/captions/pgr_table.rst", category="PGR"),
         report(paths.table("pgr", "html"), caption="../docs/captions/pgr_table.rst", category="PGR"),
         [paths.table("pgr", ending) for ending in ("md", "tex")],
-        paths.table("seeds"),
+        [paths.table(name) for name in ("seeds", "comparisons", "ranks")],
     log:
         "logs/aggregate/pgr.log",
     conda:

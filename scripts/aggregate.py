@@ -3,8 +3,9 @@
     python scripts/aggregate.py --config config/mini.yaml --table pgr
 
 pgr        results/pgr_table.csv, a row for each run and benchmark and rows called "mean" for
-           averages; results/tables/seeds.csv, how far seeds lie apart; and, shaped like Table 2 of
-           arXiv 2412.03679, results/tables/pgr.{md,tex,html}. With --reference NAME only
+           averages; results/tables/comparisons.csv and ranks.csv, which generator is better than
+           which; seeds.csv, how far seeds lie apart; and, shaped like Table 2 of arXiv 2412.03679,
+           pgr.{md,tex,html}. With --reference NAME only
            results/references/NAME.csv, with that reference of students in the place of the usual.
 data       results/tables/data.csv: what every generated set is like
 cost       results/tables/cost.csv: what every set took, rejected replies included
@@ -20,7 +21,7 @@ from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.files import atomic_file
 from agorabench.matrix import student_references
-from agorabench.report.table import render_documents, to_csv
+from agorabench.report.table import render_documents, six_digits, to_csv
 
 TABLES = ("pgr", "data", "cost", "paid", "intrinsic")
 
@@ -53,15 +54,21 @@ def write_pgr_table(config, reference=None):
     if reference and reference not in (known := student_references(config)):
         raise UserError(f"unknown reference '{reference}'; known: {', '.join(known) or 'none'}")
     params = result_stages.aggregate(config, "pgr", reference).params
-    pgr_table, pgr_views, seeds = map(analysis.load_module, ("pgr_table", "pgr_views", "seeds"))
+    names = ("pgr_table", "pgr_views", "seeds", "comparisons")
+    pgr_table, pgr_views, seeds, comparisons = map(analysis.load_module, names)
     runs, scores = pgr_table.read_all_scores(params)
     draws, seed, apart = (params[name] for name in ("bootstrap", "seed", "apart"))
-    rows = pgr_table.build_table(runs, params["benchmarks"], scores, draws, seed, apart)
+    estimates = pgr_table.estimate_table(runs, params["benchmarks"], scores, draws, seed, apart)
+    rows = pgr_table.table_rows(estimates)
     path = paths.reference_table(reference) if reference else paths.PGR_TABLE
     texts = {path: pgr_table.to_csv(rows + pgr_table.missing_rows(params))}
     if not reference:
         texts[paths.table("seeds")] = pgr_table.to_csv(seeds.spread_rows(rows), seeds.COLUMNS)
-        documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params))
+        pairs, ranks = comparisons.compare_views(estimates, seed)
+        texts[paths.table("comparisons")] = to_csv(pairs, comparisons.COLUMNS, six_digits)
+        texts[paths.table("ranks")] = to_csv(ranks, comparisons.RANK_COLUMNS, six_digits)
+        best = comparisons.best_sets(ranks)
+        documents = render_documents("PGR", pgr_views.build_tables(rows, scores, params, best))
         texts |= {paths.table("pgr", ending): text for ending, text in documents.items()}
     for path, text in texts.items():
         with atomic_file(path) as file:

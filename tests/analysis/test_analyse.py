@@ -41,7 +41,15 @@ METHODS = {
     "response_generation": "response",
     "quality_enhancement": "enhancement",
 }
-FIGURES = ("regressions", "components", "correlations", "prediction", "amount", "value")
+FIGURES = (
+    "comparisons",
+    "regressions",
+    "components",
+    "correlations",
+    "prediction",
+    "amount",
+    "value",
+)
 
 
 def row(generator, method, domain, pgr, prompt="main", size=100, seed=1, half=4.0, **more):
@@ -96,6 +104,7 @@ class Results:
             summary = {"score": score, "standard_error": 1.25, "n": 200}
             path.write_text(json.dumps(summary))
         inputs = {"table": [table], "cost": [cost], "intrinsic": [metrics] if self.metrics else []}
+        inputs["comparisons"] = []
         params = {"generators": list(dict.fromkeys(name for name, _ in self.scores)), "apart": []}
         params |= {"benchmarks": self.benchmarks, "mixtures": list(mixtures)}
         params |= {"prices": prices or {}, "bootstrap": 200, "seed": 1}

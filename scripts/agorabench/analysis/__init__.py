@@ -4,8 +4,9 @@
     tables(study)   the same for readers, filled-in copies of TABLE (report.table.Table)
     figure(study)   results/figures/{module}.{png,svg,pdf}, where there is something to draw
 
-and, with a figure, docs/captions/{module}.rst, which says what the CSV file and the figure show. A
-question is a module that has all but the figure, found here by name: a new one is a new file.
+Those of `comparisons` are written with the PGR table, of whose draws they are. With a figure, a
+question has docs/captions/{module}.rst, which says what the CSV file and the figure show. A
+question is a module that has `tables`, found here by name: a new one is a new file.
 Light, because the Snakefile reads it in every job.
 """
 
@@ -15,7 +16,16 @@ from functools import cache
 from pathlib import Path
 
 # Order of tables in analysis.{md,tex,html} and on the report's page; what is not here follows.
-ORDER = ("value", "regressions", "correlations", "components", "prediction", "prompts", "amount")
+ORDER = (
+    "comparisons",
+    "value",
+    "regressions",
+    "correlations",
+    "components",
+    "prediction",
+    "prompts",
+    "amount",
+)
 
 
 @cache

@@ -20,8 +20,9 @@ from agorabench.report import table
 from agorabench.report.readable import read_text
 from agorabench.stats.pgr import MEAN, average_estimates, estimate_cells, needed_models
 
+COORDINATES = ("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student")
 COLUMNS = (
-    *("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student"),
+    *COORDINATES,
     *("student_score", "base_score", "reference_score", "n_items"),
     *("pgr", "pgr_low", "pgr_high", "flag"),
 )
@@ -60,9 +61,14 @@ def build_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
     Scores and PGR are in percent, None where there is none; `n_items` counts each benchmark item
     once. Arguments and errors are those of `estimate_cells`; runs may repeat.
     """
+    return table_rows(estimate_table(runs, benchmarks, scores, draws, seed, apart))
+
+
+def estimate_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
+    """{the coordinates of a row (COORDINATES): its Estimate}, as `build_table` says."""
     runs = list(dict.fromkeys(runs))
     estimates = estimate_cells(runs, benchmarks, scores, draws, seed, apart)
-    rows = []
+    rows = {}
     for student, prompt, size in _distinct(runs, "student", "prompt", "size"):
         peers = [run for run in runs if (run.student, run.size) == (student, size)]
         own = [run for run in peers if run.prompt == prompt]
@@ -87,15 +93,19 @@ def build_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
             if not all(run in estimates for run in group):
                 continue
             for name in [MEAN] if MEAN in (method, domain) else estimates[group[0]]:
-                result = average_estimates(estimates[run][name] for run in group)
                 coordinates = (generator, method, domain, name, prompt, size, each, student)
-                rows.append(_table_row(coordinates, result))
+                rows[coordinates] = average_estimates(estimates[run][name] for run in group)
     return rows
 
 
 def _distinct(things, *names):
     """Tuples of these attributes, each once, in order of first appearance."""
     return list(dict.fromkeys(tuple(getattr(thing, name) for name in names) for thing in things))
+
+
+def table_rows(estimates):
+    """Rows of the PGR table, of `estimate_table`'s estimates."""
+    return [_table_row(*entry) for entry in estimates.items()]
 
 
 def _table_row(coordinates, result):

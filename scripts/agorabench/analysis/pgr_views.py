@@ -10,11 +10,12 @@ from agorabench.stats.pgr import MEAN, METHODS, UNBOUNDED
 AVERAGE = "average"
 
 
-def build_tables(rows, scores, params):
+def build_tables(rows, scores, params, best):
     """Tables of all views and seeds; the mean over seeds is the result, the seeds follow it.
 
     `rows`: of the PGR table; `scores`: benchmark -> {model: Scores}, for protocols and judges;
-    `params`: what decides the table (config/result_stages.py).
+    `params`: what decides the table (config/result_stages.py); `best`: block -> generators that
+    cannot be told from its best (comparisons.best_sets).
     """
     rows = [row for row in rows if row["benchmark"] not in params["apart"]]
     tables = []
@@ -26,7 +27,7 @@ def build_tables(rows, scores, params):
             }
             if cells := {name: own for name, own in cells.items() if any(own)}:
                 caption = _caption(view, rows, scores, params)
-                tables.append(_build_table(view, seed, rows, cells, caption))
+                tables.append(_build_table(view, seed, rows, cells, caption, best))
     return tables
 
 
@@ -44,30 +45,27 @@ def _view_columns(view):
     return columns
 
 
-def _build_table(view, seed, rows, cells, caption):
+def _build_table(view, seed, rows, cells, caption, best):
     """`cells`: generator -> rows of the PGR table or None, in the order of the columns."""
-    columns = _view_columns(view).values()
-    best = [_best_pgr(column) for column in zip(*cells.values(), strict=True)]
+    columns, block = _view_columns(view), (view.student, view.prompt, view.size, seed)
+    marked = [best.get((*block, *place), ()) for place in columns]
     title = view.title(seed)
     return Table(
         f"pgr-{view.student}-{view.prompt}-n{view.size}-seed{seed}",
         title[:1].upper() + title[1:],
         caption,
-        (Column("generator", "generator"), *columns),
+        (Column("generator", "generator"), *columns.values()),
         [
             {"generator": name}
-            | {c.key: _format_cell(*each) for c, *each in zip(columns, own, best, strict=True)}
+            | {
+                column.key: _format_cell(row, name in leading)
+                for column, row, leading in zip(columns.values(), own, marked, strict=True)
+            }
             for name, own in cells.items()
         ],
         _notes(view, seed, rows, cells),
         METHODS.items(),
     )
-
-
-def _best_pgr(column):
-    """The highest PGR of a column as shown; None where nothing competes."""
-    shown = [round(row["pgr"], 1) for row in column if row and row["pgr"] is not None]
-    return max(shown) if len(shown) > 1 else None
 
 
 def _format_cell(row, best):
@@ -77,7 +75,7 @@ def _format_cell(row, best):
         return Cell("n/a", flagged=bool(row["flag"]))
     text = format_number(row["pgr"], 1)
     interval = format_interval(row["pgr_low"], row["pgr_high"], 1)
-    return Cell(text, interval, round(row["pgr"], 1) == best, bool(row["flag"]))
+    return Cell(text, interval, best, bool(row["flag"]))
 
 
 def _caption(view, rows, scores, params):
@@ -94,7 +92,8 @@ def _caption(view, rows, scores, params):
         f"PGR in percent and its 95 % interval. Benchmarks: {'; '.join(facts)}. A domain is the "
         "mean of its benchmarks, an average the mean of its cells. Intervals: bootstrap over "
         f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), student, base "
-        "and reference resampled together. Bold: best of a column."
+        "and reference resampled together. Bold: not established as worse than the best of its "
+        "column (5 %, all pairs adjusted after Holm)."
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas
 
 from agorabench.analysis.abilities import mean_abilities, read_abilities
+from agorabench.analysis.comparisons import read_rows
 from agorabench.analysis.pgr_table import View, list_views, read_table
 from agorabench.errors import UserError
 from agorabench.matrix import NO_PROMPT
@@ -43,6 +44,7 @@ class Study:
         intrinsic, abilities: rows of their tables.
         params: what else decides the analyses (config/result_stages.py).
         gain: points of PGR that twice as many pairs must add to pay.
+        comparisons, ranks: rows of their tables (comparisons.py).
     """
 
     table: list[dict]
@@ -51,6 +53,8 @@ class Study:
     abilities: list[dict]
     params: dict
     gain: float = 1.0
+    comparisons: list[dict] = ()
+    ranks: list[dict] = ()
 
     @property
     def mixtures(self):
@@ -90,7 +94,8 @@ def read_study(inputs: dict, params: dict, gain: float = 1.0) -> Study:
     """The Study of input files and parameters (config/result_stages.py). Raises UserError."""
     table, costs = read_table(*inputs["table"]), read_costs(*inputs["cost"])
     intrinsic = [row for path in inputs["intrinsic"] for row in read_intrinsic(path)]
-    return Study(table, costs, intrinsic, read_abilities(params), params, gain)
+    compared = map(read_rows, inputs["comparisons"])
+    return Study(table, costs, intrinsic, read_abilities(params), params, gain, *compared)
 
 
 def read_intrinsic(path):

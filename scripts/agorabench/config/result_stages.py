@@ -89,6 +89,7 @@ def analyse(config):
     solved = matrix.ability_evaluations(config)
     inputs = {
         "table": [paths.PGR_TABLE],
+        "comparisons": [paths.table("comparisons"), paths.table("ranks")],
         "cost": [paths.table("cost")],
         "intrinsic": [paths.table("intrinsic")] if config["intrinsic"] else [],
         "scores": _score_files(solved),

@@ -45,6 +45,7 @@ TABLES = {
 }
 # Of questions of agorabench/analysis; others are titled by their names.
 TITLES = {
+    "comparisons": "Which generator is better",
     "value": "PGR by dollars",
     "regressions": "PGR and problem solving",
     "correlations": "Metrics that go along with PGR",
@@ -57,7 +58,8 @@ TITLES = {
 def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
     """The exhibits of a config's report; `questions`: names of analyses that have a figure."""
     pgr, caption = paths.figure("pgr"), CAPTIONS / "pgr_figure.rst"
-    exhibits = [Exhibit("PGR by method and domain", caption, figure=pgr)]
+    ranks = Exhibit("Ranks", CAPTIONS / "ranks.rst", paths.table("ranks"))
+    exhibits = [ranks, Exhibit("PGR by method and domain", caption, figure=pgr)]
     for name, title in TABLES.items():
         if name != "intrinsic" or config["intrinsic"]:
             exhibits.append(Exhibit(title, CAPTIONS / f"{name}.rst", paths.table(name)))
@@ -66,5 +68,6 @@ def list_exhibits(config: dict, questions: list[str]) -> list[Exhibit]:
         files = CAPTIONS / f"{name}.rst", paths.table(name), paths.figure(name)
         # How far predictions are off is said above all.
         errors = paths.table("regressions") if name == "prediction" else None
-        exhibits.append(Exhibit(title, *files, "column", errors))
+        exhibit = Exhibit(title, *files, "column", errors)
+        exhibits.insert(0 if name == "comparisons" else len(exhibits), exhibit)
     return exhibits

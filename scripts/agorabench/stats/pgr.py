@@ -80,8 +80,9 @@ def pgr(student, base, reference):
 class Estimate:
     """Scores (percent) and PGR (percent) of a cell on a benchmark, or of an average of such.
 
-    `draws`: [draws], the PGR of each bootstrap draw, NaN where it has none. `items`: benchmark ->
-    number of its items. `noisy`: the benchmarks whose gap is within its own noise.
+    `draws`, `score_draws`: [draws], PGR and student's score in percent of each bootstrap draw, NaN
+    where it has no PGR. `items`: benchmark -> number of its items. `noisy`: the benchmarks whose
+    gap is within its own noise.
     """
 
     student: float
@@ -89,6 +90,7 @@ class Estimate:
     reference: float
     pgr: float
     draws: np.ndarray
+    score_draws: np.ndarray
     items: dict[str, int]
     noisy: frozenset[str]
 
@@ -118,7 +120,8 @@ def estimate_pgr(benchmark, means, draws, items):
     unbounded = math.isinf(percentile_interval(resampled)[0])
     noisy = math.isnan(recovered) or lowest_gap <= 0 or unbounded
     shown, blamed = (100 * float(mean) for mean in means), frozenset([benchmark] if noisy else [])
-    return Estimate(*shown, recovered, resampled, {benchmark: items}, blamed)
+    scores = 100 * draws[:, 0]
+    return Estimate(*shown, recovered, resampled, scores, {benchmark: items}, blamed)
 
 
 def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
@@ -132,6 +135,7 @@ def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
     return Estimate(
         *(total / len(estimates) for total in sums),
         draws=np.mean([one.draws for one in estimates], axis=0),
+        score_draws=np.mean([one.score_draws for one in estimates], axis=0),
         items={name: n for one in estimates for name, n in one.items.items()},
         noisy=frozenset().union(*(one.noisy for one in estimates)),
     )
