@@ -257,7 +257,7 @@ def test_all_tables_and_figures_are_there(paper):
     results, tables = paper
     assert set(tables) == {
         "abilities", "correlations", "components", "regressions", "prediction",
-        "prompts", "amount", "value",
+        "decisions", "prompts", "amount", "value",
     }  # fmt: skip
     assert len(tables["abilities"]) == 36
     assert tables["abilities"][0] == {
@@ -450,7 +450,7 @@ def test_a_mixture_is_in_no_fit_and_is_predicted(tmp_path):
         assert float(mixed[-1][name]) == pytest.approx(mean, rel=1e-4)
     assert [row["generator"] for row in found["with"]["value"]] == ["a", "ab", "b", "c"]
     left_out = "Mixtures are left out, as their pairs are of other sets: ab."
-    assert texts["with"].count(left_out) == 3
+    assert texts["with"].count(left_out) == 4
     assert (
         "Mixture: by the regression on all other generators, its parts among them."
         in (texts["with"])
@@ -627,8 +627,8 @@ def test_cells_with_other_seeds_are_counted(tmp_path):
         for place in cells:
             measure(results, *place, {"reward": random.normal()}, seed=seed)
     results.run()
-    # Below the tables of regressions, correlations and predictions.
-    assert results.text().count("3 cells are left out: they have other seeds.") == 3
+    # Below the tables of regressions, correlations, predictions and decisions.
+    assert results.text().count("3 cells are left out: they have other seeds.") == 4
 
 
 def test_some_of_the_seeds_stand_for_their_mean():

@@ -74,6 +74,43 @@ def test_the_claims_that_rounding_does_not_explain(claims):
     assert silent == {f"component-{i}" for i in range(2, 6)}
 
 
+DECISIONS = {  # pairs right with interval, regret with interval, R2 pooled, R2 within settings
+    "quality, Prometheus": (0.75, 0.67, 0.83, 2.4, 0.5, 4.5, 0.000, 0.201),
+    "reward": (0.73, 0.63, 0.81, 5.4, None, 11.4, 0.255, 0.115),
+    "problem solving": (0.70, 0.60, 0.81, 7.4, 0.2, 18.7, 0.097, 0.092),
+    "quality, GPT-4o": (0.70, 0.58, 0.81, 8.7, 1.2, 20.4, None, None),
+    paper.ADJUSTED: (0.70, 0.60, 0.80, 5.4, 0.0, 11.9, None, None),
+    "perplexity": (0.48, 0.29, 0.66, 14.4, 6.9, 23.2, None, None),
+}
+
+
+@pytest.mark.parametrize("predictor", DECISIONS)
+def test_decisions_within_settings(analyses, predictor):
+    (row,) = [row for row in analyses.decisions if row["predictor"] == predictor]
+    accuracy, low, high, regret, least, most, r2, within = DECISIONS[predictor]
+    assert (row["settings"], row["generators"]) == (9, 6)
+    assert (round(row["accuracy"], 2), round(row["regret"], 1)) == (accuracy, regret)
+    # Ends of intervals have the noise of their resamples. That of the reward's regret is 0 in 2.6 %
+    # of all resamples, so 0 or the next higher value.
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((low, high), abs=0.011)
+    assert row["regret_low"] == pytest.approx(0.35 if least is None else least, abs=0.36)
+    assert row["regret_high"] == pytest.approx(most, abs=0.6)
+    if r2 is not None:
+        assert (round(row["r2"], 3), round(row["r2_within"], 3)) == (r2, within)
+
+
+def test_baselines_of_decisions(analyses):
+    found = {row["predictor"]: row for row in analyses.decisions}
+    numbers = {name: (row.get("accuracy"), row["regret"]) for name, row in found.items()}
+    assert numbers["random"] == (0.5, pytest.approx(16.9, abs=0.05))
+    assert numbers["always gpt-4o"][1] == pytest.approx(6.3, abs=0.05)
+    assert numbers["always llama-3.1-405b"][1] == pytest.approx(24.6, abs=0.05)
+    assert numbers["mean PGR in the other settings"] == pytest.approx((0.65, 6.3), abs=0.05)
+    nested = found["most accurate in the other settings"]
+    assert (nested["accuracy"], nested["regret"]) == pytest.approx((0.75, 2.4), abs=0.05)
+    assert nested["reason"] == "it was always quality, Prometheus"
+
+
 def test_averages_that_do_not_add_up_are_found(tables):
     found = list(paper.check_averages(tables))
     assert len(found) == 18 + 18 + 144 + 6 + 12 + 9

@@ -17,14 +17,8 @@ from pathlib import Path
 
 # Order of tables in analysis.{md,tex,html} and on the report's page; what is not here follows.
 ORDER = (
-    "comparisons",
-    "value",
-    "regressions",
-    "correlations",
-    "components",
-    "prediction",
-    "prompts",
-    "amount",
+    *("comparisons", "value", "regressions", "correlations", "components", "prediction"),
+    *("decisions", "prompts", "amount"),
 )
 
 

@@ -86,21 +86,27 @@ def figure(study):
 
 def draw_correlations(title, correlations):
     """Figure of correlations: (name, r, low, high), None where there is none."""
-    names = [name for name, *_ in correlations]
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    return draw_dots(title, correlations, "correlation with PGR", "Pearson's r", 0, ticks)
+
+
+def draw_dots(title, lines, heading, label, middle, ticks):
+    """Figure of (name, number, low, high), None where there is none, around a line at `middle`."""
+    names = [name for name, *_ in lines]
     left = [0.15 + figures.text_width(names)]
     page = figures.Page(title, [0.17 * len(names) + 0.1], left=left)
     (axes,) = page.axes
-    axes.axvline(0, color=figures.INK, linewidth=0.8, zorder=1)
-    for i, (_, r, low, high) in enumerate(correlations):
-        if r is None:
-            axes.text(0, i, "n/a", ha="center", va="center_baseline", color=figures.MUTED)
+    axes.axvline(middle, color=figures.INK, linewidth=0.8, zorder=1)
+    for i, (_, number, low, high) in enumerate(lines):
+        if number is None:
+            axes.text(middle, i, "n/a", ha="center", va="center_baseline", color=figures.MUTED)
             continue
         if low is not None:
             axes.plot([low, high], [i, i], color=figures.COLOURS[0], linewidth=1.1, zorder=2)
-        axes.plot(r, i, "o", **figures.mark(figures.COLOURS[0]))
+        axes.plot(number, i, "o", **figures.mark(figures.COLOURS[0]))
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(-1, 1)
-    axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["\u22121", "\u22120.5", "0", "0.5", "1"])
-    page.label_panel(axes, "correlation with PGR", "Pearson's r", "")
+    axes.set_xlim(ticks[0], ticks[-1])
+    axes.set_xticks(ticks, map(figures.format_tick, ticks))
+    page.label_panel(axes, heading, label, "")
     return page.figure

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from agorabench.analysis.decisions import judge_all
 from agorabench.errors import UserError
 from agorabench.stats import regression
 
@@ -39,6 +40,7 @@ METRICS = {  # in full, for readers
     "problem_solving": "problem solving",
 }
 ABILITY = "problem_solving"
+ADJUSTED = "compatibility-adjusted reward"
 AVERAGE = "average"
 CELL = ["generator", "method", "domain"]
 FINE = ("instruction_similarity", "response_similarity")  # printed with four decimals, not two
@@ -83,12 +85,26 @@ def average_generators(cells: pandas.DataFrame) -> pandas.DataFrame:
     return cells.groupby("generator", sort=False)[["pgr", ABILITY]].mean().reset_index()
 
 
+def list_predictors(cells: pandas.DataFrame) -> dict[str, np.ndarray]:
+    """Words -> values [cells]: the metrics, and reward in proportion to how it suits the student.
+
+    The latter is compatibility-adjusted (Xu et al. 2024, arXiv 2411.07133), with a weight of 1; the
+    logarithm of perplexity is what they call the loss of the student.
+    """
+    predictors = {words: cells[name].to_numpy() for name, words in METRICS.items()}
+    surprisal = np.log(cells["response_perplexity"].to_numpy())
+    return predictors | {
+        ADJUSTED: predictors[METRICS["skywork_response_quality"]] / (1 + surprisal)
+    }
+
+
 # ---- Analyses
 
 
 @dataclass(frozen=True)
 class Analyses:
-    """Fits to the published cells: regression.Regression, .Components and .Correlation."""
+    """Fits to the published cells: regression.Regression, .Components and .Correlation; and the
+    rows of decisions.judge_all."""
 
     cells: pandas.DataFrame
     averages: pandas.DataFrame
@@ -98,6 +114,7 @@ class Analyses:
     on_components: regression.Regression
     on_intrinsic: regression.Regression
     correlations: dict
+    decisions: list[dict]
 
 
 def analyse_tables(tables: dict, draws: int = 2000, seed: int = 1) -> Analyses:
@@ -123,6 +140,7 @@ def analyse_tables(tables: dict, draws: int = 2000, seed: int = 1) -> Analyses:
         fit(cells, list(METRICS)),
         fit(cells, [name for name in METRICS if name != ABILITY]),
         {name: correlate(name) for name in METRICS},
+        judge_all(cells, list_predictors(cells), seed),
     )
 
 

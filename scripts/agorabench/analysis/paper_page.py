@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from agorabench.analysis import components, correlations, paper, prediction, regressions
+from agorabench.analysis import components, correlations, decisions, paper, prediction, regressions
 from agorabench.report import figures, page
 from agorabench.report.table import Table, format_interval, format_number, html_page, list_columns
 from agorabench.stats.regression import COMPONENTS
@@ -61,6 +61,8 @@ def render_page(tables: dict, analyses: paper.Analyses) -> str:
         figures=draw_figures(analyses),
         fits=Markup(fit_table(analyses).to_html()),
         correlations=Markup(correlation_table(analyses).to_html()),
+        decisions=Markup(decision_table(analyses).to_html()),
+        decided={row["predictor"]: row for row in analyses.decisions},
     )
     return html_page(TITLE, [body], STYLE)
 
@@ -112,6 +114,15 @@ def correlation_table(analyses):
     return replace(correlations.TABLE, rows=rows)
 
 
+def decision_table(analyses):
+    """Predictors judged by decisions, which the paper does not do."""
+    lines = analyses.decisions
+    shown = decisions.with_intervals(lines)
+    columns = [one for one in decisions.TABLE.columns if one.key not in ("good", "p", "rho")]
+    notes = ["Of perplexity low is good.", *decisions.notes_of(lines)]
+    return replace(decisions.TABLE, columns=columns, rows=shown, notes=notes)
+
+
 def ends(correlation):
     """(low, high) of a correlation's interval."""
     return correlation.interval.low, correlation.interval.high
@@ -129,6 +140,8 @@ def draw_figures(analyses):
         f"{PAPER}; {cells}. Filled bars: the {COMPONENTS} that PGR is regressed on.",
         draw_predictions: "PGR predicted from the five components: fitted to all cells, and of "
         f"each generator by a fit to the others; {cells}. Dashed: predicted and PGR are equal.",
+        draw_decisions: "Pairs of generators that each predictor orders as PGR does, within the "
+        f"settings; {cells}. Bars: 95 % intervals, settings resampled.",
         draw_correlations: "Correlation of each metric with PGR, which the paper does not print; "
         f"{cells}. Bars: 95 % intervals, generators resampled.",
     }
@@ -165,6 +178,11 @@ def draw_correlations(analyses):
     fits = analyses.correlations.items()
     shown = [(paper.METRICS[name], fit.r, *ends(fit)) for name, fit in fits]
     return correlations.draw_correlations(f"from Tables 2, 7 and 8 of {PAPER}", shown)
+
+
+def draw_decisions(analyses):
+    """Decision accuracy of the predictors."""
+    return decisions.draw_decisions(f"from Tables 2, 7 and 8 of {PAPER}", analyses.decisions)
 
 
 def draw_predictions(analyses):

@@ -51,6 +51,7 @@ TITLES = {
     "correlations": "Metrics that go along with PGR",
     "components": "Principal components of the metrics",
     "prediction": "PGR predicted from the metrics",
+    "decisions": "Which metric chooses the right generator",
     "amount": "PGR by the number of pairs",
 }
 
