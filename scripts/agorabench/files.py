@@ -1,6 +1,5 @@
 """Files that are either whole or absent, and rows one JSON object a line."""
 
-import codecs
 import fcntl
 import hashlib
 import json
@@ -75,8 +74,8 @@ def write_json(path, value):
         file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
-def read_jsonl(path):
-    """Rows of a JSON Lines file, or of a JSON file that holds one list.
+def read_jsonl(path, **options):
+    """Rows of a JSON Lines file, or of a JSON file that holds one list; `options`: of json.loads.
 
     Raises:
         UserError: the file is absent or a line of it is not JSON.
@@ -89,10 +88,11 @@ def read_jsonl(path):
             f"{path}: no such file; if a rule makes it, `snakemake {path}` does"
         ) from None
     except UnicodeDecodeError as error:
-        raise DamagedFile(f"{path}: not text in UTF-8 ({error})") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DamagedFile(f"{path}, line {line}: not text in UTF-8 ({error})") from None
     if text.lstrip().startswith("["):
         try:
-            return json.loads(text)
+            return json.loads(text, **options)
         except (ValueError, RecursionError) as error:
             raise DamagedFile(f"{path}: not JSON ({error})") from None
     rows = []
@@ -100,19 +100,16 @@ def read_jsonl(path):
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(json.loads(line, **options))
             except (ValueError, RecursionError) as error:
                 raise DamagedFile(f"{path}, line {number}: not JSON ({error})") from None
     return rows
 
 
 def text_encoding(path):
-    """The encoding of a text file: UTF-8, or what its byte order mark says."""
+    """The encoding of a file of JSON: what its byte order mark or its first two characters say."""
     with open(path, "rb") as file:
-        start = file.read(4)
-    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "utf-32"
-    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return json.detect_encoding(file.read(4))
 
 
 def read_appended(lines, key, sentence):

@@ -12,7 +12,9 @@ import shutil
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 
@@ -23,6 +25,9 @@ ROLES = dict.fromkeys(("user", "human", "prompter"), "user")
 ROLES |= {"developer": "system"}
 ROLES |= dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt"), "assistant")
 TURNS = ("messages", "conversations", "conversation")  # fields that hold them
+KINDS = (".jsonl", ".json", ".ndjson", ".parquet")
+# What `datasets` writes beside rows.
+NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 LOOKED_AT = 1000  # rows in which fields that nobody reads are looked for
 
 
@@ -37,18 +42,44 @@ class Unfit(ValueError):
 def read_files(path: str | Path) -> tuple[Sequence[dict], list[Path]]:
     """(Rows, files) of a file, or of all files of a folder in the order of their names.
 
+    Of a folder count the files with an ending of KINDS, or those of the folders in it where it has
+    none itself (data/, train/); what describes a data set (cards, NO_ROWS, .cache) does not.
+
     Raises:
         Unreadable: there is none, or one is not of a kind that `parse_file` knows.
     """
     path = Path(path)
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.glob("[!.]*") if file.is_file())
-    if not all(file.is_file() for file in files):
-        raise Unreadable("no such file")
+    if not path.is_dir():
+        if not path.is_file():
+            raise Unreadable("no such file")
+        return parse_file(path), [path]
+    files = _list_files(path, "*") or _list_files(path, "**/*")
     if not files:
-        raise Unreadable("there is no file in this folder")
-    return join_rows([parse_file(file) for file in files]), files
+        raise Unreadable(f"no file in this folder ends in {', '.join(KINDS)} (or that and .gz)")
+    return parse_files({str(file.relative_to(path)): file for file in files}), files
+
+
+def parse_files(files: dict[str, str | Path]) -> Sequence[dict]:
+    """Parse several files, by the names that messages give them; see `parse_file`."""
+    sets = []
+    for name, file in files.items():
+        try:
+            sets.append(parse_file(file))
+        except Unreadable as fault:
+            raise Unreadable(f"{name}: {fault}") from None
+    return join_rows(sets)
+
+
+def _list_files(folder, pattern):
+    """Files of rows in a folder, without hidden ones."""
+    return sorted(
+        file
+        for file in folder.glob(pattern)
+        if file.is_file()
+        and file.name.removesuffix(".gz").endswith(KINDS)
+        and file.name not in NO_ROWS
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 def parse_file(file: str | Path) -> Sequence[dict]:
@@ -75,7 +106,7 @@ def parse_file(file: str | Path) -> Sequence[dict]:
             except Exception as error:  # the library raises dozens of kinds
                 reason = str(error).strip().partition("\n")[0]
                 raise Unreadable(f"not Parquet ({reason})") from None
-        rows = read_jsonl(file)
+        rows = read_jsonl(file, object_pairs_hook=_unique_keys)
     except UserError as error:
         raise Unreadable(str(error).removeprefix(str(file)).lstrip(":, ")) from None
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
@@ -84,8 +115,18 @@ def parse_file(file: str | Path) -> Sequence[dict]:
         raise Unreadable("not a list of rows")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise Unreadable(f"row {number} is {type(row).__name__}, not a JSON object")
+            kind = "null" if row is None else type(row).__name__
+            raise Unreadable(f"row {number} is {kind}, not a JSON object")
     return rows
+
+
+def _unique_keys(pairs):
+    """An object's pairs as a mapping; Python would silently keep the last of two equal keys."""
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} twice in an object")
+    return row
 
 
 def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
@@ -95,7 +136,8 @@ def join_rows(sets: list[Sequence[dict]]) -> Sequence[dict]:
     if all(hasattr(rows, "features") for rows in sets):
         from datasets import concatenate_datasets
 
-        return concatenate_datasets(sets)
+        with suppress(ValueError, TypeError):  # columns of several types
+            return concatenate_datasets(sets)
     return list(chain.from_iterable(sets))
 
 
@@ -155,7 +197,7 @@ def read_conversation(row: dict) -> tuple[str, str]:
     Raises:
         Unfit: it has other turns than that, or none.
     """
-    turns = next((row[name] for name in TURNS if isinstance(row.get(name), list)), None)
+    turns = row.get(_turns_field(row))
     if turns is None:
         raise Unfit("no messages or conversations")
     roles = [_role(turn) for turn in turns]
@@ -169,6 +211,11 @@ def read_conversation(row: dict) -> tuple[str, str]:
     if None in texts:
         raise Unfit("not text")
     return "\n\n".join(texts[:-1]), texts[-1]
+
+
+def _turns_field(row):
+    """The field of a row that holds its conversation, or None."""
+    return next((name for name in TURNS if isinstance(row.get(name), list)), None)
 
 
 def _role(turn) -> str | None:
@@ -190,6 +237,12 @@ def _turn_text(turn):
     return content if isinstance(content, str) else None
 
 
+def known_fields(row: dict) -> str:
+    """The fields of a row, for a message about one that it has not."""
+    hint = "; a conversation is read with format: messages" if _turns_field(row) else ""
+    return ", ".join(row) + hint
+
+
 def text_fault(text) -> str | None:
     """Why a value is no text to train on; None where it is one."""
     if text is None:
@@ -208,18 +261,28 @@ def unread_fields(rows: Sequence[dict], source: dict, known: Iterable[str] = ())
 
     Names, numbers and labels, which have no space in them, are no text. `known` are read elsewhere.
     """
-    read = {source.get(field, field).split(".")[0] for field in ("instruction", "response")}
-    read |= {
-        *source.get("where", {}),
-        *known,
-        *(TURNS if source.get("format") == "messages" else ()),
-    }
-    counts, looked_at = {}, 0
+    read = {*source.get("where", {}), *known}
+    if source.get("format") != "messages":
+        read |= {source.get(field, field) for field in ("instruction", "response")}
+    partly = {path.split(".")[0] for path in read if "." in path}
+    counts, looked_at = Counter(), 0
     for looked_at, row in enumerate(islice(rows, LOOKED_AT), 1):  # noqa: B007, used below
-        for name, value in row.items():
-            if name not in read and isinstance(value, str) and " " in value.strip():
-                counts[name] = counts.get(name, 0) + 1
+        turns = {_turns_field(row)} if source.get("format") == "messages" else set()
+        paths = _unread_texts(row, "", read | turns)
+        fields = ((path.split(".")[0], path) for path in paths)
+        counts.update({path if field in partly else field for field, path in fields})
     return [f"{name} ({count / looked_at:.0%} of rows)" for name, count in counts.items()]
+
+
+def _unread_texts(value, path, read):
+    """Yield the dotted paths of texts below a value, but for those in `read`."""
+    if isinstance(value, str) and " " in value.strip():
+        yield path
+    elif isinstance(value, (dict, list)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            below = f"{path}.{key}" if path else str(key)
+            if below not in read:
+                yield from _unread_texts(part, below, read)
 
 
 def warn_unread(

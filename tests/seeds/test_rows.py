@@ -35,6 +35,73 @@ def test_containers_that_are_promised(tmp_path):
         assert load_pairs({"path": str(tmp_path / name)}) == PAIRS
 
 
+def test_a_folder_is_its_rows_whatever_describes_them(tmp_path):
+    """As data sets are downloaded: a card, licences, caches, rows in a folder of their own."""
+    for name, text in {
+        "README.md": "# A card", "LICENSE": "MIT", ".gitattributes": "x", "dataset_info.json": "{",
+        ".cache/huggingface/data/b.jsonl": "{", ".hidden.jsonl": "{", "_SUCCESS": "",
+        "data/train-1.jsonl": LINES, "data/.train-0.jsonl": "{", "data/notes.txt": "no rows",
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert load_pairs({"path": str(tmp_path)}) == PAIRS
+    (tmp_path / "top.json").write_text(json.dumps(PAIRS[:1]))
+    assert load_pairs({"path": str(tmp_path)}) == PAIRS[:1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("b.jsonl", b'{"a": 1}\n{"a"\n', "b.jsonl: line 2: not JSON"),
+        ("b.jsonl", b'{"a": "\xed\xa0\x80"}\n', "b.jsonl: line 1: not text in UTF-8"),
+        ("b.jsonl", b'\n{"a": 1, "b": {"c": 1, "c": 2}}\n', "b.jsonl: line 2: .*'c' twice"),
+        ("b.json", b'[{"a": 1}, null]', "b.json: row 2 is null, not a JSON object"),
+        ("b.jsonl", b'{"a": 1}\n7\n', "b.jsonl: row 2 is int, not a JSON object"),
+        ("b.jsonl.gz", gzip.compress(LINES.encode())[:60], "b.jsonl.gz: b.jsonl.gz cannot be read"),
+        ("b.parquet", b"PAR1", "b.parquet: not Parquet"),
+        ("b.csv", b"a,b", r"no file in this folder ends in \.jsonl"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, text, sentence):
+    (tmp_path / name).write_bytes(text)
+    if not name.endswith(".csv"):
+        (tmp_path / "a.jsonl").write_text(LINES, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        load_pairs({"path": str(tmp_path)})
+
+
+@pytest.mark.parametrize("text", [LINES.replace("\n", "\r\n"), LINES + "\n\n \n", f"\n{LINES}"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_line_ends_and_blank_lines_do_not_count(tmp_path, text, encoding):
+    (tmp_path / "a.jsonl").write_bytes(text.strip(" ").encode(encoding))
+    assert load_pairs({"path": str(tmp_path / "a.jsonl")}) == PAIRS
+
+
+def test_shards_whose_columns_differ_are_one_set(tmp_path):
+    import pandas
+
+    pandas.DataFrame(PAIRS).to_parquet(tmp_path / "a.parquet")
+    other = pandas.DataFrame([{"instruction": "Q", "response": "A", "score": [1, 2]}])
+    other.to_parquet(tmp_path / "b.parquet")
+    mixed = pandas.DataFrame([{"instruction": 7, "response": "A"}])
+    mixed.to_parquet(tmp_path / "c.parquet")
+    assert load_pairs({"path": str(tmp_path)}) == [*PAIRS, {"instruction": "Q", "response": "A"}]
+
+
+def test_conversations_in_parquet(tmp_path):
+    import pandas
+
+    frame = pandas.DataFrame([{"conversations": SHAREGPT}, {"conversations": None}])
+    frame.to_parquet(tmp_path / "a.parquet")
+    source = {"path": str(tmp_path / "a.parquet")}
+    pair = [{"instruction": "Q", "response": "A"}]
+    assert load_pairs(source | {"format": "messages"}) == pair
+    fields = {"instruction": "conversations.0.value", "response": "conversations.1.value"}
+    assert load_pairs(source | fields) == pair
+    with pytest.raises(UserError, match=r"known: conversations; .* with format: messages"):
+        load_pairs(source)
+
+
 def test_single_rows_without_a_pair_are_left_out_and_counted(tmp_path, capsys):
     file = tmp_path / "rows.jsonl"
     spoilt = [{"instruction": None, "response": "a"}, {"instruction": "q", "response": 7}]
@@ -104,12 +171,28 @@ def test_turns_read_by_position_must_have_the_role(tmp_path, capsys):
     assert len(kept) == 1 and dropped.total() == 1
 
 
-def test_text_that_nobody_reads_is_named(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("source", "row", "names"),
+    [
+        ({}, {"input": "Some context here.", "lang": "en", "id": "a b"}, "input"),
+        ({}, {"history": [["How are you?", "Fine, thanks."]], "tags": ["a", "b"]}, "history"),
+        ({}, {"meta": {"source": {"text": "Some context here."}, "n": [1, 2]}}, "meta"),
+        ({"where": {"meta.kind": "a b"}}, {"meta": {"kind": "a b", "text": "c d"}}, "meta.text"),
+        ({"format": "messages"}, {"messages": OPENAI, "system": "Be brief."}, "system"),
+        ({"format": "messages"}, {"conversations": SHAREGPT, "instruction": "a b"}, "instruction"),
+        ({"format": "messages"}, {"messages": [{"role": "user", "content": "Q q"}, OPENAI[1]]}, ""),
+        (
+            {"instruction": "conversations.0.value", "response": "conversations.1.value"},
+            {"conversations": [*SHAREGPT, {"from": "human", "value": "And then?"}]},
+            "conversations.2.value",
+        ),
+        ({}, {}, ""),
+    ],
+)
+def test_text_that_nobody_reads_is_named(tmp_path, capsys, source, row, names):
     file = tmp_path / "rows.jsonl"
-    more = {"input": "Some context here.", "lang": "en", "id": "a b"}
-    file.write_text("".join(json.dumps(pair | more) + "\n" for pair in PAIRS))
-    load_pairs({"path": str(file)})
-    assert capsys.readouterr().err == f"{file}: text that is not read: input (100% of rows)\n"
-    file.write_text(LINES, encoding="utf-8")
-    load_pairs({"path": str(file)})
-    assert capsys.readouterr().err == ""
+    whole = row if source and "where" not in source else PAIRS[0] | row
+    file.write_text(json.dumps(whole) + "\n")
+    load_pairs({"path": str(file), **source})
+    told = f"{file}: text that is not read: {names} (100% of rows)\n" if names else ""
+    assert capsys.readouterr().err == told

@@ -9,7 +9,15 @@ import sys
 from collections import Counter
 
 from agorabench.errors import UserError
-from agorabench.rows import Unfit, Unreadable, read_files, read_pair, text_fault, warn_unread
+from agorabench.rows import (
+    Unfit,
+    Unreadable,
+    known_fields,
+    read_files,
+    read_pair,
+    text_fault,
+    warn_unread,
+)
 
 
 def load_pairs(source: dict) -> list[dict]:
@@ -44,7 +52,7 @@ def load_pairs(source: dict) -> list[dict]:
             first.setdefault(fault, number)
     told = "; ".join(f"{fault}: {n} (first row {first[fault]})" for fault, n in faults.items())
     if not pairs:
-        known = f"; known: {', '.join(rows[0])}" if len(rows) else ""
+        known = f"; known: {known_fields(rows[0])}" if len(rows) else ""
         raise UserError(
             f"{name}: " + (f"no row has a pair: {told}{known}" if told else "the data set is empty")
         )

@@ -8,7 +8,7 @@ from itertools import islice
 from agorabench.errors import UserError
 from agorabench.files import value_at
 from agorabench.generation.validators import no_markers
-from agorabench.rows import Unfit
+from agorabench.rows import Unfit, known_fields, text_fault
 from agorabench.seeds.classify import rows_of_class
 from agorabench.seeds.convert import convert_row
 
@@ -76,9 +76,10 @@ def fitting_rows(rows, order, source, name, answered, tokens, markers, dropped) 
             dropped[str(reason)] += 1
             continue
         except KeyError as path:
-            raise UserError(f"row {number + 1} has no {path}; known: {', '.join(row)}") from None
+            raise UserError(f"row {number + 1} has no {path}; known: {known_fields(row)}") from None
         own = row.get("id")
-        yield number, {"id": f"{name}/{number}" if own is None else str(own), **seed}
+        named = own is not None and text_fault(str(own)) is None
+        yield number, {"id": str(own) if named else f"{name}/{number}", **seed}
 
 
 def _check_where(row, where):

@@ -16,13 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from agorabench.errors import UserError
 from agorabench.files import atomic_file, file_digest, read_json, to_json, write_json
 from agorabench.models.hub import describe_refusal, first_line
-from agorabench.rows import Unreadable, join_rows, parse_file, read_files
+from agorabench.rows import Unreadable, join_rows, parse_file, parse_files, read_files
 
 ATTEMPTS = 3  # at a download, where the fault may pass
 WAIT = 2.0  # seconds before the second attempt, doubled before each later one
@@ -239,25 +240,23 @@ def read_hub(source: dict, lock: Lock) -> tuple[Sequence[dict], dict]:
         )
         if files := source.get("files"):
             # Some data sets hold a loading script, which `datasets` refuses to run.
-            parts = [
-                parse_file(
-                    huggingface_hub.hf_hub_download(
-                        name, file, repo_type="dataset", revision=revision
-                    )
-                )
-                for file in files
-            ]
+            fetch = partial(
+                huggingface_hub.hf_hub_download, name, repo_type="dataset", revision=revision
+            )
+            rows = parse_files({file: fetch(file) for file in files})
         else:
             subsets = source.get("subset")
-            parts = [
-                datasets.load_dataset(name, subset, revision=revision, split=split_name(source))
-                for subset in (subsets if isinstance(subsets, list) else [subsets])
-            ]
+            rows = join_rows(
+                [
+                    datasets.load_dataset(name, subset, revision=revision, split=split_name(source))
+                    for subset in (subsets if isinstance(subsets, list) else [subsets])
+                ]
+            )
     except (Unreadable, UserError):
         raise
     except Exception as error:  # the libraries raise dozens of kinds
         raise Unreadable(describe_refusal(error, source.get("revision"))) from None
-    return join_rows(parts), {"revision": revision, "hub_licence": hub_licence(name, revision)}
+    return rows, {"revision": revision, "hub_licence": hub_licence(name, revision)}
 
 
 def split_name(source: dict) -> str:
