@@ -658,7 +658,8 @@ def test_parquet(hub, tmp_path):
     server.revisions[OLD]["torn.parquet"] = server.revisions[OLD]["all.parquet"][:-9]
     code, said = run({"files": ["torn.parquet"], "revision": OLD})
     assert code == 1
-    assert said.splitlines()[-1].startswith("error: seeds.math.instance: o/d: torn.parquet: not Parquet")
+    last = said.splitlines()[-1]
+    assert last.startswith("error: seeds.math.instance: o/d: torn.parquet: not Parquet")
 
 
 # Classification
