@@ -2,8 +2,8 @@
 
 Needs: the tables and figures of analyse.smk; generated sets, students, scores and answers;
        config/paper/, the tables that the paper prints.
-Makes: results/report.html, results/dataset/ (every set as Parquet, with a card),
-       results/paper/comparison.html.
+Makes: results/report.html, results/tables/decision.md, results/dataset/ (every set as Parquet, with
+       a card), results/paper/comparison.html.
 """
 
 from agorabench.report.exhibits import list_exhibits
@@ -46,6 +46,7 @@ rule report:
         code=code("report", *TEMPLATES["report"]),
     output:
         paths.REPORT,
+        paths.table("decision", "md"),
     log:
         "logs/report.log",
     conda:

@@ -8,7 +8,10 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
+from agorabench.analysis.comparisons import read_rows
 from agorabench.analysis.pgr_table import from_csv, list_views, to_csv
+from agorabench.analysis.study import read_costs
+from agorabench.analysis.verdicts import decide_views
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl, write_jsonl
 from agorabench.report.exhibits import Exhibit
@@ -47,8 +50,14 @@ class Page(HTMLParser):
 def shown(study, exhibits=(), home="results"):
     """The page of a study, in its folder unless another is named."""
     with contextlib.chdir(study.results.parent):
-        rows = from_csv((study.results / "pgr_table.csv").read_text())
-        pieces = render_report(study.config, rows, list_views(rows), exhibits, study.prices, home)
+        rows, tables = (
+            from_csv((study.results / "pgr_table.csv").read_text()),
+            study.results / "tables",
+        )
+        ranks, pairs = (read_rows(tables / f"{name}.csv") for name in ("ranks", "comparisons"))
+        views = list_views(rows)
+        verdicts = decide_views(views, ranks, pairs, read_costs(tables / "cost.csv"))
+        pieces = render_report(study.config, rows, views, exhibits, study.prices, home, verdicts)
         text = "".join(pieces)
     (study.results.parent / home / "report.html").write_text(text, encoding="utf-8")
     return text
@@ -57,6 +66,14 @@ def shown(study, exhibits=(), home="results"):
 def costs(study, **more):
     """The table of costs as an exhibit."""
     return Exhibit("Costs", table="results/tables/cost.csv", **more)
+
+
+def test_the_verdict_is_on_top(tmp_path):
+    study = Study(tmp_path, domains=("math", "code"), items=200)
+    page = Page(shown(study, [costs(study)]))
+    top = page.text.index("Which generator?")
+    assert top < page.text.index("Before you rely on it") < page.text.index("Every PGR")
+    assert "is highest, with a PGR of" in page.text[top:] and "all cells:" in page.text[top:]
 
 
 def test_every_set_and_model_has_a_section_and_every_link_a_target(tmp_path):
@@ -527,8 +544,9 @@ def test_all_can_be_reached_by_name_and_key(page):
 
 
 def warned(study, exhibits=()):
-    """The warnings that stand before everything else."""
-    found = re.search('<main id="main">\\s*<p class="warning">(.*?)</p>', shown(study, exhibits))
+    """The warnings that stand below the first sentence."""
+    above = shown(study, exhibits).partition("<table")[0]
+    found = re.search('<p class="warning">(.*?)</p>', above)
     return found[1] if found else ""
 
 

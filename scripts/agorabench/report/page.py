@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -42,6 +42,7 @@ def render_report(
     exhibits: list[Exhibit],
     prices: dict,
     home: str | Path = paths.RESULTS,
+    verdicts: Sequence = (),
     samples: int = 6,
     answers: int = 4,
     characters: int = 2000,
@@ -55,6 +56,7 @@ def render_report(
         exhibits: what is shown besides the PGR table and the sets.
         prices: generator -> USD per million tokens.
         home: the folder of the page, which links are relative to.
+        verdicts: what to take from the run, a verdicts.Verdict of each view.
         samples: pairs to show of a set.
         answers: answers to show of a model on a benchmark.
         characters: after which a text of a model is cut.
@@ -76,6 +78,7 @@ def render_report(
         table=paths.PGR_TABLE,
         overall=overall and compare_rows(overall),
         lacking=lacking,
+        verdicts=verdicts,
         warnings=list_warnings(config, rows, loaded),
         all_rows=compare_rows(rows),
         exhibits=loaded,

@@ -20,6 +20,7 @@ over the block's generators, and every generator's draws get their own share of 
 import itertools
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -158,6 +159,21 @@ def rank_generators(values, draws, pairs) -> list[Rank]:
         )
         for i in range(count)
     ]
+
+
+def needed_times(difference, low, high, power=0.8):
+    """How many times as much data finds a difference as seen with this power at LEVEL; None where
+    nothing is known of its spread, or it is none.
+
+    `low`, `high`: the difference's interval. The spread falls with the root of the data (normal
+    approximation: Cohen 1988, "Statistical Power Analysis", chapter 2).
+    """
+    if not difference or low is None or high <= low:
+        return None
+    quantile = NormalDist().inv_cdf
+    needed = quantile(1 - LEVEL / 2) + quantile(power)
+    spread = (high - low) / (2 * quantile(0.975))
+    return max(1.0, (needed * spread / difference) ** 2)
 
 
 # ---- Seeds
