@@ -15,6 +15,10 @@ ACCEPTED = 0.9  # share of replies that are valid pairs
 ENOUGH = 20  # replies from which a mean or a share is taken
 SAMPLE = 200  # texts whose lengths stand for those of more
 ITEMS = 1000  # of a benchmark that is not fetched yet
+KNOWN_ITEMS = {  # but for those of these protocols, which have a test set of their own
+    **{"gsm8k": 1319, "math": 5000, "humaneval": 164, "humaneval_plus": 164, "mbpp": 500},
+    **{"mbpp_plus": 378, "alpaca_eval": 805, "arena_hard": 500, "ifeval": 541},
+}
 IN_CLASS = 0.5  # share of rows that a classification puts in the class wanted
 
 # GPU hours. Operations per parameter and token: 2 in a forward pass, 6 with the backward pass

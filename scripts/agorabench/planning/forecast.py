@@ -298,7 +298,8 @@ def plan_prediction(config, student, domain):
 
 def count_items(name, entry):
     """(Items of a benchmark, where their number is from)."""
-    path, count, source = Path(paths.benchmark_items(name)), estimates.ITEMS, "items assumed"
+    count = estimates.KNOWN_ITEMS.get(entry["protocol"], estimates.ITEMS)
+    path, source = Path(paths.benchmark_items(name)), "items assumed"
     if path.exists():
         lines = path.read_bytes().split(b"\n")
         count, source = sum(1 for line in lines if line.strip()), "items counted"

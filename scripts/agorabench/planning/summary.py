@@ -4,9 +4,10 @@ import re
 from collections import Counter, defaultdict
 
 from agorabench.llm.budget import format_usd
-from agorabench.matrix import Cell
+from agorabench.matrix import Cell, list_cells
 from agorabench.planning.estimates import assumptions
 from agorabench.planning.forecast import UNKNOWN
+from agorabench.planning.power import render_power
 from agorabench.report.table import align_markdown
 
 
@@ -27,8 +28,19 @@ def render_plan(config, rows, spent) -> str:
     parts += ["## Generators\n", table_generators(config, rows, spent)]
     parts += ["## Students\n", table_loading(students, "student")] if students else []
     parts += ["## Metrics of generated sets\n", table_loading(metrics, "metric")] if metrics else []
+    parts += ["## Power\n", render_power(config, price=price_seed(config, rows))]
     parts += ["## Assumptions\n", *(f"- {line}" for line in assumptions()), ""]
     return "\n".join(parts)
+
+
+def price_seed(config, rows):
+    """(USD, GPU hours) of one seed of everything; None where less than everything is to be done."""
+    cells = list_cells(config)
+    if sum(row["rule"] == "generate" for row in rows) < len(cells):
+        return None, None
+    seeds = len({cell.seed for cell in cells})
+    totals = (add_up(rows, key) for key in ("usd", "gpu_hours"))
+    return tuple(None if total in (None, UNKNOWN) else total / seeds for total in totals)
 
 
 def table_jobs(rows):
