@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import yaml
 from agorabench.evaluation import answers, style_control
-from agorabench.evaluation.benchmarks import alpaca_eval, arena_hard, gsm8k, ifeval, math
+from agorabench.evaluation.benchmarks import alpaca_eval, arena_hard, gsm8k, ifeval, math, mbpp
 from agorabench.files import read_jsonl
 from agorabench.intrinsic import judged
 from helpers import ROOT
@@ -175,7 +175,7 @@ def test_no_text_stops_a_verifier(text):
 PIECES = (
     "[", "[RESULT]", "#### ", "####\n", r"\boxed ", r"\boxed{", "answer is ", "answer: 1 ", r"\(",
     "\n", "1,", "1 234 ", "1+", "1=", "<<", "**", "1/", "score of ", "9", r"\frac", "a.", "$",
-    '{"a":',
+    '{"a":', "`", "```\n", "@half\n", "half\n", "half = (\n", "def half(x):\n", "from half\n",
 )  # fmt: skip
 
 
@@ -190,6 +190,8 @@ def test_time_grows_no_faster_than_the_text(piece):
     style_control.style_metadata(text)
     for verify in VERIFIERS[:-1]:
         verify(text)
+    for tail in ("", "\ndef half(x):"):
+        mbpp.extract_program(text + tail, {"half"})
     assert time.process_time() - began < 10  # a quadratic pattern takes minutes
 
 

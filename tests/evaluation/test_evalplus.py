@@ -110,6 +110,7 @@ def test_the_canonical_solution_has_a_budget_of_its_own(monkeypatch):
 
 RIGHT = "def half(x):\n    return x / 2"
 WRONG = "def half(x):\n    return x"
+FENCED = f"```python\n{RIGHT}\n```\n\n"
 FORMS = {
     "a pip install first": f"```bash\npip install numpy\n```\n\n```python\n{RIGHT}\n```",
     "a usage example first": f"```python\nprint(half(3))\n```\nwith\n```python\n{RIGHT}\n```",
@@ -129,6 +130,40 @@ FORMS = {
     '    """\n    return x / 2',
     "from __future__": f"```python\nfrom __future__ import annotations\n{RIGHT}\n```",
     "Windows lines": f"```python\r\n{RIGHT}\r\n```\r\n".replace("\n    ", "\r\n    "),
+    "an import of itself last": f"{FENCED}```python\nfrom solution import half\nhalf(2)\n```",
+    "tests that import it last": f"{FENCED}```python\nimport unittest\nfrom half import half\n"
+    "class TestHalf(unittest.TestCase):\n    def test(self): assert half(2) == 1\n```",
+    "only its signature last": f"{FENCED}```python\ndef half(x: int) -> float: ...\n```",
+    "decorated in another block": f"{FENCED}```python\nfrom functools import lru_cache\n"
+    "half = lru_cache(maxsize=None)(half)\n```",
+    "the entry point first, its helper last": "```python\ndef half(x):\n    return part(x) / TWO\n"
+    "```\nwith\n```python\nTWO = 2\npart = lambda x: x\n```",
+    "helpers in a file of their own": "```python\n# parts.py\nimport math as m\ndef part(x):\n"
+    "    return m.ceil(x)\n```\n```python\nfrom parts import part\n\ndef half(x):\n"
+    "    return part(x) / 2\n```",
+    "a helper bound by a condition": "```python\ntry:\n    import numpy as m\nexcept ImportError:\n"
+    "    import math as m\n```\n```python\ndef half(x):\n    return float(m.floor(x * 2)) / 4\n```",
+    "a global of another block": "```python\nseen = {}\n```\n```python\ndef half(x):\n    global seen"
+    "\n    seen[x] = x / 2\n    return seen[x]\n```",
+    "an example with its names": f"```python\ny = half(list=[2])\n```\n```python\ndef half(x):\n"
+    "    y = list([x])[0]\n    return y / 2\n```\n```python\nlist = [1, 2]\nhalf(2)\n```",
+    "no-break spaces": f"```python\n{RIGHT}\n```".replace("    ", "\u00a0" * 4),
+    "no-break spaces in some lines": "def half(x):\n    y = x\n\u00a0\u00a0\u00a0 return y / 2",
+    "a byte order mark": f"\ufeff{RIGHT}",
+    "tabs": f"Thus:\n```python\n{RIGHT}\n```".replace("    ", "\t"),
+    "a session": "```python\n>>> def half(x):\n...     return x / 2\n...\n>>> half(2)\n1.0\n```",
+    "a session after it": f"```python\n{RIGHT}\n\n>>> half(2)\n1.0\n```",
+    "another language last": f"{FENCED}```ruby\ndef half(x) x / 2 end\n```\n```js\nhalf = x => 1\n```",
+    "a fence in a fenced docstring": 'So:\n```python\ndef half(x):\n    """Half.\n\n    ```\n'
+    '    half(2)\n    ```\n    """\n    return x / 2\n```\nDone.',
+    "a fence within a fence": f"````markdown\n```python\n{RIGHT}\n```\n````\n",
+    "never closed, and prose": f"```python\n{RIGHT}\n\nIt divides x by two.\n",
+    "a condition": "```python\nimport sys\nif sys.version_info >= (3,):\n    def half(x):\n"
+    "        return x / 2\nelse:\n    half = None\n\nif __name__ == '__main__':\n    print(half())\n```",
+    "a class that is called": "```python\nclass Half:\n    def __call__(self, x):\n        return x / 2"
+    "\n\nhalf = Half()\n```",
+    "a method, bound": "```python\nclass Solution:\n    def half(self, x):\n        return x / 2\n```\n"
+    "```python\nhalf = Solution().half\n```",
 }
 
 
@@ -141,6 +176,27 @@ def test_the_block_that_defines_the_function_is_run(name):
     (other,) = mbpp.grade_items(mbpp.read_items([row]), [FORMS[name]], execute)
     assert (one["score"], other["score"]) == (1, 1), (one, other)
     assert verdict(FORMS[name])[:2] == (1, 1)
+
+
+def test_blocks_that_define_what_the_tests_call_are_one_program():
+    text = (
+        "```python\nclass Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n```\n"
+        "```python\ndef widest(pairs):\n    return max(pair.b - pair.a for pair in pairs)\n```"
+    )
+    tests = ["assert widest([Pair(1, 4), Pair(2, 3)]) == 3"]
+    items = mbpp.read_items([{"task_id": 1, "text": "Widest.", "test_list": tests}])
+    (found,) = mbpp.grade_items(items, [text], execute)
+    assert found["score"] == 1, found
+
+
+@pytest.mark.parametrize("text", [
+    "class Solution:\n    def half(self, x):\n        return x / 2\n",  # nobody calls a method
+    "async def half(x):\n    return x / 2\n",
+    "```python\nfrom solution import half\n```",
+    f"```python\n{RIGHT}\n```\nNo:\n```python\n{WRONG}\n```",  # corrections come last
+])  # fmt: skip
+def test_what_defines_no_right_function_is_wrong(text):
+    assert verdict(text)[:2] == (0, 0)
 
 
 def test_a_program_that_was_slow_beside_others_is_run_again_alone():

@@ -9,18 +9,28 @@ continues the prompt.
 """
 
 import ast
+import builtins
 import re
 import symtable
+import sys
 import textwrap
+from collections import Counter
+from typing import NamedTuple
 
 # Fences on lines of their own, as Markdown has them; and as models write them.
 FENCES = (
-    re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[^\S\n]*$|\Z)", re.S | re.M),
-    re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)(?:\1|\Z)", re.S),
+    re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[^\n`]*\n(.*?)(?:^[ \t]*\1[^\S\n]*$|\Z)", re.S | re.M),
+    re.compile(r"(?<![`~])(`{3,}+|~{3,}+)[^\n`]*\n(.*?)(?:\1|\Z)", re.S),
 )
+# Blanks that are none in Python, and signs that nobody sees.
+BLANKS = dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000"), " ")
+BLANKS |= dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+PROMPTED = re.compile(r"^(?:>>>|\.\.\.)(?: (.*))?$", re.M)
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 FUTURE = re.compile(r"^from __future__ import .*\n?", re.M)
 DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+STARTS = 10  # lines that a program without a fence is looked for from
+PARSED = 2_000_000  # characters that are parsed at most while a text's end is cut
 
 
 def read_items(rows: list[dict]) -> list[dict]:
@@ -86,72 +96,128 @@ def build_program(item: dict, completion: str):
 
 def find_program(text: str, names: set[str]) -> str | None:
     """The program in a completion that defines one of `names`: all of it where that is Python; else
-    the last fenced block, since corrections come last, with what it uses of the others; else what
+    the last fenced block, since corrections come last, with what it lacks of the others; else what
     follows prose. None where there is none.
     """
-    if defines(text, names):
-        return text
+    for whole in (text, text.translate(BLANKS)):
+        if defines(whole, names):
+            return whole
     for fence in FENCES:
-        blocks = [textwrap.dedent(block) for _, block in fence.findall(text)]
-        for trim in (str, drop_tail):
-            for number in reversed(range(len(blocks))):
-                if defines(code := trim(blocks[number]), names):
-                    others = blocks[number + 1 :] + blocks[:number]
-                    return add_helpers(code, others, names)
-    lines = text.split("\n")
+        blocks = [block for _, block in fence.findall(text)]
+        for trim in (str, straighten, lambda block: drop_tail(straighten(block)), read_session):
+            if code := join_blocks([trim(block) for block in blocks], names):
+                return code
     if text.strip("\n")[:1].isspace():  # the body of a function, which the prompt has begun
         return None
-    start = re.compile(r"(import|from|def|class|async|@|[A-Za-z_]\w* *=)")
-    for number, line in enumerate(lines):
-        if start.match(line):
-            if defines(code := drop_tail("\n".join(lines[number:])), names):
-                return code
-            if any(re.match(rf"(async )?def +{name}\b", line) for name in names):
-                break
+    lines, known = text.translate(BLANKS).split("\n"), "|".join(map(re.escape, names))
+    start = re.compile(r"import|from|def|class|async|@|[A-Za-z_]\w* *=")
+    begun = [number for number, line in enumerate(lines) if start.match(line)]
+    own = re.compile(rf"(?:(?:async +)?def|class) +(?:{known})\b|(?:{known}) *=")
+    first = next((number for number in begun if own.match(lines[number])), -1)
+    for number in [*[before for before in begun if before < first][:STARTS], first]:
+        if first >= 0 and defines(code := drop_tail("\n".join(lines[number:])), names):
+            return code
     return None
+
+
+def straighten(block: str) -> str:
+    return textwrap.dedent(block.translate(BLANKS))
+
+
+def read_session(block: str) -> str:
+    """What was typed in an interactive session."""
+    return "\n".join(PROMPTED.findall(straighten(block)))
 
 
 def defines(code: str, names: set[str]) -> bool:
     """Is this Python, and does it bind one of `names` at its top level?"""
     try:
-        table = symtable.symtable(code, "<completion>", "exec")
+        return bool(bound_names(symtable.symtable(code, "<completion>", "exec")) & names)
     except UNREADABLE:
         return False
-    return any(
-        symbol.is_assigned() or symbol.is_imported()
-        for symbol in table.get_symbols()
-        if symbol.get_name() in names
-    )
 
 
-def add_helpers(code: str, blocks: list[str], names: set[str]) -> str:
-    """Put before a block the imports and definitions of other blocks that it uses and lacks."""
-    tree = ast.parse(code)
-    wanted, found = used_names(tree), []
-    has = {name for node in tree.body for name in bound_names(node)} | names
-    for block in reversed(blocks):
-        try:
-            body = ast.parse(block).body
-        except UNREADABLE:
-            continue
-        for node in reversed(body):
-            if bound_names(node) & wanted - has:
-                has |= bound_names(node)
-                wanted |= used_names(node)
-                found.append(ast.unparse(node))
-    return "\n".join([*reversed(found), code])
+def bound_names(table: symtable.SymbolTable) -> set[str]:
+    return {one.get_name() for one in table.get_symbols() if one.is_assigned() or one.is_imported()}
 
 
-def used_names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+def used_names(table: symtable.SymbolTable) -> set[str]:
+    """Names of the module that code reads, at once or in its functions."""
+    own = {one.get_name() for one in table.get_symbols() if one.is_referenced() and one.is_global()}
+    return own.union(*map(used_names, table.get_children()))
 
 
-def bound_names(node: ast.stmt) -> set[str]:
-    if isinstance(node, DEFINITION):
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return set()
+class Statement(NamedTuple):
+    """A statement of a block's top level.
+
+    Attributes:
+        binds, reads, uses: names that it binds, reads at once, and reads at once or later.
+        weak: does it bind what a definition elsewhere says better?
+    """
+
+    code: str
+    binds: set
+    reads: set
+    uses: set
+    weak: bool
+
+
+def read_statements(block: str, names: set[str]) -> list[Statement]:
+    """Statements of a block that is Python; [] for another."""
+    found = []
+    try:
+        symtable.symtable(block, "<completion>", "exec")
+        for node in ast.parse(block).body:
+            table = symtable.symtable(code := ast.unparse(node), "<completion>", "exec")
+            reads = {one.get_name() for one in table.get_symbols() if one.is_referenced()}
+            binds = bound_names(table)
+            if not isinstance(node, DEFINITION):  # list = [1, 2, 3] is part of an example
+                binds -= set(dir(builtins)) - names
+            if isinstance(node, ast.ImportFrom):  # of a file that is another block
+                module = (node.module or "").partition(".")[0]
+                weak = bool(binds & names) or module not in sys.stdlib_module_names
+            else:  # only a signature
+                weak = isinstance(node, DEFINITION) and all(
+                    isinstance(part, ast.Pass)
+                    or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+                    for part in node.body
+                )
+            found.append(Statement(code, binds, reads, used_names(table), weak))
+    except UNREADABLE:
+        return []
+    return found
+
+
+def join_blocks(blocks: list[str], names: set[str]) -> str | None:
+    """The last block that defines one of `names`, after what it and who asks for `names` lack of
+    the other blocks. None where none does."""
+    if not any(name in block for block in blocks for name in names):
+        return None
+    whole = [read_statements(block, names) for block in blocks]
+    made = [set().union(*(one.binds for one in part if not one.weak)) for part in whole]
+    count = Counter(name for own in made for name in own)
+    parts = [
+        [one for one in part
+         if not one.weak or any(count[name] == (name in own) for name in one.binds)]
+        for part, own in zip(whole, made, strict=True)
+    ]  # fmt: skip
+    last = max((n for n, part in enumerate(parts) for one in part if one.binds & names), default=-1)
+    if last < 0:
+        return None
+    has, lacks, found = set(), set(), []
+    for one in parts[last]:
+        lacks |= one.reads - has
+        has |= one.binds
+    lacks |= names.union(*(one.uses for one in parts[last])) - has
+    others = [one for part in parts[last + 1 :] + parts[:last] for one in part]
+    for one in reversed(others):
+        if one.binds & lacks:
+            has |= one.binds
+            lacks = lacks - one.binds | one.uses - has | one.reads & one.binds
+            found.append(one.code)
+    same = len(parts[last]) == len(whole[last])
+    code = [blocks[last]] if same else [one.code for one in parts[last]]
+    return "\n".join([*reversed(found), *code])
 
 
 def first_block(text: str) -> str:
@@ -163,15 +229,22 @@ def first_block(text: str) -> str:
 def drop_tail(code: str) -> str:
     """Drop lines from the end (prose, or a line cut in two) until what is left is Python."""
     lines = code.split("\n")
-    for end in range(len(lines), 0, -1):
+    end = len(lines)
+    for _ in range(1 + PARSED // (len(code) + 1)):
         try:
-            tree = ast.parse("\n".join(lines[:end]))
-        except UNREADABLE:
-            continue
-        last = tree.body[-1] if tree.body else None
-        # A lone word, or "Explanation: it is", happens to be Python too.
-        word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
-        if word or (isinstance(last, ast.AnnAssign) and last.value is None):
-            continue
-        return "\n".join(lines[:end])
+            body = ast.parse("\n".join(lines[:end])).body
+        except UNREADABLE as error:  # no longer text that begins so is Python either
+            end = min(end, getattr(error, "lineno", None) or end) - 1
+        else:
+            # A lone word, or "Explanation: it is", happens to be Python too.
+            while body and is_prose(body[-1]):
+                end = body.pop().lineno - 1
+            return "\n".join(lines[:end])
+        if end <= 0:
+            break
     return code
+
+
+def is_prose(node: ast.stmt) -> bool:
+    word = isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
+    return word or (isinstance(node, ast.AnnAssign) and node.value is None)
