@@ -143,9 +143,10 @@ FORMS = {
     "    return part(x) / 2\n```",
     "a helper bound by a condition": "```python\ntry:\n    import numpy as m\nexcept ImportError:\n"
     "    import math as m\n```\n```python\ndef half(x):\n    return float(m.floor(x * 2)) / 4\n```",
-    "a global of another block": "```python\nseen = {}\n```\n```python\ndef half(x):\n    global seen"
+    "a global of another block": "```python\nseen = {}\n```\n```python\ndef half(x):\n    global "
+    "seen"
     "\n    seen[x] = x / 2\n    return seen[x]\n```",
-    "an example with its names": f"```python\ny = half(list=[2])\n```\n```python\ndef half(x):\n"
+    "an example with its names": "```python\ny = half(list=[2])\n```\n```python\ndef half(x):\n"
     "    y = list([x])[0]\n    return y / 2\n```\n```python\nlist = [1, 2]\nhalf(2)\n```",
     "no-break spaces": f"```python\n{RIGHT}\n```".replace("    ", "\u00a0" * 4),
     "no-break spaces in some lines": "def half(x):\n    y = x\n\u00a0\u00a0\u00a0 return y / 2",
@@ -153,16 +154,20 @@ FORMS = {
     "tabs": f"Thus:\n```python\n{RIGHT}\n```".replace("    ", "\t"),
     "a session": "```python\n>>> def half(x):\n...     return x / 2\n...\n>>> half(2)\n1.0\n```",
     "a session after it": f"```python\n{RIGHT}\n\n>>> half(2)\n1.0\n```",
-    "another language last": f"{FENCED}```ruby\ndef half(x) x / 2 end\n```\n```js\nhalf = x => 1\n```",
+    "another language last": f"{FENCED}```ruby\ndef half(x) x / 2 end\n```\n"
+    "```js\nhalf = x => 1\n```",
     "a fence in a fenced docstring": 'So:\n```python\ndef half(x):\n    """Half.\n\n    ```\n'
     '    half(2)\n    ```\n    """\n    return x / 2\n```\nDone.',
     "a fence within a fence": f"````markdown\n```python\n{RIGHT}\n```\n````\n",
     "never closed, and prose": f"```python\n{RIGHT}\n\nIt divides x by two.\n",
     "a condition": "```python\nimport sys\nif sys.version_info >= (3,):\n    def half(x):\n"
-    "        return x / 2\nelse:\n    half = None\n\nif __name__ == '__main__':\n    print(half())\n```",
-    "a class that is called": "```python\nclass Half:\n    def __call__(self, x):\n        return x / 2"
+    "        return x / 2\nelse:\n    half = None\n\nif __name__ == '__main__':\n"
+    "    print(half())\n```",
+    "a class that is called": "```python\nclass Half:\n    def __call__(self, x):\n        "
+    "return x / 2"
     "\n\nhalf = Half()\n```",
-    "a method, bound": "```python\nclass Solution:\n    def half(self, x):\n        return x / 2\n```\n"
+    "a method, bound": "```python\nclass Solution:\n    def half(self, x):\n        "
+    "return x / 2\n```\n"
     "```python\nhalf = Solution().half\n```",
 }
 
@@ -180,7 +185,8 @@ def test_the_block_that_defines_the_function_is_run(name):
 
 def test_blocks_that_define_what_the_tests_call_are_one_program():
     text = (
-        "```python\nclass Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n```\n"
+        "```python\nclass Pair:\n    def __init__(self, a, b):\n        self.a, "
+        "self.b = a, b\n```\n"
         "```python\ndef widest(pairs):\n    return max(pair.b - pair.a for pair in pairs)\n```"
     )
     tests = ["assert widest([Pair(1, 4), Pair(2, 3)]) == 3"]

@@ -30,7 +30,7 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowErro
 FUTURE = re.compile(r"^from __future__ import .*\n?", re.M)
 DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 STARTS = 10  # lines that a program without a fence is looked for from
-PARSED = 2_000_000  # characters that are parsed at most while a text's end is cut
+PARSED = 200_000  # characters that are parsed at most while a text's end is cut
 
 
 def read_items(rows: list[dict]) -> list[dict]:
