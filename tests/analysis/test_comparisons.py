@@ -143,3 +143,15 @@ def test_no_file_has_a_nan_and_readers_see_the_same(tmp_path):
     assert [row["ranks"] for row in ranks.rows[:3]] == ["[1, 2]", "[1, 2]", "[3, 3]"]
     (view,) = list_views(study.table)
     assert comparisons.overall_place(view) == (1, "response", MEAN)
+
+
+def test_long_names_and_many_generators_stay_in_the_figure(tmp_path):
+    names = [f"a-model-with-a-very-long-name-{i}-{'x' * 60}" for i in range(15)]
+    study = study_of(tmp_path, estimates_of(runs_of(names), dict.fromkeys(names, 0.5)))
+    with figures.style():
+        drawn = comparisons.figure(study)
+        drawn.draw_without_rendering()
+        for axes in drawn.axes:
+            box = axes.get_tightbbox().transformed(drawn.dpi_scale_trans.inverted())
+            assert box.x0 > 0 and box.x1 < figures.COLUMN_WIDTH
+            assert len(axes.get_yticklabels()) == 15

@@ -9,6 +9,7 @@ points. The rows are made with the PGR table, of the same draws (stats/compariso
 import csv
 import io
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ PGR, SCORE = "PGR", "score"
 ITEMS, SEEDS = "items", "items and seeds"
 ABSENT = "not run, or not in all cells of the average"
 ALONE = "no other generator to compare it with"
+LINE = 0.14  # inches: the least height of a row, and the least width for a number
+ROOM = 1.5  # inches: of a generator's name
 BETTER, WORSE = "#9ecae1", "#fdc086"  # of the row, established
 TABLE = Table(
     "comparisons",
@@ -81,7 +84,7 @@ def compare_views(estimates, seed) -> tuple[list[dict], list[dict]]:
                 continue
             place = (view.student, view.prompt, view.size, each, method, domain)
             block = dict(zip(BLOCK, place, strict=True))
-            own = _compare_block(found, view.generators, [seed, *repr(place).encode()])
+            own = compare_block(found, view.generators, [seed, *repr(place).encode()])
             pairs += [block | row for row in own[0]]
             ranks += [block | row for row in own[1]]
     return pairs, ranks
@@ -98,7 +101,7 @@ def _with_seeds(view, row):
     return [tuple((row | {"seed": each})[name] for name in PLACE) for each in (row["seed"], *seeds)]
 
 
-def _compare_block(found, generators, seed):
+def compare_block(found, generators, seed):
     """Rows of pairs and of ranks. `found`: generator -> its Estimate and those of its seeds."""
     sound = all(own[0].interval() for own in found.values())
     number, drawn = ("pgr", "draws") if sound else ("student", "score_draws")
@@ -215,10 +218,12 @@ def figure(study):
     names, title = view.generators, view.title(seed)
     if len(names) < 2:
         return figures.empty_page(title, f"One generator: {ALONE}.")
-    numbered = [f"{i} {name}" for i, name in enumerate(names, 1)]
+    numbered = [_shorten_name(f"{i} {name}") for i, name in enumerate(names, 1)]
     left = figures.text_width(numbered) + 0.15
     cell = min(0.3, (figures.COLUMN_WIDTH - left - 0.75) / len(names))
-    page = figures.Page(title, [cell * len(names)] * len(places), left=[left] * len(places))
+    page = figures.Page(
+        title, [max(cell, LINE) * len(names)] * len(places), left=[left] * len(places)
+    )
     for axes, place in zip(page.axes, places, strict=True):
         pairs = select_block(study.comparisons, view, seed, method, place)
         ranks = select_block(study.ranks, view, seed, method, place)
@@ -230,19 +235,34 @@ def figure(study):
     return page.figure
 
 
+def _shorten_name(name):
+    """A name that leaves room beside it."""
+    width = figures.text_width([name])
+    return name if width <= ROOM else f"{name[: int(len(name) * ROOM / width) - 1]}\u2026"
+
+
 def draw_matrix(axes, names, pairs, ranks, cell):
-    """The matrix of one block, `cell` inches a square; what is not established stays white."""
-    size = min(6.5, 22 * cell)
+    """The matrix of one block, `cell` inches across; what is not established stays white. Where
+    that is too narrow for numbers colours say it all."""
+    size = min(6.5, 30 * cell)
     for row in pairs:
         i, j = names.index(row["generator"]), names.index(row["other"])
         for x, y, sign in ((j, i, 1), (i, j, -1)):
             if row["difference"] is None:
-                axes.text(x, y, "n/a", ha="center", va="center", color=figures.MUTED, size=size)
+                axes.text(
+                    x,
+                    y,
+                    "n/a" if cell > LINE else "-",
+                    ha="center",
+                    va="center",
+                    color=figures.MUTED,
+                    size=size,
+                )
                 continue
             number = sign * row["difference"]
             if row["established"] == "yes":
                 axes.add_patch(_square(x, y, BETTER if number > 0 else WORSE))
-            text = figures.minus_sign(f"{number:.0f}")
+            text = figures.minus_sign(f"{number:.0f}") if cell > LINE else ""
             axes.text(x, y, text, ha="center", va="center", size=size)
     for i, row in enumerate(ranks):
         axes.add_patch(_square(i, i, figures.GRID))
@@ -251,7 +271,8 @@ def draw_matrix(axes, names, pairs, ranks, cell):
             weight = "bold" if row["best"] == "yes" else "normal"
             axes.text(len(names) - 0.4, i, words, va="center", size=6, weight=weight)
     axes.set(xlim=(-0.5, len(names) + 0.7 / cell), ylim=(len(names) - 0.5, -0.5))
-    axes.set_xticks(range(len(names)), range(1, len(names) + 1))
+    step = math.ceil(LINE / cell)
+    axes.set_xticks(range(0, len(names), step), range(1, len(names) + 1, step))
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
 
