@@ -14,15 +14,14 @@ from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import read_jsonl, write_json
 from agorabench.generation import contamination, duplicates
+from agorabench.rows import trained_pair
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, "cell", argv)
     inputs = stages.audit(args.config, args.cell).inputs
     pairs = [
-        tuple(turn["content"] for turn in row["messages"])
-        for row in read_jsonl(*inputs["data"])
-        if row["origin"] == "generated"
+        trained_pair(row) for row in read_jsonl(*inputs["data"]) if row["origin"] == "generated"
     ]
     audit = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
     audit |= count_overlaps(pairs, contamination.load_items(inputs["benchmarks"]))

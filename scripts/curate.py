@@ -47,6 +47,7 @@ def training_row(pair, origin):
     """A pair as one conversation."""
     return {
         "messages": [
+            *pair.get("before", []),
             {"role": "user", "content": pair["instruction"]},
             {"role": "assistant", "content": pair["response"]},
         ],

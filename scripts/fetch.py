@@ -11,6 +11,7 @@ rows that come out otherwise than the lock file says are refused. HF_TOKEN is us
 """
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from agorabench import matrix, paths
@@ -25,7 +26,7 @@ from agorabench.llm import open_backend
 from agorabench.llm.request import fingerprint_parameters
 from agorabench.llm.silent import DryRun
 from agorabench.plugins import find_plugin
-from agorabench.rows import warn_unread
+from agorabench.rows import place_row, warn_unread
 from agorabench.seeds import sampling, sources
 from agorabench.seeds.classify import make_classifier
 
@@ -77,7 +78,8 @@ def fetch_benchmark(config, name):
         verify(lock, setting, source, manifest, rows)
     # All of it now: generation is paid for before a student meets the items.
     if config["benchmarks"][name]["protocol"] != "unscored":
-        benchmarks.parse_items(config["benchmarks"][name], list(rows), setting)
+        place = partial(place_row, source)
+        benchmarks.parse_items(config["benchmarks"][name], rows, setting, place)
     write_rows(paths.benchmark_items(name), rows, source, manifest)
 
 

@@ -124,7 +124,8 @@ def adopt(pairs, check, size, seed, repeats=None):
     while missing := list(islice(order, size - len(valid))):
         for slot, index in missing:
             pair = pairs[index]
-            verdict = check((pair["instruction"], pair["response"]))
+            earlier = [turn["content"] for turn in pair.get("before", [])]
+            verdict = check(("\n\n".join([*earlier, pair["instruction"]]), pair["response"]))
             usage = {"input": 0, "output": 0}
             rows.append({"slot": slot, "attempt": 0, "usage": usage, **pair, "verdict": verdict})
         valid = [row for row in rows if row["verdict"] == "valid"]

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from agorabench.files import read_jsonl, to_json, value_at
 
 ROLES = dict.fromkeys(("user", "human", "prompter"), "user")
 ROLES |= {"developer": "system"}
-ROLES |= dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt"), "assistant")
+ROLES |= dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt", "ai"), "assistant")
+LETTERS = ("system", "user", "assistant")
 TURNS = ("messages", "conversations", "conversation")  # fields that hold them
+TEXTS = ("content", "value", "text")  # fields of a turn
 KINDS = (".jsonl", ".json", ".ndjson", ".parquet")
 # What `datasets` writes beside rows.
 NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
@@ -48,15 +51,14 @@ def read_files(path: str | Path) -> tuple[Sequence[dict], list[Path]]:
     Raises:
         Unreadable: there is none, or one is not of a kind that `parse_file` knows.
     """
-    path = Path(path)
-    if not path.is_dir():
-        if not path.is_file():
-            raise Unreadable("no such file")
-        return parse_file(path), [path]
-    files = _list_files(path, "*") or _list_files(path, "**/*")
-    if not files:
-        raise Unreadable(f"no file in this folder ends in {', '.join(KINDS)} (or that and .gz)")
-    return parse_files({str(file.relative_to(path)): file for file in files}), files
+    path, files = Path(path), _rows_files(path)
+    if path.is_dir():
+        if not files:
+            raise Unreadable(f"no file in this folder ends in {', '.join(KINDS)} (or that and .gz)")
+        return parse_files({str(file.relative_to(path)): file for file in files}), files
+    if not path.is_file():
+        raise Unreadable("no such file")
+    return parse_file(path), files
 
 
 def parse_files(files: dict[str, str | Path]) -> Sequence[dict]:
@@ -68,6 +70,27 @@ def parse_files(files: dict[str, str | Path]) -> Sequence[dict]:
         except Unreadable as fault:
             raise Unreadable(f"{name}: {fault}") from None
     return join_rows(sets)
+
+
+def place_row(source: dict, number: int) -> str:
+    """Where the row of a number (from 0) of a source stands, for a message: file and row from 1."""
+    for file in _rows_files(source.get("path")):
+        if number < (rows := _count_rows(file)):
+            return f"{file}, row {number + 1}"
+        number -= rows
+    return f"row {number + 1}"
+
+
+@cache
+def _count_rows(file):
+    return len(parse_file(file))
+
+
+def _rows_files(path):
+    """The files of rows that a path names: itself, or those of a folder."""
+    if path and Path(path).is_dir():
+        return _list_files(Path(path), "*") or _list_files(Path(path), "**/*")
+    return [Path(path)] if path else []
 
 
 def _list_files(folder, pattern):
@@ -169,48 +192,90 @@ def fill_template(template: str, row: dict) -> str:
     return FIELD.sub(fill, template)
 
 
-def read_pair(row: dict, source: dict) -> tuple:
-    """(instruction, response) of a row, by the `instruction`, `response` and `format` of a source.
+def read_field(row: dict, place: str):
+    """The value of a field, or the text of a template over fields (`fill_template`).
 
     Raises:
-        Unfit: a conversation that is no question and answer.
+        KeyError: a field is absent; its argument is the dotted path.
+    """
+    return fill_template(place, row) if "{" in place else value_at(row, place)
+
+
+def template_fields(place: str) -> list[str]:
+    """The dotted paths that a field or a template over fields names."""
+    return [field for _, field in FIELD.findall(place) if field] if "{" in place else [place]
+
+
+def read_pairs(row: dict, source: dict) -> list[dict]:
+    """The pairs {"instruction", "response"} of a row, by the keys of `config.models.sources.Fields`
+    in a source; of a conversation kept whole one, with the messages "before" its last question.
+
+    Raises:
+        Unfit: a conversation that is no question and answer, or none as its source wants them.
         KeyError: a field is absent; its argument is the dotted path.
     """
     if source.get("format") == "messages":
-        return read_conversation(row)
-    texts = []
+        return read_conversation(row, source.get("turns"), source.get("roles", {}))
+    pair = {}
     for field, role in (("instruction", "user"), ("response", "assistant")):
-        path = source.get(field, field)
-        texts.append(value_at(row, path))
-        holder, _, last = path.rpartition(".")
-        if holder and last in ("content", "value", "text"):
-            told = _role(value_at(row, holder))
-            if told not in (None, role):
-                raise Unfit(f"{holder} is a turn of role {told}, not {role}")
-    return tuple(texts)
+        place = source.get(field, field)
+        pair[field] = read_field(row, place)
+        for path in template_fields(place):
+            holder, _, last = path.rpartition(".")
+            if holder and last in TEXTS:
+                told = _role(value_at(row, holder), source.get("roles", {}))
+                # A template of an instruction may show what was said before.
+                if told not in (None, role) and (path == place or role == "assistant"):
+                    raise Unfit(f"{holder} is a turn of role {told}, not {role}")
+    return [pair]
 
 
-def read_conversation(row: dict) -> tuple[str, str]:
-    """(instruction, response) of a conversation of one question and one answer, by their roles;
-    what a system turn says goes before the question.
+def read_conversation(row: dict, turns: str | None = None, names: dict | None = None) -> list[dict]:
+    """The pairs of a conversation of questions and their answers, by the roles of its turns.
+
+    What system turns at the beginning say goes before every question.
+
+    Args:
+        turns: what becomes of several rounds: "split", a pair each; "whole", one pair with the
+            messages "before" it; None, nothing. A last question without an answer is left off.
+        names: further names of roles -> user, assistant or system.
 
     Raises:
         Unfit: it has other turns than that, or none.
     """
-    turns = row.get(_turns_field(row))
-    if turns is None:
+    field = _turns_field(row)
+    if field is None:
         raise Unfit("no messages or conversations")
-    roles = [_role(turn) for turn in turns]
-    texts = [_turn_text(turn) for turn in turns]
-    system = roles[:1] == ["system"]
-    if roles[system:] != ["user", "assistant"]:
+    roles = [_role(turn, names or {}) for turn in row[field]]
+    shape = "".join(role[0] if role in LETTERS else "?" for role in roles)
+    if not re.fullmatch("s*(ua)+u?" if turns else "s*ua", shape):
         order = ", ".join(str(role) for role in roles[:4]) + (", ..." if len(roles) > 4 else "")
-        raise Unfit(f"turns are not one question and one answer: {order or 'none'}")
-    if system and not (texts[0] or "").strip():
-        texts = texts[1:]
-    if None in texts:
+        wanted = "questions and answers in turn" if turns else "one question and one answer"
+        raise Unfit(f"turns are not {wanted}: {order or 'none'}")
+    texts = [_turn_text(turn) for turn in row[field]]
+    start, end = shape.index("u"), shape.rindex("a") + 1
+    if None in texts[start:end]:
         raise Unfit("not text")
-    return "\n\n".join(texts[:-1]), texts[-1]
+    if not all(text.strip() for text in texts[start:end]):
+        raise Unfit("an empty turn")
+    system = "\n\n".join(text for text in texts[:start] if text and text.strip())
+    if turns == "whole":
+        said = [("system", system)] * bool(system)
+        said += zip(roles[start : end - 2], texts[start : end - 2], strict=True)
+        before = [{"role": role, "content": text} for role, text in said]
+        pair = {"instruction": texts[end - 2], "response": texts[end - 1]}
+        return [{"before": before, **pair} if before else pair]
+    opening = f"{system}\n\n" if system else ""
+    return [
+        {"instruction": opening + question, "response": answer}
+        for question, answer in zip(texts[start:end:2], texts[start + 1 : end : 2], strict=True)
+    ]
+
+
+def trained_pair(row: dict) -> tuple[str, str]:
+    """(All that was said before, the last answer) of a row of a training set."""
+    *before, answer = (message["content"] for message in row["messages"])
+    return "\n\n".join(before), answer
 
 
 def _turns_field(row):
@@ -218,19 +283,21 @@ def _turns_field(row):
     return next((name for name in TURNS if isinstance(row.get(name), list)), None)
 
 
-def _role(turn) -> str | None:
-    """The role of a turn, in OpenAI's words where it has one of theirs."""
+def _role(turn, names) -> str | None:
+    """The role of a turn, in OpenAI's words where it has one of theirs or of `names`."""
     if not isinstance(turn, dict):
         return None
     told = turn.get("role") or turn.get("from")
-    return ROLES.get(told.lower(), told.lower()) if isinstance(told, str) else None
+    if not isinstance(told, str):
+        return None
+    return names.get(told) or ROLES.get(told.lower(), told.lower())
 
 
 def _turn_text(turn):
     """The text of a turn, whose content may be in parts; None where there is other content."""
-    if not isinstance(turn, dict):
+    if turn.get("tool_calls") or turn.get("function_call"):
         return None
-    content = turn.get("value") if turn.get("content") is None else turn["content"]
+    content = next((turn[name] for name in TEXTS if turn.get(name) is not None), None)
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else None for part in content]
         return "".join(parts) if all(isinstance(part, str) for part in parts) else None
@@ -263,7 +330,8 @@ def unread_fields(rows: Sequence[dict], source: dict, known: Iterable[str] = ())
     """
     read = {*source.get("where", {}), *known}
     if source.get("format") != "messages":
-        read |= {source.get(field, field) for field in ("instruction", "response")}
+        for field in ("instruction", "response"):
+            read |= set(template_fields(source.get(field, field)))
     partly = {path.split(".")[0] for path in read if "." in path}
     counts, looked_at = Counter(), 0
     for looked_at, row in enumerate(islice(rows, LOOKED_AT), 1):  # noqa: B007, used below

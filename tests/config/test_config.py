@@ -303,8 +303,8 @@ SCHEMA_FAULTS = {
     "misspelt key of a source": (
         {"seeds/math/instance": {"paht": "x"}},
         "seeds.math.instance: unknown key 'paht'; did you mean 'path'? known: source, instruction, "
-        "response, format, where, convert, longest, classify, size, path, licence, url, sha256, "
-        "hub, subset, split, files, revision, parts",
+        "response, format, turns, roles, where, convert, longest, classify, size, path, licence, "
+        "url, sha256, hub, subset, split, files, revision, parts",
     ),
     "two sources": (
         {"seeds/math/instance": {"source": "mini", "path": "x"}},
@@ -680,8 +680,7 @@ def test_lm_eval_is_there_and_so_is_its_task(project, monkeypatch, installed):
 DESCRIBED_FAULTS = {
     "a prompt of a field that no row has": (
         {"benchmarks/functions": OWN | {"prompt": "{question}"}},
-        "benchmarks.functions: data/functions.jsonl, line 1: a row has no field 'question'; the "
-        "first has: task_id",
+        "benchmarks.functions: data/functions.jsonl, line 1: no field 'question'; it has: task_id",
     ),
     "a rubric that shows no completion": (
         {"benchmarks/functions": RUBRIC | {"rubric": "config/themes.txt"}},

@@ -77,7 +77,7 @@ def test_the_score_finds_what_strict_does_not(answer, completion, score, strict)
 
 def test_a_solution_without_an_answer_is_not_a_math_file(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", [{"problem": "1?", "solution": "One."}])
-    with pytest.raises(UserError, match=r"row 0 has no \\boxed answer; is it a math file"):
+    with pytest.raises(UserError, match=r"row 1: the solution has no \\boxed answer; is it a"):
         benchmarks.load_items({"protocol": "math"}, tmp_path / "items.jsonl")
 
 

@@ -494,12 +494,16 @@ def test_benchmark_rows_stay_as_they_are(web, tmp_path):
 
 
 def test_a_benchmark_row_that_its_protocol_cannot_read_is_refused(tmp_path):
-    rows = [{"question": "1 + 1?", "answer": "#### 2"}, {"question": "2 + 2?"}]
+    rows = [{"question": f"{n} + 1?", "answer": f"#### {n + 1}"} for n in range(2)]
+    rows.append({"question": "2 + 2?"})
     (tmp_path / "quiz.jsonl").write_bytes(lines(rows))
     quiz = {"domain": "math", "protocol": "gsm8k", "source": {"path": "quiz.jsonl"}}
-    with pytest.raises(UserError, match=r"benchmarks\.quiz\.source: a row has no field 'answer'"):
+    sentence = r"benchmarks\.quiz\.source, quiz.jsonl, row 3: no field 'answer'"
+    with pytest.raises(UserError, match=sentence):
         fetch_items(tmp_path, "quiz", quiz=quiz)
     assert not (tmp_path / paths.benchmark_items("quiz")).exists()
+    # A row that nobody will be asked about need not be one of the protocol's.
+    assert fetch_items(tmp_path, "quiz", quiz=quiz | {"limit": 2})[0] == rows
 
 
 def entries(path, first):

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+from collections import Counter
 
 import pytest
 from agorabench import rows
 from agorabench.errors import UserError
 from agorabench.llm.dataset import load_pairs
 from agorabench.seeds.sampling import sample_rows
+from agorabench.training.masking import build_conversations
+from curate import training_row
 
 PAIRS = [{"instruction": f"What is {n} + {n}, élan?", "response": f"{2 * n}"} for n in range(5)]
 LINES = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in PAIRS)
@@ -127,31 +130,167 @@ OPENAI = [
 SHAREGPT = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
 
 
-@pytest.mark.parametrize(
-    ("row", "pair"),
-    [
-        ({"messages": OPENAI}, ("Q", "A")),
-        ({"conversations": SHAREGPT}, ("Q", "A")),
-        ({"messages": [{"role": "Developer", "content": ""}, *OPENAI]}, ("Q", "A")),
-        ({"messages": [turn | {"role": None, "content": None} for turn in SHAREGPT]}, ("Q", "A")),
-        ({"messages": [OPENAI[0], {"role": "assistant", "content": [{"text": 5}]}]}, "not text"),
-        ({"messages": [{"role": "system", "content": "S."}, *OPENAI]}, ("S.\n\nQ", "A")),
-        ({"messages": [OPENAI[1], OPENAI[0], OPENAI[1]]}, "assistant, user, assistant"),
-        ({"messages": [*OPENAI, *OPENAI]}, "user, assistant, user, assistant"),
-        ({"messages": [OPENAI[0], {"role": "tool", "content": "x"}, OPENAI[1]]}, "user, tool"),
-        ({"messages": [OPENAI[0]]}, "answer: user"),
-        ({"messages": []}, "answer: none"),
-        ({"messages": ["Q", "A"]}, "None, None"),
-        ({"messages": [OPENAI[0], {"role": "assistant", "content": None}]}, "not text"),
-        ({"text": "Q"}, "no messages or conversations"),
-    ],
-)  # fmt: skip
-def test_conversations_are_read_by_their_roles(row, pair):
-    if isinstance(pair, tuple):
-        assert rows.read_pair(row, {"format": "messages"}) == pair
+WORDS = {"s": ("system", "S"), "u": ("user", "Q"), "a": ("assistant", "A"), "t": ("tool", "T")}
+
+
+def talk(shape):
+    """The turns of a shape: a letter of WORDS each, numbered where there are several of it."""
+    seen, turns = Counter(), []
+    for letter in shape:
+        seen[letter] += 1
+        role, text = WORDS[letter]
+        turns.append({"role": role, "content": f"{text}{seen[letter]}"})
+    return turns
+
+
+def turn(role, text, **more):
+    return {"role": role, "content": text, **more}
+
+
+ONE = [("Q1", "A1")]
+TWO = [("Q1", "A1"), ("Q2", "A2")]
+LED = [("S1\n\nQ1", "A1")]
+NOT = "turns are not"
+# Turns, and what they are where several rounds are left out (None) and where they are split: pairs,
+# or words of the reason against them.
+CONVERSATIONS = {
+    "one round": (talk("ua"), ONE, ONE),
+    "system first": (talk("sua"), LED, LED),
+    "two systems": (talk("ssua"), [("S1\n\nS2\n\nQ1", "A1")], [("S1\n\nS2\n\nQ1", "A1")]),
+    "a blank system": ([turn("system", " "), *talk("ua")], ONE, ONE),
+    "a system of nothing": ([turn("system", None), *talk("ua")], ONE, ONE),
+    "a developer": ([turn("Developer", "S1"), *talk("ua")], LED, LED),
+    "two rounds": (talk("uaua"), NOT, TWO),
+    "two rounds after a system": (talk("suaua"), NOT, [*LED, ("S1\n\nQ2", "A2")]),
+    "five rounds": (talk("ua" * 5), NOT, [(f"Q{n}", f"A{n}") for n in range(1, 6)]),
+    "a last question": (talk("uau"), NOT, ONE),
+    "a last question after two rounds": (talk("uauau"), NOT, TWO),
+    "an empty last question": ([*talk("ua"), turn("user", "")], NOT, ONE),
+    "model first": (talk("aua"), NOT, NOT),
+    "model first, after a system": (talk("saua"), NOT, NOT),
+    "model alone": (talk("a"), NOT, NOT),
+    "question alone": (talk("u"), NOT, NOT),
+    "system alone": (talk("s"), NOT, NOT),
+    "no turn": ([], "none", "none"),
+    "two questions": (talk("uua"), NOT, NOT),
+    "two answers": (talk("uaa"), NOT, NOT),
+    "two answers later": (talk("uauaa"), NOT, NOT),
+    "system in the middle": (talk("usa"), NOT, NOT),
+    "system between rounds": (talk("uasua"), NOT, NOT),
+    "system last": (talk("uas"), NOT, NOT),
+    "a tool's turn": (talk("uata"), "user, assistant, tool", NOT),
+    "a tool's turn before the answer": (talk("uta"), "user, tool", NOT),
+    "a call of a tool": ([*talk("u"), turn("assistant", "A1", tool_calls=[{}])], "text", "text"),
+    "a call of a function": ([*talk("u"), turn("function_call", "A1")], "function_call", NOT),
+    "an empty question": ([turn("user", ""), *talk("a")], "empty", "empty"),
+    "an empty answer": ([*talk("u"), turn("assistant", " \n")], "empty", "empty"),
+    "an empty answer between": ([*talk("u"), turn("assistant", ""), *talk("ua")], NOT, "empty"),
+    "an answer of nothing": ([*talk("u"), turn("assistant", None)], "not text", "not text"),
+    "an answer in parts": ([*talk("u"), turn("assistant", [{"text": "A1"}])], ONE, ONE),
+    "an answer of an image": ([*talk("u"), turn("assistant", [{"image": 5}])], "not text", "text"),
+    "human and gpt": ([{"from": "human", "value": "Q1"}, {"from": "gpt", "value": "A1"}], ONE, ONE),
+    "both forms mixed": ([{"from": "human", "value": "Q1"}, *talk("a")], ONE, ONE),
+    "both forms in a turn": (
+        [{"role": None, "content": None, "from": "human", "value": "Q1"}, *talk("a")], ONE, ONE,
+    ),
+    "capitals": ([turn("User", "Q1"), turn("ASSISTANT", "A1")], ONE, ONE),
+    "text in place of content": ([{"role": "prompter", "text": "Q1"}, *talk("a")], ONE, ONE),
+    "roles that the config names": ([turn("patient", "Q1"), turn("Dr", "A1")], ONE, ONE),
+    "roles that nobody names": ([turn("boss", "Q1"), turn("clerk", "A1")], "boss, clerk", NOT),
+    "no roles": ([{"content": "Q1"}, {"content": "A1"}], "None, None", NOT),
+    "texts": (["Q1", "A1"], "None, None", NOT),
+    "a role that is a number": ([turn(1, "Q1"), turn(2, "A1")], "None, None", NOT),
+}  # fmt: skip
+NAMES = {"patient": "user", "Dr": "assistant"}
+
+
+@pytest.mark.parametrize("field", rows.TURNS)
+@pytest.mark.parametrize("turns", [None, "split"])
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_conversations_are_read_by_their_roles(name, turns, field):
+    given, *wanted = CONVERSATIONS[name]
+    source, expected = {"format": "messages", "turns": turns, "roles": NAMES}, wanted[bool(turns)]
+    if isinstance(expected, str):
+        with pytest.raises(rows.Unfit, match=expected):
+            rows.read_pairs({field: given}, source)
     else:
-        with pytest.raises(rows.Unfit, match=pair):
-            rows.read_pair(row, {"format": "messages"})
+        found = rows.read_pairs({field: given}, source)
+        assert [(pair["instruction"], pair["response"]) for pair in found] == expected
+
+
+def test_rows_without_turns():
+    with pytest.raises(rows.Unfit, match="no messages or conversations"):
+        rows.read_pairs({"text": "Q"}, {"format": "messages"})
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_conversations_kept_whole_train_on_each_answer_after_all_before_it(name):
+    given, _, split = CONVERSATIONS[name]
+    source = {"format": "messages", "turns": "whole", "roles": NAMES}
+    if isinstance(split, str):
+        with pytest.raises(rows.Unfit, match=split):
+            rows.read_pairs({"messages": given}, source)
+        return
+    (pair,) = rows.read_pairs({"messages": given}, source)
+    row = training_row(pair, "generated")
+    examples = build_conversations([row], "Be brief.")
+    assert [example["completion"][0]["content"] for example in examples] == [a for _, a in split]
+    for number, example in enumerate(examples):
+        first, *later = example["prompt"]
+        opening = split[0][0].removesuffix("Q1").strip() or "Be brief."
+        assert first == {"role": "system", "content": opening}
+        texts = [f"{letter}{n}" for n in range(1, number + 2) for letter in "QA"][:-1]
+        assert [message["content"] for message in later] == texts
+    assert rows.trained_pair(row)[1] == split[-1][1]
+
+
+def test_rounds_become_seeds_and_pairs_of_their_own(tmp_path):
+    source = {"format": "messages", "turns": "split"}
+    given = [{"id": "x", "messages": talk("suaua")}, {"messages": talk("ua")}]
+    seeds, dropped = sample_rows(given, source, "s", seed=1, answered=True)
+    assert [row["id"] for row in seeds] == ["x.0", "x.1", "s/1"] and not dropped
+    assert seeds[1] == {"id": "x.1", "instruction": "S1\n\nQ2", "response": "A2"}
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    assert len(load_pairs({"path": str(tmp_path / "a.jsonl"), **source})) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "pair"),
+    [
+        ({"instruction": "{q}\n\nSchema: {db.schema}"}, ("How many?\n\nSchema: t(a)", "2")),
+        ({"instruction": "{q}", "response": "{{n}}: {n}, {none}"}, ("How many?", "{n}: 2, ")),
+        ({"instruction": "q", "response": '{"answer": {n}}'}, ("How many?", '{"answer": 2}')),
+        ({"instruction": "{q} {gone}"}, "gone"),
+        ({"instruction": "{talk.0.value}", "response": "talk.1.value"}, ("Q", "A")),
+        ({"instruction": "{talk.0.value}|{talk.1.value}", "response": "q"}, ("Q|A", "How many?")),
+        ({"instruction": "q", "response": "{talk.0.value}"}, "role user, not assistant"),
+    ],
+)
+def test_texts_over_fields(tmp_path, capsys, source, pair):
+    talk = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    row = {"q": "How many?", "n": 2, "none": None, "db": {"schema": "t(a)"}, "talk": talk}
+    source = {"path": str(tmp_path / "a.jsonl"), "response": "{n}"} | source
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    if isinstance(pair, str):
+        with pytest.raises(UserError, match=pair):
+            load_pairs(source)
+    else:
+        found = dict(zip(("instruction", "response"), pair, strict=True))
+        assert load_pairs(source) == [found]
+        assert sample_rows([row], source, "s", seed=1, answered=True)[0] == [{"id": "s/0"} | found]
+
+
+def test_a_row_at_fault_is_named_by_its_file(tmp_path, capsys):
+    shards = {"a": PAIRS[:2], "b": [*PAIRS[2:], {"instruction": "q"}]}
+    for name, found in shards.items():
+        lines = "".join(json.dumps(row) + "\n" for row in found)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    source = {"path": str(tmp_path)}
+    assert load_pairs(source) == PAIRS
+    told = capsys.readouterr().err.replace(f"{tmp_path}/", "")
+    assert "no field 'response': 1 (first b.jsonl, row 4)" in told
+    with pytest.raises(UserError, match=rf"^{tmp_path}/b\.jsonl, row 4 has no 'response'"):
+        sample_rows(rows.read_files(tmp_path)[0], source, "s", seed=1, answered=True)
 
 
 def test_turns_read_by_position_must_have_the_role(tmp_path, capsys):

@@ -19,7 +19,7 @@ from agorabench.models.hub import (
     on_hub,
     pooling_message,
 )
-from agorabench.rows import LOOKED_AT, Unfit, read_pair, text_fault
+from agorabench.rows import LOOKED_AT, Unfit, read_field, read_pairs, text_fault
 
 PAIR = ("instruction", "response")
 JSON_ENDINGS = (".json", ".jsonl")  # of data files whose rows are checked before the run
@@ -80,7 +80,7 @@ def _check_benchmark(config, root, path, benchmark):
         place, row = _read_first(root, file, (*path, "source", "path"))
         if benchmark["protocol"] != "unscored" and hasattr(load_protocol(benchmark), "KEYS"):
             try:
-                parse_items(benchmark, [row], place)
+                parse_items(benchmark, [row], file, lambda _: place.removeprefix(f"{file}, "))
             except UserError as error:
                 raise ConfigFault(path, str(error)) from None
     elif file:
@@ -127,11 +127,14 @@ def _check_dataset(root, source, path, wanted, keys=PAIR):
         if not fits and count <= LOOKED_AT:
             with suppress(Unfit, KeyError):
                 whole = keys == PAIR or source.get("format") == "messages"
-                texts = read_pair(row, source) if whole else [value_at(row, source[keys[0]])]
+                pairs = read_pairs(row, source) if whole else []
+                texts = [pair[key] for pair in pairs for key in PAIR]
+                texts = texts or [read_field(row, source[keys[0]])]
                 fits = not any(map(text_fault, texts))
         if count >= (max(wanted.values()) if fits else LOOKED_AT):
             break
-    _check_count(source["path"], count, wanted if fits else {}, (*path, "path"))
+    exact = fits and source.get("turns") != "split"  # a row is a pair
+    _check_count(source["path"], count, wanted if exact else {}, (*path, "path"))
     place, row = first
     for field in source.get("where", ()):
         try:
@@ -144,12 +147,13 @@ def _check_dataset(root, source, path, wanted, keys=PAIR):
     if source.get("format") == "messages":
         raise ConfigFault((*path, "format"), f"no conversation with one answer in {place}")
     for key in keys:
+        field = source[key]
         try:
-            fault = text_fault(value_at(row, source[key]))
-        except KeyError:
-            fault = "missing"
+            fault = text_fault(read_field(row, field))
+        except KeyError as missing:
+            (field,), fault = missing.args, "missing"
         if fault:
-            text = f"no text in '{source[key]}' of {place}; known: {', '.join(row)}"
+            text = f"no text in '{field}' of {place}; known: {', '.join(row)}"
             raise ConfigFault((*path, key), text)
     raise ConfigFault(path, f"{place}: the turns are others than a question and its answer")
 

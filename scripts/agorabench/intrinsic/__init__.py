@@ -20,6 +20,7 @@ from types import ModuleType
 
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
+from agorabench.rows import trained_pair
 
 
 @dataclass
@@ -60,7 +61,7 @@ def read_generated_pairs(path: str | Path) -> list[dict]:
     pairs = []
     for number, row in enumerate(read_jsonl(path)):
         if row["origin"] == "generated":
-            asked, answered = (message["content"] for message in row["messages"])
+            asked, answered = trained_pair(row)
             pairs.append({"id": number, "instruction": asked, "response": answered})
     if not pairs:
         raise UserError(f"{path}: no row was generated, so there is nothing to measure")

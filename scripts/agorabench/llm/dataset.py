@@ -13,8 +13,9 @@ from agorabench.rows import (
     Unfit,
     Unreadable,
     known_fields,
+    place_row,
     read_files,
-    read_pair,
+    read_pairs,
     text_fault,
     warn_unread,
 )
@@ -34,23 +35,22 @@ def load_pairs(source: dict) -> list[dict]:
     except Unreadable as fault:
         raise UserError(f"{name}: {fault}") from None
     pairs, faults, first = [], Counter(), {}
-    for number, row in enumerate(rows, 1):
-        fault, texts = None, ()
+    for number, row in enumerate(rows):
         try:
-            texts = read_pair(row, source)
-        except Unfit as reason:
-            fault = str(reason)
-        except KeyError as path:
-            fault = f"no field {path}"
-        for field, text in zip(("instruction", "response"), texts, strict=False):
-            if fault is None and (why := text_fault(text)):
-                fault = f"{source.get(field, field)} is {why}"
-        if fault is None:
-            pairs.append(dict(zip(("instruction", "response"), texts, strict=True)))
-        else:
+            found = read_pairs(row, source)
+            for pair in found:
+                for field in ("instruction", "response"):
+                    if fault := text_fault(pair[field]):
+                        raise Unfit(f"{source.get(field, field)} is {fault}")
+            pairs += found
+        except (Unfit, KeyError) as reason:
+            fault = f"no field {reason}" if isinstance(reason, KeyError) else str(reason)
             faults[fault] += 1
             first.setdefault(fault, number)
-    told = "; ".join(f"{fault}: {n} (first row {first[fault]})" for fault, n in faults.items())
+    told = "; ".join(
+        f"{fault}: {n} (first {place_row(source, first[fault]).removeprefix(f'{name}, ')})"
+        for fault, n in faults.items()
+    )
     if not pairs:
         known = f"; known: {known_fields(rows[0])}" if len(rows) else ""
         raise UserError(

@@ -14,8 +14,7 @@ A conversion maps (instruction, response, row) to a pair (instruction, response)
 import re
 
 from agorabench.evaluation.answers import boxed_answer
-from agorabench.files import value_at
-from agorabench.rows import Unfit, read_pair, text_fault
+from agorabench.rows import Unfit, read_field, read_pairs, text_fault
 
 
 def keep_texts(instruction: str, response: str, _) -> tuple[str, str]:
@@ -62,8 +61,8 @@ CONVERSIONS = {
 }
 
 
-def convert_row(row: dict, source: dict, answered: bool) -> dict[str, str]:
-    """{"instruction", "response"} of a row, by the fields and the conversion of a source.
+def convert_row(row: dict, source: dict, answered: bool) -> list[dict[str, str]]:
+    """The pairs {"instruction", "response"} of a row, by the fields and conversion of a source.
 
     Raises:
         Unfit: a text is missing or is no text, or the conversion cannot be made.
@@ -71,11 +70,16 @@ def convert_row(row: dict, source: dict, answered: bool) -> dict[str, str]:
             response may be absent.
     """
     try:
-        instruction, response = (text or "" for text in read_pair(row, source))
+        pairs = read_pairs(row, source)
     except KeyError:
         if answered:
             raise
-        instruction, response = value_at(row, source.get("instruction", "instruction")) or "", ""
+        pairs = [{"instruction": read_field(row, source.get("instruction", "instruction"))}]
+    return [_convert_pair(pair, row, source, answered) for pair in pairs]
+
+
+def _convert_pair(pair, row, source, answered):
+    instruction, response = (pair.get(field) or "" for field in ("instruction", "response"))
     if text_fault(instruction) or text_fault(response):
         raise Unfit("not text")
     if not instruction.strip() or (answered and not response.strip()):

@@ -8,7 +8,7 @@ from itertools import islice
 from agorabench.errors import UserError
 from agorabench.files import value_at
 from agorabench.generation.validators import no_markers
-from agorabench.rows import Unfit, known_fields, text_fault
+from agorabench.rows import Unfit, known_fields, place_row, text_fault
 from agorabench.seeds.classify import rows_of_class
 from agorabench.seeds.convert import convert_row
 
@@ -70,16 +70,23 @@ def fitting_rows(rows, order, source, name, answered, tokens, markers, dropped) 
         row = rows[number]
         try:
             _check_where(row, source.get("where", {}))
-            seed = convert_row(row, source, answered)
-            _check_texts(seed, source.get("longest"), tokens, markers)
+            seeds = convert_row(row, source, answered)
         except Unfit as reason:
             dropped[str(reason)] += 1
             continue
         except KeyError as path:
-            raise UserError(f"row {number + 1} has no {path}; known: {known_fields(row)}") from None
+            place = place_row(source, number)
+            raise UserError(f"{place} has no {path}; known: {known_fields(row)}") from None
         own = row.get("id")
         named = own is not None and text_fault(str(own)) is None
-        yield number, {"id": str(own) if named else f"{name}/{number}", **seed}
+        for turn, seed in enumerate(seeds):
+            try:
+                _check_texts(seed, source.get("longest"), tokens, markers)
+            except Unfit as reason:
+                dropped[str(reason)] += 1
+                continue
+            part = f".{turn}" if len(seeds) > 1 else ""
+            yield number, {"id": (str(own) if named else f"{name}/{number}") + part, **seed}
 
 
 def _check_where(row, where):

@@ -38,12 +38,22 @@ class Examples:
 
 
 def build_conversations(rows: list[dict], system: str = "") -> list[dict]:
-    """Return each row as {"prompt": all messages but the last, "completion": [the last]}."""
+    """Return each answer of each row as {"prompt": the messages before it, "completion": [it]}.
+
+    `system` goes before rows that have no system message of their own.
+    """
     opening = [{"role": "system", "content": system}] if system else []
-    return [
-        {"prompt": opening + row["messages"][:-1], "completion": row["messages"][-1:]}
-        for row in rows
-    ]
+    conversations = []
+    for row in rows:
+        messages = row["messages"]
+        if messages[0]["role"] != "system":
+            messages = opening + messages
+        conversations += (
+            {"prompt": messages[:number], "completion": [message]}
+            for number, message in enumerate(messages)
+            if message["role"] == "assistant"
+        )
+    return conversations
 
 
 def build_examples(

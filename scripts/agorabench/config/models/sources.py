@@ -102,13 +102,21 @@ class Fields(Section):
     """Which fields of a row hold the pair."""
 
     instruction: Text = "instruction"
-    """Field that holds the instruction, or a dotted path to it (conversations.0.value)."""
+    """Field that holds the instruction, a dotted path to it (conversations.0.value), or a text with
+    such {fields} in it."""
     response: Text = "response"
-    """Field that holds the response, or a dotted path to it."""
-    # Left out where it is the default, as a new key would make older sets stale.
+    """Field that holds the response, a dotted path to it, or a text with such {fields} in it."""
+    # Left out where they are the default, as a new key would make older sets stale.
     format: Literal["pairs", "messages"] = Field("pairs", exclude_if=lambda value: value == "pairs")
     """pairs: a row has the two fields; messages: it has a conversation of one question and one
     answer, as messages (role, content) or conversations (from, value), whose roles are read."""
+    turns: Literal["split"] | None = Field(None, exclude_if=lambda value: value is None)
+    """Of format messages, what becomes of a conversation of several questions and answers: null
+    leaves it out; split makes a pair of each question and its answer."""
+    roles: dict[FieldName, Literal["system", "user", "assistant"]] = Field(
+        {}, exclude_if=lambda value: not value
+    )
+    """Of format messages, further names of roles (doctor: assistant)."""
 
 
 class Classify(Section):
@@ -185,11 +193,20 @@ SeedSource = union_by_key(
 )
 
 
-class LocalPairs(Fields, LocalFile):
+class PairFields(Fields):
+    """Which fields of a row hold the pair, or the conversation."""
+
+    turns: Literal["split", "whole"] | None = Field(None, exclude_if=lambda value: value is None)
+    """Of format messages, what becomes of a conversation of several questions and answers: null
+    leaves it out; split makes a pair of each question and its answer; whole trains on every answer
+    after all that was said before it."""
+
+
+class LocalPairs(PairFields, LocalFile):
     """Existing pairs in local files."""
 
 
-class HubPairs(Fields):
+class HubPairs(PairFields):
     """Existing pairs of a data set on the hub."""
 
     hub: HubData

@@ -2,8 +2,8 @@
 
 A protocol module reads top to bottom and offers
 
-    read_items(rows)    the benchmark file's own rows -> items with "id", "prompt" and what grading
-                        needs
+    read_items(rows)    the benchmark file's own rows -> as many items with "id", "prompt" and what
+                        grading needs
     grade_items(items, completions, sandbox)  -> one verdict per item:
                         {"score": 0.0 to 1.0, "extracted": str, "reason": str}
 
@@ -47,7 +47,10 @@ GAMES, how often the judge is asked about an item, and
 import inspect
 import os
 import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
@@ -55,6 +58,7 @@ from agorabench.errors import UserError
 from agorabench.files import file_digest, read_json, read_jsonl
 from agorabench.plugins import find_plugin
 
+ROW_FAULTS = (KeyError, IndexError, TypeError, ValueError)  # of a row that a protocol cannot read
 JUDGED = ("alpaca_eval", "arena_hard", "rubric")  # protocols
 
 
@@ -119,18 +123,26 @@ def load_items(entry: dict, path: Path):
     return parse_items(entry, read_jsonl(path), path)
 
 
-def parse_items(entry: dict, rows: list[dict], path: str | Path) -> list[dict]:
-    """Items of the rows of a benchmark, which messages call `path`; see `load_items`."""
+def parse_items(
+    entry: dict, rows: Iterable[dict], path: str | Path, place: Callable | None = None
+) -> list[dict]:
+    """Items of the rows of a benchmark, which messages call `path`; see `load_items`.
+
+    Rows beyond the limit are not read. `place` says where the row of a number (from 0) stands.
+    """
     protocol = load_protocol(entry)
-    described = hasattr(protocol, "KEYS")
+    described = [entry] if hasattr(protocol, "KEYS") else []
+    rows = list(islice(rows, entry.get("limit")))
     try:
-        items = protocol.read_items(rows, *([entry] if described else []))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        what = f"a row has no field {error}" if isinstance(error, KeyError) else f"{error}"
-        known = f"the first has: {', '.join(rows[0])}" if len(rows) else "there are no rows"
-        advice = known if described else f"is it a {entry['protocol']} file?"
-        raise UserError(f"{path}: {what}; {advice}") from None
-    items = items[: entry.get("limit")]
+        items = protocol.read_items(rows, *described)
+    except ROW_FAULTS as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else f"{error}"
+        number = next((n for n, row in enumerate(rows) if not _reads(protocol, row, described)), 0)
+        where = place(number) if place else f"row {number + 1}"
+        known = f"it has: {', '.join(rows[number])}" if described and rows else ""
+        raise UserError(
+            f"{path}, {where}: {what}; {known or 'is it a ' + entry['protocol'] + ' file?'}"
+        ) from None
     if not items:
         raise UserError(f"{path}: the benchmark has no items")
     seen = set()
@@ -139,6 +151,12 @@ def parse_items(entry: dict, rows: list[dict], path: str | Path) -> list[dict]:
             raise UserError(f"{path}: the item {item['id']} appears twice")
         seen.add(item["id"])
     return items
+
+
+def _reads(protocol, row, described):
+    """Can a protocol read this row?"""
+    with suppress(*ROW_FAULTS):
+        return bool(protocol.read_items([row], *described))
 
 
 def check_manifest(path: Path) -> None:

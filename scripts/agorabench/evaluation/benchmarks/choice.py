@@ -39,7 +39,7 @@ def read_items(rows: list[dict], entry: dict) -> list[dict]:
     """
     items = []
     for number, row in enumerate(rows):
-        choices = read_choices(row, number, entry["choices"])
+        choices = read_choices(row, entry["choices"])
         lines = "\n".join(f"{label}. {text}" for label, text in choices.items())
         prompt = fill_template(entry["prompt"], row | {"choices": lines})
         if "{choices}" not in entry["prompt"]:
@@ -48,12 +48,12 @@ def read_items(rows: list[dict], entry: dict) -> list[dict]:
         if entry.get("by") == "likelihood":
             item["continuations"] = list(choices)
         if "answer" in entry:  # who answers is not given it
-            item["answer"] = right_label(value_at(row, entry["answer"]), choices, number)
+            item["answer"] = right_label(value_at(row, entry["answer"]), choices)
         items.append(item)
     return items
 
 
-def read_choices(row: dict, number: int, place: str | list[str]) -> dict[str, str]:
+def read_choices(row: dict, place: str | list[str]) -> dict[str, str]:
     """{label: text} of a row's choices, of a field or of several.
 
     Raises:
@@ -68,11 +68,11 @@ def read_choices(row: dict, number: int, place: str | list[str]) -> dict[str, st
     if isinstance(value, list):
         value = dict(zip(string.ascii_uppercase, value, strict=False))
     if not isinstance(value, dict) or len(value) < 2:
-        raise ValueError(f"row {number} has no two choices in {place}")
+        raise ValueError(f"no two choices in {place}")
     return {str(label): str(text) for label, text in value.items() if text is not None}
 
 
-def right_label(answer, choices: dict[str, str], number: int) -> str:
+def right_label(answer, choices: dict[str, str]) -> str:
     """The label that an answer means: a label itself, a place from 0, or a choice's text.
 
     Raises:
@@ -86,7 +86,7 @@ def right_label(answer, choices: dict[str, str], number: int) -> str:
     same = [label for label, choice in choices.items() if choice.strip() == text]
     if len(same) == 1:
         return same[0]
-    raise ValueError(f"the answer of row {number}, {answer!r}, is none of its choices")
+    raise ValueError(f"the answer {answer!r} is none of its choices")
 
 
 def grade_items(

@@ -22,7 +22,7 @@ def read_items(rows: list[dict]) -> list[dict]:
         item = {"id": f"gsm8k/{number}", "prompt": row["question"]}
         item["answer"] = parse_number(row["answer"].rsplit("####", 1)[1])
         if item["answer"] is None:
-            raise ValueError(f"the answer of row {number} is not a number")
+            raise ValueError("the answer is not a number")
         items.append(item)
     return items
 

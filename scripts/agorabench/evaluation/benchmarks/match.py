@@ -24,8 +24,7 @@ import unicodedata
 
 from agorabench.evaluation.answers import boxed_answer, find_statements, first_number, parse_number
 from agorabench.evaluation.benchmarks import gsm8k, math
-from agorabench.files import value_at
-from agorabench.rows import fill_template
+from agorabench.rows import fill_template, read_field
 
 KEYS = {
     "prompt": "the question, a text with {fields} of the rows",
@@ -51,7 +50,7 @@ def read_items(rows: list[dict], entry: dict) -> list[dict]:
     for number, row in enumerate(rows):
         item = {"id": row_id(row, number), "prompt": fill_template(entry["prompt"], row)}
         if "answer" in entry:  # who answers is not given it
-            item["answers"] = right_answers(row, number, entry)
+            item["answers"] = right_answers(row, entry)
         items.append(item)
     return items
 
@@ -62,14 +61,14 @@ def row_id(row: dict, number: int) -> str:
     return str(found) if isinstance(found, (str, int)) else f"row/{number}"
 
 
-def right_answers(row: dict, number: int, entry: dict) -> list:
+def right_answers(row: dict, entry: dict) -> list:
     """The right answers to a row, each in the form that is compared.
 
     Raises:
         ValueError: one is none, or there is none.
     """
     template, compare = entry["answer"], entry["compare"]
-    value = fill_template(template, row) if "{" in template else value_at(row, template)
+    value = read_field(row, template)
     several = isinstance(value, list) and compare not in ("set", "json")
     found = []
     for one in value if several else [value]:
@@ -78,10 +77,10 @@ def right_answers(row: dict, number: int, entry: dict) -> list:
             text = gsm8k.extract_number(text)[0] or ""
         parsed = text if compare == "math" else COMPARE[compare](text)
         if parsed is None or not text.strip():
-            raise ValueError(f"the answer of row {number} ({text[:60]!r}) is no {compare}")
+            raise ValueError(f"the answer {text[:60]!r} is no {compare}")
         found.append((boxed_answer(text) or text).strip() if compare == "math" else parsed)
     if not found:
-        raise ValueError(f"row {number} has no answer")
+        raise ValueError("there is no right answer")
     return found
 
 

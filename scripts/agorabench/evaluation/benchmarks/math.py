@@ -41,18 +41,16 @@ def read_items(rows: list[dict]) -> list[dict]:
         {
             "id": row.get("unique_id") or f"math/{number}",
             "prompt": row["problem"],
-            "answer": row["answer"]
-            if "answer" in row
-            else solution_answer(row["solution"], number),
+            "answer": row["answer"] if "answer" in row else solution_answer(row["solution"]),
         }
         for number, row in enumerate(rows)
     ]
 
 
-def solution_answer(solution: str, number: int) -> str:
+def solution_answer(solution: str) -> str:
     found = boxed_answer(solution)
     if found is None:
-        raise ValueError(f"the solution of row {number} has no \\boxed answer")
+        raise ValueError(r"the solution has no \boxed answer")
     return found.strip()
 
 
