@@ -7,10 +7,15 @@ from functools import cache
 from agorabench import matrix, paths
 from agorabench.cluster import failures, locks
 from agorabench.config import check_config, result_stages, stages
+from agorabench.config.changes import describe_change
 from agorabench.config.jobs import loaded_models, queried_generators
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import protocol_file
 from agorabench.matrix import Cell
+from snakemake.persistence import ParamsChange
+
+name_all = ParamsChange.__str__
+ParamsChange.__str__ = lambda new: describe_change(new.only_old, new.only_new) or name_all(new)
 
 try:
     config.update(check_config(config, workflow.configfiles, files_too=workflow.is_main_process))

@@ -15,6 +15,7 @@ from agorabench.llm import connect
 from agorabench.llm.budget import usage_cost
 from agorabench.llm.silent import SilentBackend
 from agorabench.planning import estimates
+from agorabench.planning.forecast import count_items
 from agorabench.planning.summary import shorten_reason
 from helpers.asking import KEY, config, generator
 from helpers.workflow import Folder, count
@@ -238,6 +239,31 @@ def test_an_edited_prompt_makes_its_own_sets_stale(plans):
     assert "updated input files config/prompts/mini/response/math.md" in plans.plan()[0]
 
 
+def test_a_changed_parameter_is_named_with_both_values(plans):
+    whole = settings()
+    whole["generation"] |= {"validators": {"math": ["no_markers"]}, "attempts": 4}
+    (plans.path / CONFIG).write_text(yaml.safe_dump(whole))
+    words = "generation.attempts: 4, not 3"
+    words += ", generation.validators.math: without 'length' and with 'no_markers'"
+    text, rows = plans.plan()
+    reasons = {row["reason"] for row in rows if row["rule"] == "generate"}
+    assert reasons == {f"Params have changed since last execution: {words}"}
+    assert f"params have changed since last execution: {words}" in text
+
+
+def test_items_of_a_local_file_are_counted_before_they_are_fetched(tmp_path):
+    path = tmp_path / "own.jsonl"
+    write_jsonl(path, [{"question": f"{n} + 1?"} for n in range(30)])
+    for source, limit, known in (
+        (path, None, (30, "items counted")),
+        (path, 7, (7, "items counted")),
+        (tmp_path, None, (30, "items counted")),
+        (tmp_path / "gone.jsonl", None, (estimates.ITEMS, "items assumed")),
+    ):
+        entry = {"protocol": "match", "source": {"path": str(source)}, "limit": limit}
+        assert count_items("own", entry) == known
+
+
 def test_what_was_spent_is_taken_from_the_limits(made, plans):
     forget(plans, "claude", "response", 0)
     text, _ = plans.plan()
@@ -433,8 +459,12 @@ def test_a_run_that_only_plans_starts_no_server(plans):
         ("Updated input files: c, a, b", "updated input files a, b and 1 more"),
         ("Input files updated by another job: c", "input files updated by another job"),
         (
-            "Updated input files: a; Params have changed since last execution: now: 'x; y'",
-            "updated input files a, params have changed since last execution",
+            "Updated input files: a; Params have changed since last execution: limit: 7, not 5",
+            "updated input files a, params have changed since last execution: limit: 7, not 5",
+        ),
+        (
+            "Params have changed since last execution: Union of exclusive params now: 'x; y'",
+            "params have changed since last execution",
         ),
     ],
 )

@@ -9,6 +9,7 @@ files         files that it names
 json_schema   the models as JSON Schema
 publish       writes the editor schemas and the table of keys in config/README.md
 stages        what decides the result of each stage
+changes       what of that has changed, in words
 """
 
 from agorabench.config.load import check_config, load_config

@@ -14,7 +14,7 @@ RESPONSE = 450  # tokens of a response
 ACCEPTED = 0.9  # share of replies that are valid pairs
 ENOUGH = 20  # replies from which a mean or a share is taken
 SAMPLE = 200  # texts whose lengths stand for those of more
-ITEMS = 1000  # of a benchmark that is not fetched yet
+ITEMS = 1000  # of a benchmark that is neither fetched yet nor a local file
 KNOWN_ITEMS = {  # but for those of these protocols, which have a test set of their own
     **{"gsm8k": 1319, "math": 5000, "humaneval": 164, "humaneval_plus": 164, "mbpp": 500},
     **{"mbpp_plus": 378, "alpaca_eval": 805, "arena_hard": 500, "ifeval": 541},
@@ -35,8 +35,8 @@ def assumptions() -> list[str]:
         f"Where no {ENOUGH} replies are journaled: {CHARACTERS_PER_TOKEN:g} characters a token, "
         f"{INSTRUCTION} tokens an instruction, {RESPONSE} a response, {ACCEPTED:.0%} of the replies"
         " valid.",
-        f"A benchmark that is not fetched has {ITEMS:,} items; {IN_CLASS:.0%} of the rows are of a "
-        "class that is looked for.",
+        f"A benchmark that is neither fetched nor a local file has {ITEMS:,} items; {IN_CLASS:.0%} "
+        "of the rows are of a class that is looked for.",
         f"GPU hours are those of an H100 (bf16, {PEAK / 1e12:.0f} Tflop/s at most): generation "
         f"and metrics {FORWARD} x parameters x tokens at {GENERATING:.0%} of the peak, training "
         f"{TRAINED} x parameters x tokens at {TRAINING:.0%}; of a mixture of experts, its active "

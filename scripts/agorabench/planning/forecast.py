@@ -1,6 +1,7 @@
 """What each job takes: requests, tokens, dollars and GPU hours, by what journals and dry runs say
 (planning/survey.py) and by the numbers in planning/estimates.py."""
 
+import math
 from collections import Counter
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from agorabench.matrix import Cell
 from agorabench.planning import estimates
 from agorabench.planning.dry_run import Asked, open_query, unknown_inputs
 from agorabench.planning.survey import Known
+from agorabench.rows import Unreadable, read_files
 
 UNKNOWN = "unknown"
 RENDERED = 32  # prompts that are rendered to see how long they are
@@ -151,7 +153,9 @@ def plan_classification(config, domain, method, known):
     name, prompt = part["classify"]["generator"], part["classify"]["prompt"]
     journal, text = paths.classification_journal(prompt), Path(prompt).read_text(encoding="utf-8")
     shown = estimates.count_tokens(text) + estimates.INSTRUCTION, "prompt file"
-    rows = estimates.count_requests(part.get("size") or estimates.ITEMS, estimates.IN_CLASS)
+    there = count_rows(part["path"]) if "path" in part else None
+    wanted = part.get("size") or math.ceil((there or estimates.ITEMS) * estimates.IN_CLASS)
+    rows = min(estimates.count_requests(wanted, estimates.IN_CLASS), there or math.inf)
     new = known.count_once(journal, rows - known.journals[journal]["replies"])
     limit = config["generators"][name]["sampling"]["max_tokens"]
     held = known.journals[journal]
@@ -298,12 +302,23 @@ def plan_prediction(config, student, domain):
 
 def count_items(name, entry):
     """(Items of a benchmark, where their number is from)."""
-    count = estimates.KNOWN_ITEMS.get(entry["protocol"], estimates.ITEMS)
-    path, source = Path(paths.benchmark_items(name)), "items assumed"
-    if path.exists():
-        lines = path.read_bytes().split(b"\n")
-        count, source = sum(1 for line in lines if line.strip()), "items counted"
+    path = entry["source"].get("path", paths.benchmark_items(name))  # one's own file may be edited
+    count, source = count_rows(path), "items counted"
+    if count is None:
+        count, source = (
+            estimates.KNOWN_ITEMS.get(entry["protocol"], estimates.ITEMS),
+            "items assumed",
+        )
     return min(count, entry["limit"] or count), source
+
+
+@cache
+def count_rows(path):
+    """Rows of a file or folder of rows; None where it is not there, or cannot be read."""
+    try:
+        return len(read_files(path)[0])
+    except Unreadable:
+        return None
 
 
 def gpu_column(config, model, entry, tokens, training=False):

@@ -57,7 +57,7 @@ def table_jobs(rows):
 
 
 def shorten_reason(reason) -> str:
-    """A reason of Snakemake's in some words; updated files are named, others not."""
+    """A reason of Snakemake's in some words; of files only the updated ones are named."""
     words = []
     for part in re.split(r"; (?=[A-Z])", reason):
         head, _, files = part.partition(": ")
@@ -65,6 +65,8 @@ def shorten_reason(reason) -> str:
         if head == "Updated input files":
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             head += f" {', '.join(sorted(names)[:2])}{more}"
+        elif head.startswith("Params have changed") and not files.startswith("Union of"):  # all
+            head = part
         words.append(head[0].lower() + head[1:])
     follows = "input files updated by another job"  # from the others
     return ", ".join(word for word in words if word != follows or len(words) == 1)
