@@ -172,8 +172,8 @@ def draw(found, paths):
         ("equal: any established", "equal", "established", 5),
         ("apart: a rank outside", "apart", "outside", 5),
         ("apart: no true difference", "apart", "uncovered", 5),
-        *((f"{n} seeds: p < 0.05", f"seeds-{n}", "significant", 5) for n in (1, 2, 5)),
-        *((f"{n} seeds: any established", f"seeds-{n}", "established", 5) for n in (1, 2, 5)),
+        *((f"seeds, {n}: p < 0.05", f"seeds-{n}", "significant", 5) for n in (1, 2, 5)),
+        *((f"seeds, {n}: any established", f"seeds-{n}", "established", 5) for n in (1, 2, 5)),
         ("power: not found", "power", "significant", 20),
     ]
     lines = [line for line in lines if line[1] in found]
@@ -191,7 +191,7 @@ def draw(found, paths):
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlim(left=0)
-        axes.set_xlabel("percent of pairs or tables; grey: as promised")
+        axes.set_xlabel("percent; grey: as promised")
         figure.tight_layout(pad=0.4)
         figures.save_figure(figure, paths)
         plt.close(figure)
