@@ -906,6 +906,15 @@ def test_a_miniature_model_that_is_not_built(project):
     )
 
 
+def test_shots_may_have_fields_of_their_own(project):
+    (project / "data/shots.jsonl").write_text('{"q": "1 + 1?", "a": "2"}\n' * 5)
+    fields = {"instruction": "{q}", "response": "a"}
+    edits = {"benchmarks/functions/shots_fields": fields}
+    assert check_config(edited(edits), (), project)["benchmarks"]["functions"]["shots_fields"]
+    edits = {"benchmarks/functions/shots_fields": fields | {"response": "b"}}
+    assert "no text in 'b' of data/shots.jsonl, line 1" in fault(project, edited(edits), ())
+
+
 def test_shots_from_what_the_pipeline_builds_need_not_be_there_yet(project):
     source = "resources/seeds/math/instance.jsonl"
     config = edited({"benchmarks/mini-sums/shots": 2, "benchmarks/mini-sums/shots_from": source})

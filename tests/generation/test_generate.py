@@ -184,5 +184,12 @@ def test_a_data_set_stands_in_for_a_generator():
         generate.adopt(pairs, check, 11, seed=1)
 
 
+def test_what_was_said_before_a_pair_is_checked_with_it():
+    before = [{"role": "user", "content": "Q1"}, {"role": "assistant", "content": "A1"}]
+    pairs, shown = [{"before": before, "instruction": "Q2", "response": "A2"}], []
+    (row,) = generate.adopt(pairs, lambda pair: shown.append(pair) or "valid", 1, seed=1)
+    assert shown == [("Q1\n\nA1\n\nQ2", "A2")] and row["before"] == before
+
+
 def test_fingerprints_do_not_depend_on_key_order():
     assert json_fingerprint({"a": 1, "b": 2}) == json_fingerprint({"b": 2, "a": 1})

@@ -163,8 +163,9 @@ def predict_sums(folder, model, count, chat=True, **more):
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_every_item_gets_a_completion(model, tmp_path, plain):
-    write_jsonl(tmp_path / "shots.jsonl", [{"instruction": "1+1?", "response": "2"}])
-    shots = {"limit": 4, "shots": 1, "shots_from": "shots.jsonl"}
+    write_jsonl(tmp_path / "shots" / "a.jsonl", [{"q": "1+1?", "a": "2"}])
+    shots = {"limit": 4, "shots": 1, "shots_from": "shots"}
+    shots["shots_fields"] = {"instruction": "{q}", "response": "a"}
     made = read_jsonl(predict_sums(tmp_path, model, 5, chat=not plain, **shots))
     assert [row["id"] for row in made] == [f"gsm8k/{n}" for n in range(4)]
     assert all(row["finish_reason"] in ("stop", "length") for row in made)

@@ -93,9 +93,15 @@ def _check_benchmark(config, root, path, benchmark):
     for name, source in benchmark["files"].items():
         if "path" in source:
             _check_exists(root, source["path"], (*path, "files", name, "path"))
-    shots_from = benchmark["shots_from"]
-    if shots_from and not shots_from.startswith(paths.RESOURCES):
-        _check_pairs(root, shots_from, (*path, "shots_from"), {"shots show": benchmark["shots"]})
+    shots, here = benchmark["shots_from"], (*path, "shots_from")
+    if shots and not shots.startswith(paths.RESOURCES):
+        wanted = {"shots show": benchmark["shots"]}
+        if not shots.endswith(JSON_ENDINGS):
+            _check_exists(root, shots, here)
+        elif fields := benchmark.get("shots_fields"):
+            _check_dataset(root, {"path": shots} | fields, here, wanted)
+        else:
+            _check_pairs(root, shots, here, wanted)
 
 
 def _check_generator(config, root, path, generator):

@@ -23,7 +23,7 @@ from agorabench.models.weights import DIGEST_FILE, deciding_files, edited_files
 
 PROTOCOL = ("protocol", "limit", "prompt", "choices", "task")  # of items
 ANSWERING = (*PROTOCOL, "by", "max_tokens", "temperature", "top_p", "repetition_penalty")
-SHOWN = ("shots", "shots_from")  # to models without a chat template
+SHOWN = ("shots", "shots_from", "shots_fields")  # to models without a chat template
 JUDGING = (*PROTOCOL, "labels", "style", "rubric", "scale", "answer")
 SCORING = (*PROTOCOL, "style", "score", "rubric", "answer", "by", "extract", "compare")
 METRIC_SPEED = ("batch_size", "parameters", "gpus")  # of a metric's model: how, not what

@@ -12,10 +12,10 @@ from agorabench.files import (
     cut_tail,
     json_fingerprint,
     read_appended,
-    read_jsonl,
     to_json,
     write_jsonl,
 )
+from agorabench.llm.dataset import load_pairs
 from agorabench.models import weights
 from agorabench.progress import Progress
 
@@ -54,7 +54,8 @@ def answer_benchmark(
         stop, start = [], [{"role": "system", "content": system}] if system else []
         render = partial(_as_messages, start)
     else:
-        shown = read_jsonl(entry["shots_from"])[: entry["shots"]] if entry["shots"] else []
+        source = {"path": entry["shots_from"]} | entry.get("shots_fields", {})
+        shown = load_pairs(source)[: entry["shots"]] if entry["shots"] else []
         render, stop = plain_renderer(benchmarks.load_protocol(entry), shown)
     prompts = [_render_item(item, render) for item in items]
     stop += items[0].get("stop", [])

@@ -19,7 +19,7 @@ from agorabench.config.models.base import (
     TopP,
     Whole,
 )
-from agorabench.config.models.sources import File, Source
+from agorabench.config.models.sources import Fields, File, Source
 
 # Absent unless given: null is refused, and no default stands in the checked config.
 OrAbsent = Field(None, validate_default=False, exclude_if=lambda value: value is None)
@@ -89,7 +89,11 @@ class Benchmark(Section):
     shots: Whole = 0
     """Solved examples shown to a model that is not a chat model."""
     shots_from: Text | None = None
-    """JSON Lines file the shots are taken from; required where shots is above 0."""
+    """File of rows that the shots are taken from; required where shots is above 0."""
+    shots_fields: Annotated[
+        Fields | None,
+        Field(description="Which fields of a row of shots_from hold the pair; see seeds."),
+    ] = Field(None, exclude_if=lambda value: value is None)
     limit: Annotated[int, Field(ge=2)] | None = None
     """Only the first so many items; null means all."""
     in_mean: bool = True
