@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 from agorabench import matrix, plugins
-from agorabench.config import check_config, json_schema, load_config, publish
+from agorabench.config import check_config, json_schema, load_config, publish, stages
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import lm_eval
 from helpers import ROOT
@@ -140,6 +140,13 @@ def test_a_complete_config_passes_and_gets_its_defaults(project):
     assert filled["students"]["tiny"]["recipe"]["schedule"] == "linear"
 
 
+def test_a_method_can_have_a_first_wave_of_its_own(project):
+    cell = matrix.Cell("math", "instance", "strong", "main", 20, 1)
+    for edits, size in (({}, 64), ({"methods": {"instance": {"first_wave": 8}}}, 8)):
+        stage = stages.generate(check_config(edited(edits), [FILE], project), cell)
+        assert stage.params["generation"]["first_wave"] == size
+
+
 def test_a_number_is_the_same_however_it_is_written(project):
     for written in (1, 1.0):
         config = edited({"generators/strong/sampling": {"temperature": written}})
@@ -204,6 +211,10 @@ SCHEMA_FAULTS = {
         {"students/tiny/recipe/learning_rate": "2e-3"},
         "students.tiny.recipe.learning_rate: must be a number, not '2e-3'; "
         "YAML takes it for text, write 0.002",
+    ),
+    "YAML's text for a whole number": (
+        {"bootstrap": "1e3"},
+        "bootstrap: must be a whole number, not '1e3'; YAML takes it for text, write 1000",
     ),
     "boolean for a whole number": (
         {"bootstrap": True},
@@ -429,6 +440,10 @@ REFERENCE_FAULTS = {
     "demonstrations that nobody sees": (
         {"methods": {"evolve": {"shows": "instruction", "demonstrations": {"seed": 1}}}},
         "methods.evolve.demonstrations: shows instruction: there are no demonstrations",
+    ),
+    "a first wave of what comes without waves": (
+        {"methods": {"evolve": {"shows": "instruction", "first_wave": 8}}},
+        "methods.evolve.first_wave: shows instruction: there are no demonstrations",
     ),
     "training on seeds that are not there": (
         {"methods/instance": {"shows": "nothing"}},

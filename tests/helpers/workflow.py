@@ -13,7 +13,7 @@ from helpers import ROOT
 # What a clone holds, as far as the workflow reads it.
 SOURCES = ("Snakefile", "rules", "scripts", "config", "profiles", "slurm", "envs", "docs")
 MADE = ("resources", "results", "journal", ".snakemake")
-JOB = re.compile(r"^( *)(?:local)?rule (\w+):\n((?:\1    .*\n)+)", re.M)  # indented in a group
+JOB = re.compile(r"^( *)(?:local)?rule ([\w.-]+):\n((?:\1    .*\n)+)", re.M)  # indented in a group
 
 
 class Folder:

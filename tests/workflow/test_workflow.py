@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from agorabench import matrix
+from agorabench.files import write_jsonl
 from helpers.tasks import DOMAINS
 from helpers.workflow import Folder, count
 
@@ -30,6 +32,28 @@ def test_a_fresh_clone_plans_the_whole_miniature(clone):
     assert jobs["aggregate_pgr"] == jobs["plot"] == jobs["aggregate_cost"] == 1
     assert jobs["aggregate_paid"] == 1
     assert jobs["analyse"] == jobs["report"] == 1
+
+
+def test_names_of_domains_and_methods_of_ones_own_are_free(clone):
+    whole = yaml.safe_load((clone.path / CONFIG).read_text())
+    whole |= {"methods": {"my_own.v-2": {"shows": "instruction"}}, "intrinsic": {}}
+    names = ["a_b", "a", "a.b", "a-b", "1", "generator"]
+    prompts = clone.path / "config/prompts/mini/my_own.v-2"
+    prompts.mkdir()
+    for number, name in enumerate(names):
+        whole.setdefault("domains", {})[name] = {}
+        whole["seeds"][name] = {"my_own.v-2": {"path": "rows.jsonl"}}
+        entry = {"domain": name, "protocol": "match", "prompt": "{instruction}", "max_tokens": 9}
+        entry |= {"answer": "response", "compare": "text", "source": {"path": "rows.jsonl"}}
+        whole["benchmarks"][f"own{number}"] = entry
+        (prompts / f"{name}.md").write_text("{instruction}\n")
+    whole["experiments"]["main"] |= {"domains": names, "methods": ["my_own.v-2"]}
+    write_jsonl(clone.path / "rows.jsonl", [{"instruction": "1 + 1?", "response": "2"}] * 9)
+    (clone.path / CONFIG).write_text(yaml.safe_dump(whole))
+    jobs = count(clone.stale())
+    rules = ["generate", "curate", "train", *(f"predict_{name}" for name in names)]
+    assert [jobs[rule] for rule in rules] == [3 * 6] * 3 + [3] * 6
+    assert {jobs[f"predict_generator_{name}"] for name in names} == {3}
 
 
 def test_generators_solve_the_benchmarks_of_the_experiments_domains_only(clone):

@@ -209,13 +209,13 @@ def _describe_kind(rule, value):
     kinds = rule["type"] or ["object"]
     text = f"must be {' or '.join(KINDS[kind] for kind in kinds)}, not {show_value(value)}"
     if isinstance(value, str) and {"number", "integer"} & {*kinds}:
-        return text + _hint_number(value)
+        return text + _hint_number(value, "number" in kinds)
     # YAML 1.1 takes no for false.
     quoted = "string" in kinds and isinstance(value, (bool, int, float))
     return f"{text}: quote it" if quoted else text
 
 
-def _hint_number(text):
+def _hint_number(text, fraction):
     """Return why a number is text: YAML 1.1 and Snakemake's --config take 2e-3 for text."""
     try:
         number = float(text)
@@ -224,6 +224,8 @@ def _hint_number(text):
     if not math.isfinite(number):
         return ""
     if "e" in text.lower():
+        if number.is_integer() and not fraction:
+            return f"; YAML takes it for text, write {number:.0f}"
         digits, _, power = repr(number).partition("e")
         written = f"{digits if '.' in digits else digits + '.0'}e{power}" if power else digits
         return f"; YAML takes it for text, write {written}"

@@ -118,8 +118,9 @@ def _check_method(path, method):
     if shows in ("examples", "nothing") and not reply["instruction"]:
         text = f"shows {shows}: a reply needs markers of an instruction and of a response"
         raise ConfigFault((*path, "reply"), text)
-    if method["demonstrations"] and shows != "examples":
-        raise ConfigFault((*path, "demonstrations"), f"shows {shows}: there are no demonstrations")
+    for key in ("demonstrations", "first_wave"):
+        if method[key] and shows != "examples":
+            raise ConfigFault((*path, key), f"shows {shows}: there are no demonstrations")
     if method["train_on_seeds"] and shows == "nothing":
         raise ConfigFault((*path, "train_on_seeds"), "shows nothing: there is no seed data")
 

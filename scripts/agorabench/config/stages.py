@@ -109,7 +109,8 @@ def generate(config, cell):
         file = config[registry].get(cell.domain)
         inputs[registry] = [file] if file and method["shows"] in ("examples", "nothing") else []
     if shown := matrix.demonstrations(config, cell.method):
-        generation |= {"demonstrations": shown, "first_wave": general["first_wave"]}
+        first = method["first_wave"] or general["first_wave"]
+        generation |= {"demonstrations": shown, "first_wave": first}
     params = {"generator": deciding_keys(entry, family["replies"]), "replies": family["replies"]}
     params |= _own_method(config, cell.method)
     return Stage(inputs, {"version": 1, "generation": generation, **params})

@@ -64,6 +64,8 @@ class MethodEntry(Section):
     reply: ReplyForm = {}
     demonstrations: "Demonstrations | None" = None
     """Of a method that shows examples; null takes generation.demonstrations."""
+    first_wave: Count | None = None
+    """Of a method that shows examples; null takes generation.first_wave."""
     train_on_seeds: bool = False
     """Whether students also train on the seed data, unless generation.train_on_seeds is false."""
 
