@@ -67,7 +67,7 @@ def survey_layout(python: str, packages: tuple[str, ...] = ()) -> dict:
     for path in sorted(shown, key=lambda path: (len(path), path)):
         if not any(f"{path}/".startswith(f"{known}/") for known in visible):
             visible.append(path)
-    private = {os.path.realpath(path) for path in (Path.home(), Path.cwd(), PROJECT)}
+    private = {os.path.realpath(path) for path in (os.path.expanduser("~"), Path.cwd(), PROJECT)}
     hidden = [
         path
         for path in sorted(private)
