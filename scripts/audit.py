@@ -19,12 +19,13 @@ from agorabench.rows import trained_pair
 
 def main(argv=None):
     args = parse_arguments(__doc__, "cell", argv)
-    inputs = stages.audit(args.config, args.cell).inputs
+    inputs, params = stages.audit(args.config, args.cell)
     pairs = [
         trained_pair(row) for row in read_jsonl(*inputs["data"]) if row["origin"] == "generated"
     ]
     audit = {"pairs": len(pairs), "duplicates": count_duplicates(pairs)}
-    audit |= count_overlaps(pairs, contamination.load_items(inputs["benchmarks"]))
+    items = contamination.load_items(inputs["benchmarks"], params.get("questions"))
+    audit |= count_overlaps(pairs, items)
     write_json(paths.set_audit(args.cell), audit)
 
 

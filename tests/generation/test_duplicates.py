@@ -149,6 +149,16 @@ def test_questions_are_asked_for_by_name(tmp_path):
         contamination.load_items([tmp_path / "mine.jsonl"])
 
 
+def test_a_template_says_what_a_question_is(tmp_path):
+    question = "wie viele Wege fuehren von hier bis nach Rom"
+    write_jsonl(tmp_path / "mine.jsonl", [{"frage": question, "antwort": "so many"}])
+    items = contamination.load_items([tmp_path / "mine.jsonl"], {"mine": "{frage}? {choices}"})
+    assert items.find_overlap((f"Sagt, {question}?", "x")) == {"mine"}
+    assert not items.find_overlap(("so many", "so many"))
+    with pytest.raises(UserError, match=r"mine.jsonl: a row has no field 'fragen'"):
+        contamination.load_items([tmp_path / "mine.jsonl"], {"mine": "{fragen}"})
+
+
 CELL = Cell("math", "instance", "human", NO_PROMPT, 3, seed=4)
 
 

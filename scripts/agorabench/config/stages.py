@@ -92,6 +92,7 @@ def generate(config, cell):
     inputs = {"benchmarks": []}
     if general["overlap"] == "drop":
         inputs["benchmarks"] = domain_items(config, cell.domain)
+        generation |= item_questions(config, cell.domain)
     if entry["backend"] == "dataset":
         data = {cell.domain: entry["data"][cell.domain]}
         inputs["source"] = local_file(entry["data"][cell.domain])
@@ -144,13 +145,22 @@ def curate(config, cell):
 def audit(config, cell):
     """How far a training set repeats itself and the benchmarks."""
     items = domain_items(config, cell.domain)
-    return Stage({"data": [paths.training_set(cell)], "benchmarks": items}, {})
+    inputs = {"data": [paths.training_set(cell)], "benchmarks": items}
+    return Stage(inputs, item_questions(config, cell.domain))
 
 
 def domain_items(config, domain):
     """The items of all benchmarks of a domain, scored or not."""
     entries = config["benchmarks"].items()
     return [paths.benchmark_items(name) for name, entry in entries if entry["domain"] == domain]
+
+
+def item_questions(config, domain):
+    """{"questions": {benchmark: template of its items' questions}} of those that have one."""
+    entries = config["benchmarks"].items()
+    found = {name: entry["prompt"] for name, entry in entries
+             if entry["domain"] == domain and "prompt" in entry}  # fmt: skip
+    return {"questions": found} if found else {}
 
 
 def weight_files(config, model):

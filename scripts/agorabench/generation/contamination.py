@@ -13,6 +13,7 @@ from pathlib import Path
 from agorabench.errors import UserError
 from agorabench.files import read_jsonl
 from agorabench.generation.formats import Pair
+from agorabench.rows import fill_template
 
 LONG, SHORT = 13, 8  # words
 # What more of a benchmark's items than this share is the form of its questions, not their content.
@@ -82,16 +83,26 @@ def item_question(row: dict) -> str:
     raise UserError(f"no question: none of {', '.join(QUESTIONS)} in {', '.join(row)}")
 
 
-def load_items(paths: Iterable[str]) -> BenchmarkItems:
+def load_items(paths: Iterable[str], templates: Mapping[str, str] | None = None) -> BenchmarkItems:
     """Index of benchmark files named {benchmark}.jsonl.
+
+    Args:
+        templates: benchmark -> text with {fields} of its rows, the question of those that the
+            config describes.
 
     Raises:
         UserError: a row has no question.
     """
     questions = {}
     for path in map(Path, paths):
+        template = (templates or {}).get(path.stem)
         try:
-            questions[path.stem] = [item_question(row) for row in read_jsonl(path)]
+            questions[path.stem] = [
+                fill_template(template, row | {"choices": ""}) if template else item_question(row)
+                for row in read_jsonl(path)
+            ]
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+        except KeyError as field:
+            raise UserError(f"{path}: a row has no field {field}") from None
     return BenchmarkItems(questions)

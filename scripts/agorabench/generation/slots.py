@@ -257,9 +257,11 @@ def pair_checks(
     `markers` are those of the method's replies.
     """
     names, limit = generation["validators"][domain], generation["max_characters"]
-    items = contamination.load_items(benchmarks) if benchmarks else None
+    templates = generation.get("questions")
+    items = contamination.load_items(benchmarks, templates) if benchmarks else None
 
     def check_pair(pair):
+        pair = Pair(*pair)
         verdict = validators.validate_pair(pair, names, max_characters=limit, markers=markers)
         overlaps = verdict == "valid" and items and items.find_overlap(pair)
         return "in benchmark" if overlaps else verdict
