@@ -153,6 +153,34 @@ def reference_anchor(reference):
     return f"reference-{reference}"
 
 
+def reference_entry(config, student, reference=None):
+    """The config entry of a student's reference, or of a further one; None where it has none."""
+    entry = config["students"][student]
+    return entry["references"][reference] if reference else entry["reference"]
+
+
+def reference_run(config, student, domain, reference=None):
+    """The Run whose student is the reference in a domain; None where it is not trained here."""
+    entry = reference_entry(config, student, reference)
+    if not entry or "trained_on" not in entry:
+        return None
+    chosen = [one for one in config["experiments"].values() if student in one["students"]]
+    size = entry["size"] or max(size for one in chosen for size in one["sizes"])
+    method = next(iter(config["methods"]))  # a data set is the same in all
+    return Run(domain, method, entry["trained_on"], NO_PROMPT, size, entry["seed"], student)
+
+
+def anchor_models(config, student, domain, reference=None):
+    """Anchor -> the model that is it in a domain; without the reference where there is none."""
+    base, other = ANCHORS
+    models = {base: f"{student}/{base}"}
+    if run := reference_run(config, student, domain, reference):
+        return models | {other: run.model}
+    if reference_entry(config, student, reference) is None:
+        return models
+    return models | {other: f"{student}/{reference_anchor(reference) if reference else other}"}
+
+
 def scored_benchmarks(config, domain=None):
     """Names of the scored benchmarks of a domain, or of all, in the order of the config."""
     return [
@@ -176,29 +204,30 @@ def ability_benchmarks(config):
     return [name for name in config["benchmarks"] if name in asked]
 
 
-def student_evaluations(config, anchors=ANCHORS, students=None):
-    """(model, benchmark) of students (None: all) on their domains' benchmarks, and of anchors."""
+def student_evaluations(config, reference=None):
+    """(model, benchmark) of students on their domains' benchmarks, and of their anchors.
+
+    `reference`: a further one, with its students alone.
+    """
+    students = student_references(config)[reference] if reference else None
     runs = [run for run in expand_runs(config) if students is None or run.student in students]
     models = [(run.model, run.domain) for run in runs]
     models += [
-        (f"{student}/{anchor}", domain)
+        (model, domain)
         for student, domain in dict.fromkeys((run.student, run.domain) for run in runs)
-        for anchor in anchors
+        for model in anchor_models(config, student, domain, reference).values()
     ]
-    return [(model, name) for model, domain in models for name in scored_benchmarks(config, domain)]
-
-
-def reference_evaluations(config, reference):
-    """`student_evaluations` with a further reference in the place of the usual one."""
-    anchors = (ANCHORS[0], reference_anchor(reference))
-    return student_evaluations(config, anchors, student_references(config)[reference])
+    pairs = [
+        (model, name) for model, domain in models for name in scored_benchmarks(config, domain)
+    ]
+    return list(dict.fromkeys(pairs))
 
 
 def all_evaluations(config):
     """`student_evaluations` for the tables of all references."""
     pairs = student_evaluations(config)
     for reference in student_references(config):
-        pairs += reference_evaluations(config, reference)
+        pairs += student_evaluations(config, reference)
     return list(dict.fromkeys(pairs))
 
 

@@ -18,6 +18,7 @@ from agorabench.matrix import NO_PROMPT, Run
 from agorabench.paths import parse_model
 from agorabench.report import table
 from agorabench.report.readable import read_text
+from agorabench.stats.bootstrap import percentile_interval
 from agorabench.stats.pgr import MEAN, average_estimates, estimate_cells, needed_models
 
 COORDINATES = ("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student")
@@ -26,29 +27,36 @@ COLUMNS = (
     *("student_score", "base_score", "reference_score", "n_items"),
     *("pgr", "pgr_low", "pgr_high", "flag"),
 )
+GAINS = ("gain", "gain_low", "gain_high")  # points above the base, where there is no reference
 PLACE = ("student", "prompt", "generator", "method", "domain")
 MISSING = "missing"  # flag of a row that stands for a student without scores
 NUMBERS = ("student_score", "base_score", "reference_score", "pgr", "pgr_low", "pgr_high")
 
 
 def read_all_scores(params):
-    """(Runs, benchmark -> {model: Scores}) for the parameters of a PGR table."""
-    runs = matrix.expand_runs(params["matrix"])
-    return runs, {
-        benchmark: {
-            model: read_scores(scored_model(model, params.get("reference")), benchmark)
-            for model in models
+    """(Runs, benchmark -> {model: Scores}) for the parameters of a PGR table.
+
+    A reference that is another model of ours has its scores under the reference's name.
+    """
+    runs, scores = matrix.expand_runs(params["matrix"]), {}
+    for benchmark, models in needed_models(runs, params["benchmarks"]).items():
+        domain = params["benchmarks"][benchmark]
+        found = {model: scored_model(model, domain, params) for model in models}
+        scores[benchmark] = {
+            model: read_scores(other, benchmark) for model, other in found.items() if other
         }
-        for benchmark, models in needed_models(runs, params["benchmarks"]).items()
-    }
+    return runs, scores
 
 
-def scored_model(model, reference):
-    """The model whose scores stand for `model`: of a reference, the further one of that name."""
+def scored_model(model, domain, params):
+    """The model whose scores stand for `model` in a domain; None for a reference that is none."""
     student, _, anchor = model.rpartition("/")
-    if reference and anchor == matrix.ANCHORS[1]:
-        return f"{student}/{matrix.reference_anchor(reference)}"
-    return model
+    if anchor != matrix.ANCHORS[1]:
+        return model
+    if student in params.get("references", ()):
+        return params["references"][student][domain]
+    further = params.get("reference")
+    return f"{student}/{matrix.reference_anchor(further)}" if further else model
 
 
 def build_table(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
@@ -110,10 +118,16 @@ def table_rows(estimates):
 
 def _table_row(coordinates, result):
     low, high = result.interval() or (None, None)
-    recovered = None if math.isnan(result.pgr) else result.pgr
-    scores = (result.student, result.base, result.reference, sum(result.items.values()))
+    recovered, reference = (
+        None if math.isnan(number) else number for number in (result.pgr, result.reference)
+    )
+    scores = (result.student, result.base, reference, sum(result.items.values()))
     values = (*coordinates, *scores, recovered, low, high, result.flag())
-    return dict(zip(COLUMNS, values, strict=True))
+    row = dict(zip(COLUMNS, values, strict=True))
+    if reference is None:
+        gain = result.student - result.base, *percentile_interval(result.gain_draws)
+        row |= dict(zip(GAINS, gain, strict=True))
+    return row
 
 
 # ---- As a file
@@ -128,7 +142,10 @@ def missing_rows(params):
 
 
 def to_csv(rows, columns=COLUMNS):
-    """A table as CSV text: four decimals, nothing for None."""
+    """A table as CSV text: four decimals, nothing for None; with gains where a row has them."""
+    if columns == COLUMNS and any(GAINS[0] in row for row in rows):
+        columns += GAINS
+        rows = [dict.fromkeys(GAINS) | row for row in rows]
     return table.to_csv(rows, columns, lambda number: table.format_number(number, 4))
 
 
@@ -143,7 +160,8 @@ def from_csv(text, source="the PGR table"):
         if row["flag"] == MISSING:
             continue
         try:
-            numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
+            names = [*NUMBERS, *(name for name in GAINS if name in row)]
+            numbers = {name: float(row[name]) if row[name] else None for name in names}
             row = row | numbers | {name: int(row[name]) for name in ("size", "n_items")}
             row["seed"] = MEAN if row["seed"] == MEAN else int(row["seed"])
         except (TypeError, ValueError) as error:

@@ -3,9 +3,9 @@
 A table is a student, a prompt and a size, with a column for each method and domain.
 """
 
-from agorabench.analysis.pgr_table import join_words, list_views
+from agorabench.analysis.pgr_table import GAINS, join_words, list_views
 from agorabench.report.table import Cell, Column, Table, format_interval, format_number
-from agorabench.stats.pgr import MEAN, METHODS, UNBOUNDED
+from agorabench.stats.pgr import MEAN, METHODS, NO_REFERENCE, UNBOUNDED
 
 AVERAGE = "average"
 
@@ -71,6 +71,9 @@ def _build_table(view, seed, rows, cells, caption, best):
 def _format_cell(row, best):
     if row is None:
         return Cell()
+    if row["flag"] == NO_REFERENCE:
+        gain, *ends = (row[name] for name in GAINS)
+        return Cell(f"{gain:+.1f}", format_interval(*ends, 1), best)
     if row["pgr"] is None:
         return Cell("n/a", flagged=bool(row["flag"]))
     text = format_number(row["pgr"], 1)
@@ -88,12 +91,15 @@ def _caption(view, rows, scores, params):
             judge = f"judge {first.judge}" if first.judge else "no judge"
             names.append(f"{name} (n = {len(first.ids):,}, protocol {first.protocol}, {judge})")
         facts.append(f"{domain}: {join_words(names)}")
+    none = all(row["flag"] == NO_REFERENCE for row in view.cells.values())
+    what = "Points above the base (there is no reference, so no PGR)" if none else "PGR in percent"
+    together = "student and base" if none else "student, base and reference"
     return (
-        f"PGR in percent and its 95 % interval. Benchmarks: {'; '.join(facts)}. A domain is the "
+        f"{what} and its 95 % interval. Benchmarks: {'; '.join(facts)}. A domain is the "
         "mean of its benchmarks, an average the mean of its cells. Intervals: bootstrap over "
-        f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), student, base "
-        "and reference resampled together. Bold: not established as worse than the best of its "
-        "column (5 %, all pairs adjusted after Holm)."
+        f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), {together} "
+        "resampled together. Bold: not established as worse than the best of its column (5 %, all "
+        "pairs adjusted after Holm)."
     )
 
 
@@ -121,7 +127,7 @@ def _noise_note(view, rows):
         if (row["student"], row["size"]) == (view.student, view.size)
         and row["domain"] in view.domains
         and row["benchmark"] != MEAN
-        and row["flag"]
+        and row["flag"] not in ("", NO_REFERENCE)
     }
     if not noisy:
         return []

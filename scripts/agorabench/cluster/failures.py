@@ -54,13 +54,17 @@ def leave_out(config: dict, unmade: set[str]) -> dict | None:
     for domain in config["domains"]:
         names = matrix.scored_benchmarks(config, domain)
         students = {run.student for run in matrix.expand_runs(config) if run.domain == domain}
-        anchors = [f"{student}/{anchor}" for student in students for anchor in matrix.ANCHORS]
+        anchors = [
+            model
+            for student in students
+            for model in matrix.anchor_models(config, student, domain).values()
+        ]
         lacking = [name for name in names if lacks((anchor, name) for anchor in anchors)]
         for name in lacking if len(lacking) < len(names) else ():
             del config["benchmarks"][name]
             missing.append(f"benchmarks/{name}")
     for run in matrix.expand_runs(config):
-        models = (run.model, *(f"{run.student}/{anchor}" for anchor in matrix.ANCHORS))
+        models = (run.model, *matrix.anchor_models(config, run.student, run.domain).values())
         names = matrix.scored_benchmarks(config, run.domain)
         files = {paths.raw_replies(run.cell), paths.set_ledger(run.cell), paths.set_audit(run.cell)}
         if files & unmade or lacks((model, name) for model in models for name in names):

@@ -113,12 +113,10 @@ def _check_generator(config, root, path, generator):
             continue
         here = (*path, "data", domain)
         if source["path"].endswith(JSON_ENDINGS):
-            sizes = (
-                size
-                for experiment in config["experiments"].values()
-                if path[-1] in experiment["generators"] and domain in experiment["domains"]
-                for size in experiment["sizes"]
-            )
+            own = [run for run in matrix.expand_runs(config) if run.domain == domain]
+            trained = {matrix.reference_run(config, run.student, domain) for run in own} - {None}
+            runs = [*own, *trained]
+            sizes = (run.size for run in runs if run.generator == path[-1])
             _check_dataset(root, source, here, {"experiments take": max(sizes, default=1)})
         else:
             _check_exists(root, source["path"], (*here, "path"))
@@ -179,7 +177,8 @@ def _check_student(config, root, path, student):
     models = {(role,): student[role] for role in matrix.ANCHORS}
     models |= {("references", name): entry for name, entry in student["references"].items()}
     for role, entry in models.items():
-        _check_model(config, root, entry["model"], (*path, *role, "model"))
+        if entry and "model" in entry:
+            _check_model(config, root, entry["model"], (*path, *role, "model"))
     if student["template"]:
         _check_exists(root, student["template"], (*path, "template"))
 

@@ -264,6 +264,9 @@ def _check_student(config, path, student):
     references = {("reference",): student["reference"]}
     references |= {("references", name): entry for name, entry in student["references"].items()}
     for place, entry in references.items():
+        if not entry or "trained_on" in entry:
+            _check_trained(config, (*path, *place), path[-1], entry)
+            continue
         same = os.path.normpath(entry["model"]) == os.path.normpath(base["model"])
         if same and entry["chat"] == base["chat"]:
             text = f"{base['model']} is the base too: PGR needs a reference that is better than it"
@@ -277,6 +280,20 @@ def _check_student(config, path, student):
         if hardware["per_device"]:
             text += f" with {hardware['per_device']} examples each"
         raise ConfigFault((*path, "hardware"), f"{text}: it is no multiple of {share}")
+
+
+def _check_trained(config, path, student, entry):
+    """Check that a reference which is trained here has pairs for every domain of its student."""
+    if entry is None:
+        return
+    sets = [name for name, one in config["generators"].items() if one["backend"] == "dataset"]
+    check_known("data set", entry["trained_on"], sets or ["none"], (*path, "trained_on"))
+    data = config["generators"][entry["trained_on"]]["data"]
+    for experiment in config["experiments"].values():
+        for domain in experiment["domains"] if student in experiment["students"] else ():
+            if domain not in data:
+                text = f"'{entry['trained_on']}' has no data for domain '{domain}'"
+                raise ConfigFault((*path, "trained_on"), f"{text}; it has: {', '.join(data)}")
 
 
 def _check_plugins(config, modules):

@@ -24,15 +24,23 @@ def aggregate(config, table, reference=None):
 def _aggregate_pgr(config, reference=None):
     names = matrix.scored_benchmarks(config)
     students = matrix.student_references(config)[reference] if reference else None
-    evaluated = (
-        matrix.reference_evaluations(config, reference)
-        if reference
-        else matrix.student_evaluations(config)
-    )
     params = {"matrix": _matrix(config, students)} | _benchmark_domains(config, names)
     params |= {"bootstrap": config["bootstrap"], "seed": config["seed"]}
     params |= {"reference": reference} if reference else {}
+    params |= _other_references(config, reference)
+    evaluated = matrix.student_evaluations(config, reference)
     return Stage({"scores": _score_files(evaluated)}, params)
+
+
+def _other_references(config, reference=None):
+    """Student -> domain -> the model that is its reference, where it is trained here or none."""
+    found = {}
+    for run in matrix.expand_runs(config):
+        entry = matrix.reference_entry(config, run.student, reference)
+        if not entry or "trained_on" in entry:
+            models = matrix.anchor_models(config, run.student, run.domain, reference)
+            found.setdefault(run.student, {})[run.domain] = models.get(matrix.ANCHORS[1])
+    return {"references": found} if found else {}
 
 
 def _aggregate_data(config):

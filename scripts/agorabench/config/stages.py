@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from agorabench import matrix, paths
 from agorabench.config.read import read_shipped
+from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.evaluation.benchmarks.lm_eval import task_files
 from agorabench.intrinsic.judged import rubric_files
@@ -204,7 +205,11 @@ def anchor_entry(config, student, anchor):
     """The config entry of a student's base, or of one of its references."""
     entry = config["students"][student]
     further = {matrix.reference_anchor(name): one for name, one in entry["references"].items()}
-    return (entry | further)[anchor]
+    found = (entry | further)[anchor]
+    if not found or "model" not in found:
+        told = f"is trained on {found['trained_on']}" if found else "is none"
+        raise UserError(f"{student}/{anchor} is no model of its own: the reference {told}")
+    return found
 
 
 def predict(config, model, domain=None):

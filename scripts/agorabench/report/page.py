@@ -70,25 +70,27 @@ def render_report(
     by_cell, domains = defaultdict(list), defaultdict(set)
     for run in runs:
         by_cell[run.cell].append(run)
-        domains[run.student].add(run.domain)
+        for model in matrix.anchor_models(config, run.student, run.domain).values():
+            domains[model].add(run.domain)
+    trained = {run.model for run in runs}
     return load_template("page.html", home).generate(
         characters=characters,
         style=inline_file("page.css"),
         script=inline_file("page.js"),
         table=paths.PGR_TABLE,
-        overall=overall and compare_rows(overall),
+        overall=overall and compare_rows(overall, config),
         lacking=lacking,
         verdicts=verdicts,
         warnings=list_warnings(config, rows, loaded),
-        all_rows=compare_rows(rows),
+        all_rows=compare_rows(rows, config),
         exhibits=loaded,
         runs=runs,
         benchmarks=benchmarks,
         sets=map(sections.read_set, by_cell.values()),
         anchors=(
-            sections.read_model(f"{student}/{anchor}", own)
-            for student, own in domains.items()
-            for anchor in matrix.ANCHORS
+            sections.read_model(model, own)
+            for model, own in domains.items()
+            if model not in trained
         ),
     )
 

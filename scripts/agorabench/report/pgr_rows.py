@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agorabench import matrix, paths
 from agorabench.matrix import COORDINATES
 from agorabench.report import figures
-from agorabench.stats.pgr import MEAN
+from agorabench.stats.pgr import MEAN, NO_REFERENCE
 
 AXES = ("generator", "method", "domain", "benchmark", "prompt", "size", "seed", "student")
 
@@ -30,44 +30,49 @@ class Comparison:
     """Rows of the PGR table: what they have in common, the columns in which they differ, lines.
 
     A line is a row with the files of its scores (`sources`) and its mark and bar: `x`, `low` and
-    `high` from 0 to 100 on an axis with the base at `base` and the reference at `reference`.
+    `high` from 0 to 100 on an axis with the base at `base` and the reference at `reference`. Where
+    no row has a reference, `measure` is "gain", in points above the base, in place of "pgr".
     """
+
+    measure: str
 
     common: dict
     columns: list[str]
     lines: list[dict]
     base: float
-    reference: float
+    reference: float | None
 
 
-def compare_rows(rows: list[dict]) -> Comparison:
-    """`Comparison` of rows of the PGR table."""
+def compare_rows(rows: list[dict], config: dict) -> Comparison:
+    """`Comparison` of rows of the PGR table of a config."""
     columns = [name for name in AXES if len({row[name] for row in rows}) > 1] or ["generator"]
-    sound = [row for row in rows if row["pgr"] is not None and not row["flag"]]
-    ends = [row[end] for row in sound for end in ("pgr_low", "pgr_high")]
-    low, high = figures.axis_limits([row["pgr"] for row in sound], ends, (0, 100), (-100, 200))
+    measure = "gain" if all(row["flag"] == NO_REFERENCE for row in rows) else "pgr"
+    names = [measure, f"{measure}_low", f"{measure}_high"]
+    sound = [row for row in rows if row[measure] is not None and row["flag"] in ("", NO_REFERENCE)]
+    ends = [row[end] for row in sound for end in names[1:]]
+    marks = (0, 100) if measure == "pgr" else (0,)
+    low, high = figures.axis_limits([row[measure] for row in sound], ends, marks, (-100, 200))
 
     def scale(value):
         return None if value is None else round(100 * (value - low) / (high - low), 1)
 
     lines = []
     for row in rows:
-        x, *ends = (scale(row[name]) for name in ("pgr", "pgr_low", "pgr_high"))
+        x, *ends = (scale(row[name]) for name in names)
         drawn = {"x": x if x is not None and 0 <= x <= 100 else None}
         for name, end in zip(("low", "high"), ends, strict=True):  # cut at the ends of the axis
             drawn[name] = None if end is None else min(max(end, 0), 100)
-        lines.append(row | drawn | {"id": set_section(row), "sources": score_files(row)})
+        lines.append(row | drawn | {"id": set_section(row), "sources": score_files(row, config)})
     common = {name: rows[0][name] for name in AXES if name not in columns}
-    return Comparison(common, columns, lines, scale(0), scale(100))
+    return Comparison(measure, common, columns, lines, scale(0), scale(marks[-1] or None))
 
 
-def score_files(row: dict) -> dict[str, str]:
+def score_files(row: dict, config: dict) -> dict[str, str]:
     """ "student" or an anchor -> the score that a row has of it; none for an average."""
     if MEAN in (row["benchmark"], row["seed"]):
         return {}
     run = matrix.Run(*(row[name] for name in (*COORDINATES, "student")))
-    models = {anchor: f"{run.student}/{anchor}" for anchor in matrix.ANCHORS}
-    models["student"] = run.model
+    models = matrix.anchor_models(config, run.student, run.domain) | {"student": run.model}
     return {name: paths.score(model, row["benchmark"]) for name, model in models.items()}
 
 

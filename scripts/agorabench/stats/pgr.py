@@ -36,6 +36,7 @@ from agorabench.stats.bootstrap import bootstrap_means, percentile_interval
 
 MEAN = "mean"
 NOISE = "gap within noise"
+NO_REFERENCE = "no reference"
 UNBOUNDED = "interval unbounded"
 METHODS = {  # in full, for readers
     "instance": "instance generation",
@@ -81,8 +82,9 @@ class Estimate:
     """Scores (percent) and PGR (percent) of a cell on a benchmark, or of an average of such.
 
     `draws`, `score_draws`: [draws], PGR and student's score in percent of each bootstrap draw, NaN
-    where it has no PGR. `items`: benchmark -> number of its items. `noisy`: the benchmarks whose
-    gap is within its own noise.
+    where it has no PGR. `gain_draws`: [draws], points above the base. `items`: benchmark -> number
+    of its items. `noisy`: the benchmarks whose gap is within its own noise. Without a reference its
+    score and all of PGR is NaN.
     """
 
     student: float
@@ -91,6 +93,7 @@ class Estimate:
     pgr: float
     draws: np.ndarray
     score_draws: np.ndarray
+    gain_draws: np.ndarray
     items: dict[str, int]
     noisy: frozenset[str]
 
@@ -103,6 +106,8 @@ class Estimate:
 
     def flag(self):
         """Why a PGR or its interval is missing, in words; empty where nothing is."""
+        if math.isnan(self.reference):
+            return NO_REFERENCE
         if self.noisy and len(self.items) > 1:
             return f"{NOISE} in {len(self.noisy)} of {len(self.items)} benchmarks"
         if self.noisy:
@@ -113,15 +118,16 @@ class Estimate:
 def estimate_pgr(benchmark, means, draws, items):
     """`Estimate` of one cell on one benchmark.
 
-    `means`: fractions (student, base, reference); `draws`: [draws, 3], the same, resampled.
+    `means`: fractions (student, base, reference), NaN for what there is not; `draws`: [draws, 3],
+    the same, resampled.
     """
     recovered, resampled = pgr(*means), pgr(*draws.T)
     lowest_gap, _ = percentile_interval(draws[:, 2] - draws[:, 1])
     unbounded = math.isinf(percentile_interval(resampled)[0])
     noisy = math.isnan(recovered) or lowest_gap <= 0 or unbounded
     shown, blamed = (100 * float(mean) for mean in means), frozenset([benchmark] if noisy else [])
-    scores = 100 * draws[:, 0]
-    return Estimate(*shown, recovered, resampled, scores, {benchmark: items}, blamed)
+    scores, gains = 100 * draws[:, 0], 100 * (draws[:, 0] - draws[:, 1])
+    return Estimate(*shown, recovered, resampled, scores, gains, {benchmark: items}, blamed)
 
 
 def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
@@ -136,6 +142,7 @@ def average_estimates(estimates: Iterable[Estimate]) -> Estimate:
         *(total / len(estimates) for total in sums),
         draws=np.mean([one.draws for one in estimates], axis=0),
         score_draws=np.mean([one.score_draws for one in estimates], axis=0),
+        gain_draws=np.mean([one.gain_draws for one in estimates], axis=0),
         items={name: n for one in estimates for name, n in one.items.items()},
         noisy=frozenset().union(*(one.noisy for one in estimates)),
     )
@@ -176,7 +183,8 @@ def align_items(benchmark: str, scores: dict[str, Scores]) -> tuple[np.ndarray, 
 
 
 def needed_models(runs: list[Run], benchmarks: dict[str, str]) -> dict[str, list[str]]:
-    """Benchmark -> the models whose scores its rows need: bases, references and students.
+    """Benchmark -> the models whose scores its rows need: bases, references (of those that have
+    one) and students.
 
     `benchmarks`: name -> domain. Raises UserError for a run whose domain has no benchmark, and for
     a name that the table keeps for averages.
@@ -200,7 +208,7 @@ def estimate_cells(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
     """{run: {benchmark: Estimate, "mean": the domain's Estimate}}.
 
     `benchmarks`: name -> domain; `scores`: benchmark -> {model: Scores}, as `needed_models` names
-    them; `apart`: benchmarks that no mean is over.
+    them, without references where there are none; `apart`: benchmarks that no mean is over.
     Raises UserError as `align_items` does, and where a domain has no benchmark but such.
     """
     models_of = needed_models(runs, benchmarks)
@@ -209,15 +217,19 @@ def estimate_cells(runs, benchmarks, scores, draws=2000, seed=1, apart=()):
             raise UserError(f"domain {domain!r} needs a benchmark that counts in its mean")
     estimates = {run: {} for run in runs}
     for name, models in models_of.items():
+        models = [model for model in models if model in scores[name]]
         values, weights = align_items(name, {model: scores[name][model] for model in models})
-        column = {model: i for i, model in enumerate(models)}
         means = (weights * values).mean(axis=0) / weights.mean(axis=0)
         # The same resamples twice: a weighted mean is a ratio of two.
         resampled = bootstrap_means(weights * values, draws, seed, name)
         resampled /= bootstrap_means(weights, draws, seed, name)
+        # What there is not is a column of NaN, the last.
+        means = np.append(means, np.nan)
+        resampled = np.column_stack([resampled, np.full(draws, np.nan)])
+        column = dict(zip(models, range(len(models)), strict=True))
         for run in runs:
             if run.domain == benchmarks[name]:
-                three = [column[model] for model in (run.model, *anchor_models(run.student))]
+                three = [column.get(one, -1) for one in (run.model, *anchor_models(run.student))]
                 drawn = resampled[:, three]
                 estimates[run][name] = estimate_pgr(name, means[three], drawn, len(values))
     for by_benchmark in estimates.values():

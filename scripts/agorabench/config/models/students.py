@@ -11,9 +11,11 @@ from agorabench.config.models.base import (
     Name,
     NotNegative,
     Positive,
+    RandomSeed,
     Section,
     Text,
     Whole,
+    union_by_key,
 )
 
 
@@ -24,6 +26,23 @@ class ComparedModel(Section):
     chat: bool
     """Whether it is prompted zero-shot through its chat template; if not, it is shown the
     benchmark's shots in plain text."""
+
+
+class TrainedReference(Section):
+    """A student trained on given pairs, human-written ones for example."""
+
+    trained_on: Text
+    """Generator that is a data set; the student's base is trained on it, by the student's recipe,
+    for every domain."""
+    size: Count | None = None
+    """Pairs that it is trained on; null takes as many as the largest size of the experiments."""
+    seed: RandomSeed = 1
+    """Seed of the training."""
+
+
+Reference = union_by_key(
+    "A model to count as 100 %.", model=ComparedModel, trained_on=TrainedReference
+)
 
 
 class Recipe(Section):
@@ -80,9 +99,10 @@ class Student(Section):
 
     base: ComparedModel
     """Model that training starts from."""
-    reference: ComparedModel
-    """Model whose score PGR counts as 100 %."""
-    references: dict[Name, ComparedModel] = {}
+    reference: Reference | None = None
+    """What PGR counts as 100 %; null: there is no PGR, and students are compared by what they gain
+    over their base."""
+    references: dict[Name, Reference] = {}
     """Further models to count as 100 %, each with a table of its own,
     results/references/{NAME}.csv; nothing is trained again."""
     system: Text | None = None
