@@ -1,6 +1,6 @@
 """Stand-ins for the generators and the judge of the examples, so that they run without a key.
 
-    python examples/teachers.py         # at http://127.0.0.1:8100/v1, until it is stopped
+    python examples/teachers.py [PORT]  # at http://127.0.0.1:8100/v1, until it is stopped
 
 They speak OpenAI's chat completions and answer by rule: a careful generator is right, a hasty one
 in 45 % of its replies is not. An example's real.yaml names real models in their place.
@@ -68,8 +68,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main():
-    server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
-    print(f"the examples' stand-ins answer at http://127.0.0.1:{PORT}/v1; stop with Ctrl-C")
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else PORT), Handler)
+    place = f"http://127.0.0.1:{server.server_port}/v1"
+    print(f"the examples' stand-ins answer at {place}; stop with Ctrl-C", flush=True)
     server.serve_forever()
 
 

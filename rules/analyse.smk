@@ -138,5 +138,7 @@ rule plot:
         "logs/plot.log",
     conda:
         "../envs/local.yaml"
+    params:
+        titles=json.dumps(result_stages.method_titles(config)),
     shell:
         program("plot")

@@ -12,13 +12,15 @@ from agorabench import paths
 from agorabench.analysis.pgr_figure import draw_views, select_views
 from agorabench.analysis.pgr_table import list_views, read_table
 from agorabench.cli import parse_arguments, run_program
+from agorabench.config import result_stages
 from agorabench.errors import UserError
 from agorabench.report import figures
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, "student?", argv, add_options)
-    plot_table(args.output, args.width, args.student, args.prompt, args.size, args.table)
+    titles = result_stages.method_titles(args.config)
+    plot_table(args.output, args.width, args.student, args.prompt, args.size, args.table, titles)
 
 
 def add_options(parser):
@@ -32,14 +34,20 @@ def add_options(parser):
 
 
 def plot_table(
-    output, width=figures.PAGE_WIDTH, student=None, prompt=None, size=None, table=paths.PGR_TABLE
+    output,
+    width=figures.PAGE_WIDTH,
+    student=None,
+    prompt=None,
+    size=None,
+    table=paths.PGR_TABLE,
+    titles=None,
 ):
     """Draw the PGR table, or some of it, and write it to files. Raises UserError."""
     if width < figures.COLUMN_WIDTH:
         raise UserError(f"--width {width}: text is legible from {figures.COLUMN_WIDTH} on")
     views = select_views(list_views(read_table(table)), student, prompt, size)
     with figures.style():
-        figures.save_figure(draw_views(views, width), output)
+        figures.save_figure(draw_views(views, width, titles), output)
 
 
 if __name__ == "__main__":

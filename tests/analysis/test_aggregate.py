@@ -12,6 +12,7 @@ import pytest
 from agorabench import matrix
 from agorabench.errors import UserError
 from agorabench.report.table import Column, Table
+from helpers.tasks import METHODS, STUDENT
 
 BENCHMARKS = {"sums": "math", "functions": "code"}
 ANCHORS = ("mini/base", "mini/reference")
@@ -50,7 +51,8 @@ def config_of(generators=("strong", "weak_one"), benchmarks=BENCHMARKS, draws=20
     return {
         "generators": {name: {"backend": "transformers"} for name in generators},
         "experiments": {"main": same | {"generators": generators} | axes},
-        "students": {"mini": {"references": {}}},
+        "students": {"mini": STUDENT},
+        "methods": METHODS,
         "benchmarks": {
             name: {"domain": domain, "protocol": "mini", "in_mean": True}
             for name, domain in benchmarks.items()

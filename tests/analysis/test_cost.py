@@ -8,6 +8,7 @@ import pytest
 from agorabench.errors import UserError
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs
+from helpers.tasks import METHODS, STUDENT
 
 PRICE = {"input": 2.0, "output": 10.0, "batch": 0.5}
 PLACE = "math/response/{}/p"
@@ -37,7 +38,7 @@ def books(tmp_path, generators, journals=None, prices=None, classified=None):
     prices = prices or dict.fromkeys([*generators, *(classified or {}).values()], PRICE)
     config = {"experiments": {"main": axes}, "benchmarks": {}, "intrinsic": {}}
     config["generators"] = {n: {"backend": "openai", "price": prices[n]} for n in prices}
-    config["students"] = {name: {"references": {}} for name in axes["students"]}
+    config |= {"students": dict.fromkeys(axes["students"], STUDENT), "methods": METHODS}
     config["seeds"] = {
         "math": {
             str(i): {"classify": {"prompt": prompt, "generator": name}}

@@ -7,7 +7,7 @@ from agorabench.analysis.pgr_table import COLUMNS, from_csv, list_views, to_csv
 from agorabench.errors import UserError
 from agorabench.report import figures
 from agorabench.stats.pgr import MEAN
-from helpers import ROOT
+from helpers import ROOT, tasks
 
 METHODS, DOMAINS = ("instance", "response", "enhancement"), ("math", "code", "instruction")
 
@@ -56,7 +56,8 @@ def drawn(table, width=figures.PAGE_WIDTH):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with figures.style():
-        figure = draw_views(list_views(table), width)
+        titles = {name: entry["title"] for name, entry in tasks.METHODS.items()}
+        figure = draw_views(list_views(table), width, titles)
         FigureCanvasAgg(figure).draw()
     return figure
 

@@ -449,6 +449,14 @@ REFERENCE_FAULTS = {
         {"methods/instance": {"shows": "nothing"}},
         "methods.instance.train_on_seeds: shows nothing: there is no seed data",
     ),
+    "a reference trained on what is no data set": (
+        {"students/tiny/reference": {"trained_on": "strong"}},
+        "students.tiny.reference.trained_on: unknown data set 'strong'; known: people",
+    ),
+    "a reference without data for a domain": (
+        {"students/tiny/reference": {"trained_on": "people"}},
+        "students.tiny.reference.trained_on: 'people' has no data for domain 'code'; it has: math",
+    ),
     "an answer that nothing compares": (
         {"benchmarks/functions": {key: OWN[key] for key in OWN if key != "compare"}},
         "benchmarks.functions: protocol 'match' needs compare, how answers are compared: text, "

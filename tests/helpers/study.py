@@ -11,6 +11,8 @@ from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs, training_row
 
+from helpers.tasks import METHODS, STUDENT
+
 PRICES = {"input": 2.0, "output": 10.0}
 SHARES = {"base": 0.1, "reference": 0.9}  # of items that a model has right; a student's is between
 
@@ -155,5 +157,5 @@ class Study:
         experiments = self.matrix["experiments"].values()
         students = [name for axes in experiments for name in axes["students"]]
         rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
-        rest |= {"students": {name: {"references": {}} for name in students}}
+        rest |= {"students": dict.fromkeys(students, STUDENT), "methods": METHODS}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

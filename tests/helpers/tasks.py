@@ -1,4 +1,4 @@
-"""The domains and methods that every config has."""
+"""The domains and methods that every config has, and the models of a student."""
 
 from agorabench.config.models import MethodEntry
 from agorabench.config.read import read_shipped
@@ -9,3 +9,4 @@ METHODS = {
     for name, entry in read_shipped()["methods"].items()
 }
 FORMS = {name: entry["reply"] for name, entry in METHODS.items()}
+STUDENT = {"reference": {"model": "resources/models/reference", "chat": True}, "references": {}}

@@ -48,6 +48,28 @@ def test_pgr_is_the_papers_formula():
     assert pgr(np.array([60, 70]), 50, 70).tolist() == [50, 100]
 
 
+def test_without_a_reference_rows_say_so_and_have_what_is_gained():
+    runs = [run(), run(generator="noisy")]
+    scored = world(runs, student=0.5, base=0.25)
+    whole = build_table(runs, BENCHMARKS, scored, draws=200)
+    for models in scored.values():
+        del models["mini/reference"]
+    rows = build_table(runs, BENCHMARKS, scored, draws=200)
+    assert len(rows) == len(whole) and {row["flag"] for row in rows} == {"no reference"}
+    assert {row[name] for row in rows for name in ("reference_score", "pgr", "pgr_low")} == {None}
+    row = one(rows, benchmark="sums", generator="strong")
+    models = [scored["sums"][name].values for name in (run().model, "mini/base")]
+    drawn = np.random.default_rng(3).integers(0, 200, (4000, 200))
+    gains = 100 * (models[0] - models[1])[drawn].mean(axis=1)
+    assert row["gain"] == pytest.approx(25)
+    ends = [row["gain_low"], row["gain_high"]]
+    assert ends == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=2)
+    text = to_csv(rows)
+    assert text.splitlines()[0] == ",".join([*COLUMNS, "gain", "gain_low", "gain_high"])
+    assert from_csv(text)[0]["gain"] == pytest.approx(rows[0]["gain"], abs=1e-4)
+    assert to_csv(whole).splitlines()[0] == ",".join(COLUMNS)
+
+
 @pytest.mark.parametrize("reference", [50, 40])
 def test_there_is_no_pgr_without_a_gap(reference):
     assert math.isnan(pgr(student=60, base=50, reference=reference))

@@ -22,6 +22,7 @@ from agorabench.stats.pgr import MEAN
 from analysis import test_aggregate
 from curate import count_by_generator, count_replies, select_pairs
 from helpers import ROOT
+from helpers.tasks import STUDENT
 from helpers.workflow import Folder, count
 
 PLACE = {"domain": "math", "method": "response", "prompt": "mini", "size": 300}
@@ -153,7 +154,7 @@ def test_a_mixture_is_a_set_like_others(tmp_path):
 
     config = {"experiments": {"main": experiment(generators=["ab", "b"])}}
     config |= {"benchmarks": {}, "intrinsic": {}, "seeds": {}}
-    config["students"] = {"mini": {"references": {}}}
+    config["students"] = {"mini": STUDENT}
     config["generators"] = {
         "a": {"backend": "openai", "price": {"input": 2, "output": 10}},
         "b": {"backend": "openai", "price": {"input": 1, "output": 0}},

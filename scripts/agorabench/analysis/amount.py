@@ -11,7 +11,7 @@ from agorabench.analysis.study import has_sound_pgr, reason_notes, value_or_reas
 from agorabench.report import figures
 from agorabench.report.table import Column, Table, format_interval, list_columns
 from agorabench.stats.learning_curve import FEWEST, Curve, fit_curve
-from agorabench.stats.pgr import MEAN, METHODS
+from agorabench.stats.pgr import MEAN
 
 LINE = ("student", "prompt", "generator", "method", "domain")
 COLUMNS = (
@@ -159,7 +159,7 @@ def figure(study):
     (student, prompt, method), lines = max(
         groups.items(), key=lambda item: (item[0][2] != MEAN, len(item[1]))
     )
-    kind = "all methods" if method == MEAN else METHODS.get(method, method)
+    kind = "all methods" if method == MEAN else study.title(method)
     names = list(dict.fromkeys(line.place[2] for line in lines))
     domains = list(dict.fromkeys(line.place[4] for line in lines))[:PANELS]
     title = f"student {student}, prompt {prompt}, {kind}"

@@ -9,7 +9,7 @@ docs/captions/pgr_figure.rst says what the marks mean.
 from agorabench.analysis.study import has_sound_pgr
 from agorabench.errors import UserError
 from agorabench.report import figures
-from agorabench.stats.pgr import MEAN, METHODS
+from agorabench.stats.pgr import MEAN
 
 # Inches: one generator's row, what a panel needs besides, and the narrowest legible panel.
 ROW, PANEL, NARROWEST = 0.155, 0.1, 0.8
@@ -31,11 +31,14 @@ def select_views(views, student=None, prompt=None, size=None):
     return views
 
 
-def draw_views(views, width):
-    """Figure of views, `width` inches wide, as high as it must be. Call it in figures.style()."""
+def draw_views(views, width, titles=None):
+    """Figure of views, `width` inches wide, as high as it must be. Call it in figures.style().
+
+    `titles`: methods -> what they are called in full.
+    """
     from matplotlib.figure import Figure
 
-    blocks = [Block(view, width) for view in views]
+    blocks = [Block(view, width, titles or {}) for view in views]
     top = sum(block.height for block in blocks)
     figure = Figure(figsize=(width, top))
     for block in blocks:
@@ -52,7 +55,7 @@ class Block:
 
     EDGE, TITLE, LINE, GAP = 0.06, 0.2, 0.13, 0.07
 
-    def __init__(self, view, width):
+    def __init__(self, view, width, titles):
         self.view, self.width = view, width
         # An average over one thing would only repeat it.
         self.domains = [*view.domains, MEAN] if len(view.domains) > 1 else view.domains
@@ -69,7 +72,7 @@ class Block:
         words = max(figures.text_width([domain_word(domain)], bold=True) for domain in self.domains)
         rows = PANEL + ROW * len(view.generators)
         self.panel = room / across - self.GAP, max(rows, words + 0.04)
-        self.headings = {name: domain_word(METHODS.get(name, name)) for name in self.methods}
+        self.headings = {name: domain_word(titles.get(name, name)) for name in self.methods}
         self.head = 0.08 + self.LINE
         if figures.text_width(self.headings.values(), bold=True) > self.panel[0]:
             self.headings = {key: name.replace(" ", "\n") for key, name in self.headings.items()}

@@ -3,9 +3,11 @@
 A table is a student, a prompt and a size, with a column for each method and domain.
 """
 
+from dataclasses import replace
+
 from agorabench.analysis.pgr_table import GAINS, join_words, list_views
 from agorabench.report.table import Cell, Column, Table, format_interval, format_number
-from agorabench.stats.pgr import MEAN, METHODS, NO_REFERENCE, UNBOUNDED
+from agorabench.stats.pgr import MEAN, NO_REFERENCE, UNBOUNDED
 
 AVERAGE = "average"
 
@@ -27,7 +29,8 @@ def build_tables(rows, scores, params, best):
             }
             if cells := {name: own for name, own in cells.items() if any(own)}:
                 caption = _caption(view, rows, scores, params)
-                tables.append(_build_table(view, seed, rows, cells, caption, best))
+                table = _build_table(view, seed, rows, cells, caption, best)
+                tables.append(replace(table, groups=tuple(params.get("titles", {}).items())))
     return tables
 
 
@@ -64,7 +67,6 @@ def _build_table(view, seed, rows, cells, caption, best):
             for name, own in cells.items()
         ],
         _notes(view, seed, rows, cells),
-        METHODS.items(),
     )
 
 

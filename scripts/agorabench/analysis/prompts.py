@@ -10,7 +10,7 @@ from agorabench.analysis.pgr_table import average_seeds
 from agorabench.analysis.study import has_sound_pgr, mixture_notes
 from agorabench.matrix import NO_PROMPT
 from agorabench.report.table import Column, Table, format_interval, format_p_equation, list_columns
-from agorabench.stats.pgr import MEAN, METHODS
+from agorabench.stats.pgr import MEAN
 
 COLUMNS = ("student", "size", "prompt", "other", "n", "difference", "low", "high", "p", "reason")
 TABLE = Table(
@@ -78,7 +78,7 @@ def tables(study) -> list[Table]:
     generators = {key[2] for key in averaged}
     mixtures = [name for name in study.mixtures if name in generators]
     notes += mixture_notes(mixtures, " of the differences")
-    lines, columns = _prompt_lines(averaged, prompts, domains), (*TABLE.columns, *columns)
+    lines, columns = _prompt_lines(study, averaged, prompts, domains), (*TABLE.columns, *columns)
     return [replace(TABLE, columns=columns, rows=lines, notes=notes)]
 
 
@@ -88,7 +88,7 @@ def _single_prompt(prompts):
     return f"The matrix has one meta-prompt, {prompts[0]}: for Table 5 give an experiment two."
 
 
-def _prompt_lines(averaged, prompts, domains):
+def _prompt_lines(study, averaged, prompts, domains):
     wide = defaultdict(dict)  # (student, size, generator, method) -> (prompt, domain): row
     for (student, prompt, generator, method, domain, size), row in averaged.items():
         if prompt != NO_PROMPT and method != MEAN:
@@ -100,7 +100,7 @@ def _prompt_lines(averaged, prompts, domains):
         overs = {row["over"] for (_, domain), row in cells.items() if domain == MEAN}
         for prompt in own if len(own) > 1 else []:
             line = {"student": student, "pairs": f"{size:,}", "generator": generator}
-            line |= {"method": METHODS.get(method, method), "prompt": prompt}
+            line |= {"method": study.title(method), "prompt": prompt}
             for domain in domains:
                 row = None if domain == MEAN and len(overs) > 1 else cells.get((prompt, domain))
                 line[domain] = row and row["pgr"]

@@ -56,6 +56,10 @@ class Study:
     comparisons: list[dict] = ()
     ranks: list[dict] = ()
 
+    def title(self, method: str) -> str:
+        """A method's name in full."""
+        return self.params.get("titles", {}).get(method, method)
+
     @property
     def mixtures(self):
         """Names of the generators that are mixtures of others."""

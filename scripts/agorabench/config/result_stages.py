@@ -27,6 +27,7 @@ def _aggregate_pgr(config, reference=None):
     params = {"matrix": _matrix(config, students)} | _benchmark_domains(config, names)
     params |= {"bootstrap": config["bootstrap"], "seed": config["seed"]}
     params |= {"reference": reference} if reference else {}
+    params |= {"titles": method_titles(config)}
     params |= _other_references(config, reference)
     evaluated = matrix.student_evaluations(config, reference)
     return Stage({"scores": _score_files(evaluated)}, params)
@@ -104,8 +105,14 @@ def analyse(config):
     }
     params = {"generators": matrix.solving_generators(config), "prices": generator_prices(config)}
     params |= _benchmark_domains(config, matrix.ability_benchmarks(config))
-    params |= {"mixtures": matrix.mixture_generators(config)}
+    params |= {"mixtures": matrix.mixture_generators(config), "titles": method_titles(config)}
     return Stage(inputs, params | {"bootstrap": config["bootstrap"], "seed": config["seed"]})
+
+
+def method_titles(config):
+    """Methods of the experiments -> what they are called in full."""
+    names = dict.fromkeys(run.method for run in matrix.expand_runs(config))
+    return {name: config["methods"][name]["title"] for name in names}
 
 
 def judgement_files(config, judges):

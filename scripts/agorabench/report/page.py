@@ -22,7 +22,7 @@ from agorabench.report.exhibits import Exhibit
 from agorabench.report.pgr_rows import compare_rows, select_overall
 from agorabench.report.sections import Sections
 from agorabench.report.warnings import list_warnings
-from agorabench.stats.pgr import MEAN, METHODS
+from agorabench.stats.pgr import MEAN
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 IMAGES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -87,6 +87,7 @@ def render_report(
         runs=runs,
         benchmarks=benchmarks,
         sets=map(sections.read_set, by_cell.values()),
+        titles={name: entry["title"] for name, entry in config["methods"].items()},
         anchors=(
             sections.read_model(model, own)
             for model, own in domains.items()
@@ -170,7 +171,7 @@ def load_template(name: str, home: str | Path = paths.RESULTS):
         "usd": "{:.2g} USD".format,
         "words": readable.spell_column,
     }
-    environment.globals |= {"MEAN": MEAN, "METHODS": METHODS}
+    environment.globals |= {"MEAN": MEAN}
     return environment.get_template(name)
 
 

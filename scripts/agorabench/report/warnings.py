@@ -2,6 +2,7 @@
 
 from agorabench import matrix, paths
 from agorabench.report.sections import read_record
+from agorabench.stats.pgr import NO_REFERENCE
 
 MANY = 10  # percent of a set's pairs, or of a student's answers
 
@@ -21,7 +22,12 @@ def list_warnings(config: dict, rows: list[dict], exhibits: list[dict]) -> list[
             f"Incomplete: jobs failed, so tables and figures go without {', '.join(missing[:6])}"
             f"{more}. The next run completes them."
         )
-    if not any(row["pgr"] is not None and not row["flag"] for row in rows):
+    if all(row["flag"] == NO_REFERENCE for row in rows):
+        found.append(
+            "There is no reference, so no PGR: students are compared by their scores and by what "
+            "they gain over their base."
+        )
+    elif not any(row["pgr"] is not None and not row["flag"] for row in rows):
         found.append(
             "No PGR here can be relied on: nowhere is the reference measurably better than the "
             "base (gap within noise). Take a stronger reference, a benchmark where it is better, "

@@ -38,11 +38,6 @@ MEAN = "mean"
 NOISE = "gap within noise"
 NO_REFERENCE = "no reference"
 UNBOUNDED = "interval unbounded"
-METHODS = {  # in full, for readers
-    "instance": "instance generation",
-    "response": "response generation",
-    "enhancement": "quality enhancement",
-}
 
 
 class Scores(NamedTuple):
