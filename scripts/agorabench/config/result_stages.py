@@ -28,15 +28,17 @@ def _aggregate_pgr(config, reference=None):
     params |= {"bootstrap": config["bootstrap"], "seed": config["seed"]}
     params |= {"reference": reference} if reference else {}
     params |= {"titles": method_titles(config)}
-    params |= _other_references(config, reference)
+    params |= _other_references(config, reference, students)
     evaluated = matrix.student_evaluations(config, reference)
     return Stage({"scores": _score_files(evaluated)}, params)
 
 
-def _other_references(config, reference=None):
-    """Student -> domain -> the model that is its reference, where it is trained here or none."""
+def _other_references(config, reference, students):
+    """Student (of `students`, or any) -> domain -> the model that is its reference, where that is
+    trained here or none."""
     found = {}
-    for run in matrix.expand_runs(config):
+    runs = matrix.expand_runs(config)
+    for run in [run for run in runs if students is None or run.student in students]:
         entry = matrix.reference_entry(config, run.student, reference)
         if not entry or "trained_on" in entry:
             models = matrix.anchor_models(config, run.student, run.domain, reference)
