@@ -892,7 +892,11 @@ FIELDS = {"instruction": "question", "response": "answer"}
             {**FIELDS, "size": 5000},
             "path: data/own.jsonl has 3 rows, fewer than the 5000 that size",
         ),
-        ({"format": "messages"}, "format: no conversation with one answer in data/own.jsonl"),
+        (
+            {"format": "messages"},
+            "format: no messages or conversations (data/own.jsonl, line 1); turns: split",
+        ),
+        ({"turns": "split"}, "turns: needs format: messages"),
         ({**FIELDS, "size": 3, "where": {"kind": "sum"}}, None),
     ],
 )

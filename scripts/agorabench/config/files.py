@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from agorabench import matrix, paths
@@ -125,16 +124,18 @@ def _check_generator(config, root, path, generator):
 def _check_dataset(root, source, path, wanted, keys=PAIR):
     """Check that one of the first rows of a file has the pair, or the instruction alone, that its
     source names, and that there are as many rows as are `wanted` (what for -> number)."""
-    first, fits, count = None, False, 0
+    first, fits, count, reason = None, False, 0, None
     for place, row in _read_rows(root, source["path"], (*path, "path")):
         first, count = first or (place, row), count + 1
         if not fits and count <= LOOKED_AT:
-            with suppress(Unfit, KeyError):
+            try:
                 whole = keys == PAIR or source.get("format") == "messages"
                 pairs = read_pairs(row, source) if whole else []
                 texts = [pair[key] for pair in pairs for key in PAIR]
                 texts = texts or [read_field(row, source[keys[0]])]
                 fits = not any(map(text_fault, texts))
+            except (Unfit, KeyError) as fault:
+                reason = reason or fault
         if count >= (max(wanted.values()) if fits else LOOKED_AT):
             break
     exact = fits and source.get("turns") != "split"  # a row is a pair
@@ -149,7 +150,10 @@ def _check_dataset(root, source, path, wanted, keys=PAIR):
     if fits:
         return
     if source.get("format") == "messages":
-        raise ConfigFault((*path, "format"), f"no conversation with one answer in {place}")
+        text = (
+            f"{reason or 'no text'} ({place}); turns: split reads several rounds, roles names roles"
+        )
+        raise ConfigFault((*path, "format"), text)
     for key in keys:
         field = source[key]
         try:

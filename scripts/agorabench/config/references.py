@@ -136,6 +136,8 @@ def _check_generator(config, path, generator):
         if key in OWNED.split():
             text = f"'{key}' has a key of its own, or is decided by the pipeline"
             raise ConfigFault((*path, "extra"), text, (*path, "extra", key))
+    for domain, source in generator.get("data", {}).items():
+        _check_turns((*path, "data", domain), source)
     if "of" in generator:
         _check_mixture(config, (*path, "of"), generator["of"])
     if generator.get("active") is not None:
@@ -175,6 +177,7 @@ def _check_active(path, active, parameters):
 def _check_benchmark(config, path, benchmark):
     _check_keys(path, benchmark)
     _check_score((*path, "score"), benchmark)
+    _check_turns((*path, "shots_fields"), benchmark.get("shots_fields", {}))
     shots_from = benchmark["shots_from"]
     if benchmark["shots"] and not shots_from:
         raise ConfigFault(path, "shots needs shots_from, the file that they are taken from")
@@ -244,6 +247,12 @@ def _check_seeds(config, path, methods):
             raise ConfigFault(path, text)
         if chosen := part.get("classify"):
             _check_queried(config, (*path, "classify", "generator"), chosen["generator"])
+        _check_turns(path, part)
+
+
+def _check_turns(path, source):
+    if source.get("turns") and source.get("format") != "messages":
+        raise ConfigFault((*path, "turns"), "needs format: messages")
 
 
 def _check_metric(config, path, metric):
