@@ -103,48 +103,56 @@ def _with_seeds(view, row):
 
 def compare_block(found, generators, seed):
     """Rows of pairs and of ranks. `found`: generator -> its Estimate and those of its seeds."""
-    sound = all(own[0].interval() for own in found.values())
-    number, drawn = ("pgr", "draws") if sound else ("student", "score_draws")
-    values = [getattr(own[0], number) for own in found.values()]
-    draws = np.array([getattr(own[0], drawn) for own in found.values()])
-    each = [own[1:] or own for own in found.values()]
-    spread = stats.estimate_spread(
-        [[getattr(one, number) for one in own] for own in each],
-        [np.array([getattr(one, drawn) for one in own]) for own in each],
-    )
-    seeds = len(each[0])
-    if spread.freedom:
-        draws = stats.add_seed_noise(values, draws, spread, seeds, seed)
+    sound, names = all(own[0].interval() for own in found.values()), list(found)
+    keys = ("pgr", "draws") if sound else ("student", "score_draws")
+    values, draws, spread = _draw_block(found.values(), *keys, seed)
     pairs = stats.compare_pairs(values, draws, normal=not spread.freedom)
     common = {"measure": PGR if sound else SCORE, "noise": SEEDS if spread.freedom else ITEMS}
-    names = list(found)
-    rows = {
-        (names[pair.first], names[pair.second]): common
-        | {name: getattr(pair, name) for name in ("difference", "low", "high", "p", "p_holm")}
-        | {"p_better": pair.better, "established": "yes" if pair.established else "no"}
-        | {"reason": UNBOUNDED if pair.low is None else ""}
-        for pair in pairs
-    }
-    common |= {"seeds": seeds, "sd_items": spread.items}
+    rows = {(names[one.first], names[one.second]): common | _pair_columns(one) for one in pairs}
+    common |= {"seeds": max(1, len(found[names[0]]) - 1), "sd_items": spread.items}
     common |= {"sd_seeds": spread.seeds, "sd_both": spread.both} if spread.freedom else {}
-    ranks = {}
-    for name, value, drawn, rank in zip(
-        names, values, draws, stats.rank_generators(values, draws, pairs), strict=True
-    ):
-        low, high = stats.bounded_interval(drawn)
-        ranks[name] = common | {"value": value, "low": low, "high": high, "reason": ALONE}
-        if len(names) > 1:
-            ranks[name] |= {"rank": rank.rank, "rank_low": rank.low, "rank_high": rank.high}
-            ranks[name] |= {"p_best": rank.p_best, "best": "yes" if rank.best else "no"}
-            ranks[name] |= {"reason": UNBOUNDED if low is None else ""}
-    absent = {"reason": ABSENT}
+    ranks = zip(values, draws, stats.rank_generators(values, draws, pairs), strict=True)
+    columns = [common | _rank_columns(*one, alone=len(names) == 1) for one in ranks]
+    ranked, absent = dict(zip(names, columns, strict=True)), {"reason": ABSENT}
     return (
         [
             {"generator": one, "other": other} | rows.get((one, other), absent)
             for one, other in itertools.combinations(generators, 2)
         ],
-        [{"generator": name} | ranks.get(name, absent) for name in generators],
+        [{"generator": name} | ranked.get(name, absent) for name in generators],
     )
+
+
+def _draw_block(generators, number, draws, seed):
+    """(Values [generators], draws [generators, draws] with the noise of seeds, the Spread);
+    `number`, `draws`: attributes of the Estimates."""
+    values = [getattr(own[0], number) for own in generators]
+    drawn = np.array([getattr(own[0], draws) for own in generators])
+    trained = [own[1:] or own for own in generators]
+    spread = stats.estimate_spread(
+        [[getattr(one, number) for one in own] for own in trained],
+        [np.array([getattr(one, draws) for one in own]) for own in trained],
+    )
+    if spread.freedom:
+        drawn = stats.add_seed_noise(values, drawn, spread, len(trained[0]), seed)
+    return values, drawn, spread
+
+
+def _pair_columns(pair):
+    names = ("difference", "low", "high", "p", "p_holm")
+    row = {name: getattr(pair, name) for name in names} | {"p_better": pair.better}
+    row |= {"established": "yes" if pair.established else "no"}
+    return row | {"reason": UNBOUNDED if pair.low is None else ""}
+
+
+def _rank_columns(value, draws, rank, alone):
+    low, high = stats.bounded_interval(draws)
+    row = {"value": value, "low": low, "high": high}
+    if alone:
+        return row | {"reason": ALONE}
+    row |= {"rank": rank.rank, "rank_low": rank.low, "rank_high": rank.high}
+    row |= {"p_best": rank.p_best, "best": "yes" if rank.best else "no"}
+    return row | {"reason": UNBOUNDED if low is None else ""}
 
 
 def best_sets(ranks) -> dict[tuple, set[str]]:

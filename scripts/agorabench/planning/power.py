@@ -31,38 +31,40 @@ def render_power(
     lines, notes, runs = [], {}, matrix.expand_runs(config)
     groups = dict.fromkeys((run.student, run.prompt, run.size) for run in runs)
     for group in groups:
-        own = [run for run in runs if (run.student, run.prompt, run.size) == group]
         if group[1] == matrix.NO_PROMPT and len(groups) > 1:
-            continue
+            continue  # data sets stand beside generators
+        own = [run for run in runs if (run.student, run.prompt, run.size) == group]
         compared, ranks = (read_results(name, group) for name in ("comparisons", "ranks"))
         found = measured_spread(ranks)
         each = next(x for x in (spread, found, SEED_SPREAD) if x is not None)
         source = "measured" if each == found else "assumed"
         notes[f"A seed's standard deviation is {each:.1f} points ({source})."] = None
-        cells = {}
-        for domain in dict.fromkeys(run.domain for run in own):
-            items = [
-                Items(count_items(name, config["benchmarks"][name])[0], **benchmarks)
-                for name in list_benchmarks(config, domain)
-            ]
-            methods = len({run.method for run in own if run.domain == domain})
-            cells[domain] = [domain_noise(items, each)] * methods
-        every = list(itertools.chain(*cells.values()))
-        places = {(domain, None): average_noise(noises[:1]) for domain, noises in cells.items()}
-        places |= {(MEAN, MEAN): average_noise(every)} if len(every) > 1 else {}
-        seeds = len({run.seed for run in own})
-        for (domain, method), noise in places.items():
+        place, seeds = "{}, {}, {:,}".format(*group), len({run.seed for run in own})
+        for (domain, method), noise in list_noises(config, own, each, benchmarks).items():
             measured = measured_noise(compared, method, domain)
             noise = noise if measured is None else replace(noise, items=measured)
             where = "average of all" if domain == MEAN else domain
-            numbers = _numbers(noise, seeds, difference)
             basis = "assumed" if measured is None else "measured"
-            student, prompt, size = group
-            lines.append([f"{student}, {prompt}, {size:,}", where, seeds, *numbers, basis])
+            lines.append([place, where, seeds, *_numbers(noise, seeds, difference), basis])
     head = [name.format(difference) for name in HEAD]
     table = align_markdown(head, lines, "llrrrrrl")
     words = ASSUMED.format(**vars(Items(1, **benchmarks)))
     return "\n".join([INTRO, table, *_price_words(price), words, *notes, ""])
+
+
+def list_noises(config, runs, spread, benchmarks):
+    """(Domain, None) -> Noise of one of its cells; (mean, mean) -> that of the average of all."""
+    cells = {}
+    for domain in dict.fromkeys(run.domain for run in runs):
+        items = [
+            Items(count_items(name, config["benchmarks"][name])[0], **benchmarks)
+            for name in list_benchmarks(config, domain)
+        ]
+        methods = len({run.method for run in runs if run.domain == domain})
+        cells[domain] = [domain_noise(items, spread)] * methods
+    every = list(itertools.chain(*cells.values()))
+    noises = {(domain, None): own[0] for domain, own in cells.items()}
+    return noises | ({(MEAN, MEAN): average_noise(every)} if len(every) > 1 else {})
 
 
 INTRO = (
