@@ -1,10 +1,8 @@
-"""What of a config the miniature answers for: recipes, and names of its benchmarks.
+"""What of a config the miniature answers for: recipes, and names of its benchmarks."""
 
-Only the standard library is used here.
-"""
-
-import difflib
 from collections.abc import Iterator, Mapping
+
+from agorabench.config.messages import name_unknown_key
 
 from miniature.recipes import recipe_keys
 from miniature.world import BENCHMARKS, is_held_out, parse_task
@@ -20,19 +18,13 @@ def check_config(config: Mapping) -> Iterator[tuple]:
         if (start := recipe.get("start")) and start not in config["mini"]:
             known = ", ".join(config["mini"])
             yield (*path, "start"), f"unknown model '{start}'; known: {known}"
-        yield from _check_keys(path, recipe, list(recipe_keys(name)))
+        known = recipe_keys(name)
+        for key in (key for key in recipe if key not in known):
+            yield path, name_unknown_key(str(key), known), (*path, key)
     for name, benchmark in config["benchmarks"].items():
         if benchmark["source"].get("source") == "mini" and name not in BENCHMARKS:
             text = f"unknown mini benchmark '{name}'; known: {', '.join(BENCHMARKS)}"
             yield ("benchmarks",), text
-
-
-def _check_keys(path: tuple, recipe: Mapping, known: list[str]) -> Iterator[tuple]:
-    for key in recipe:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            guess = f" did you mean '{close[0]}'?" if close else ""
-            yield path, f"unknown key '{key}';{guess} known: {', '.join(known)}", (*path, key)
 
 
 def not_held_out(pair: tuple[str, str], limits: Mapping) -> str | None:

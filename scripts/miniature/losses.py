@@ -16,17 +16,18 @@ def encode_turns(tokenizer, prompt: str, reply: str) -> tuple[list[int], int]:
     return asked + answered, len(asked)
 
 
-def pad_rows(rows: list[tuple[list[int], int]], pad: int):
-    """Right-padded ids and labels, both (rows, longest); prompts and padding carry no label."""
+def _pad(rows, fill):
+    """Rows of numbers as one tensor (rows, longest), filled up at the right."""
     import torch
 
-    longest = max(len(ids) for ids, _ in rows)
-    ids = torch.full((len(rows), longest), pad)
-    labels = torch.full((len(rows), longest), -100)
-    for i, (row, start) in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        labels[i, start : len(row)] = torch.tensor(row[start:])
-    return ids, labels
+    rows = list(map(torch.tensor, rows))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
+
+
+def pad_rows(rows: list[tuple[list[int], int]], pad: int):
+    """Right-padded ids and labels, both (rows, longest); prompts and padding carry no label."""
+    labels = [[-100] * start + ids[start:] for ids, start in rows]
+    return _pad([ids for ids, _ in rows], pad), _pad(labels, -100)
 
 
 def reply_loss(model, rows, pad: int):
@@ -54,12 +55,7 @@ def verdict_loss(model, rows, pad: int):
     """Weighted cross-entropy."""
     import torch
 
-    longest = max(len(ids) for ids, _ in rows)
-    ids = torch.full((len(rows), longest), pad)
-    weights = torch.zeros((len(rows), longest))
-    for i, (row, weight) in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        weights[i, : len(row)] = torch.tensor(weight)
+    ids, weights = map(_pad, zip(*rows, strict=True), (pad, 0.0))
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     counted = weights[:, 1:] > 0
     losses = torch.nn.functional.cross_entropy(
@@ -72,11 +68,7 @@ def preference_loss(model, rows, pad: int):
     """Minus the log-likelihood that the first of each pair is preferred (Bradley, Terry 1952)."""
     import torch
 
-    flat = [ids for pair in rows for ids in pair]
-    longest = max(map(len, flat))
-    ids = torch.full((len(flat), longest), pad)
-    for i, row in enumerate(flat):
-        ids[i, : len(row)] = torch.tensor(row)
+    ids = _pad([ids for pair in rows for ids in pair], pad)
     first, second = model(input_ids=ids, use_cache=False).logits.view(-1, 2).unbind(1)
     return -torch.nn.functional.logsigmoid(first - second).mean()
 

@@ -39,7 +39,7 @@ from miniature.losses import (
     reply_loss,
     verdict_loss,
 )
-from miniature.recipes import POSTTRAIN, PRETRAIN, fill_recipe
+from miniature.recipes import POSTTRAIN, PRETRAIN
 from miniature.tokenizer import load_tokenizer
 
 
@@ -48,7 +48,7 @@ def build_base(tokenizer_folder: Path, output: Path, recipe: dict, threads: int)
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    recipe = fill_recipe(PRETRAIN, recipe)
+    recipe = PRETRAIN | recipe
     _set_seed(recipe["seed"], threads)
     tokenizer = load_tokenizer(tokenizer_folder)
     model = LlamaForCausalLM(
@@ -91,7 +91,7 @@ def posttrain_model(name: str, base: Path, output: Path, recipe: dict, threads: 
     import torch
     from transformers import LlamaForCausalLM
 
-    recipe = fill_recipe(POSTTRAIN, recipe)
+    recipe = POSTTRAIN | recipe
     _set_seed(recipe["seed"], threads)
     tokenizer = load_tokenizer(base)
     model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)

@@ -20,17 +20,10 @@ def grade_items(items, completions, sandbox):
         if item["kind"] == "code" and (code := world.extract_code(completion)) is not None:
             programs[number] = (code, "\n".join(item["tests"]))
     outcomes = dict(zip(programs, sandbox(list(programs.values())), strict=True))
-
-    def run_tests(number):
-        status = outcomes[number].status
-        return status == "ok", "" if status == "ok" else status
-
-    verdicts = [
-        world.grade_completion(
-            item, completion, lambda code, tests, number=number: run_tests(number)
-        )
-        for number, (item, completion) in enumerate(zip(items, completions, strict=True))
-    ]
-    return [
-        dict(zip(("score", "extracted", "reason"), verdict, strict=True)) for verdict in verdicts
-    ]
+    verdicts = []
+    for number, (item, completion) in enumerate(zip(items, completions, strict=True)):
+        status = outcomes[number].status if number in outcomes else ""
+        ran = status == "ok", status if status != "ok" else ""
+        verdict = world.grade_completion(item, completion, lambda code, tests, ran=ran: ran)
+        verdicts.append(dict(zip(("score", "extracted", "reason"), verdict, strict=True)))
+    return verdicts

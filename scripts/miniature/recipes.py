@@ -3,8 +3,6 @@
 Only the standard library is used here.
 """
 
-from agorabench.errors import UserError
-
 TOKENIZER = {"seed": 1, "vocabulary": 960, "lines": 8000}
 PRETRAIN = {
     "seed": 1,
@@ -43,11 +41,3 @@ POSTTRAIN = {
 def recipe_keys(name: str) -> dict:
     """What the recipe of a model of this name may set, with the defaults."""
     return {"tokenizer": TOKENIZER, "base": PRETRAIN}.get(name, POSTTRAIN)
-
-
-def fill_recipe(defaults: dict, given: dict) -> dict:
-    """The defaults with what the config gave; a key that is not among them is a UserError."""
-    for key in given:
-        if key not in defaults:
-            raise UserError(f"unknown key {key!r} in a mini recipe; known: {', '.join(defaults)}")
-    return defaults | given

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from miniature.folders import fill_folder
 from miniature.lessons import data_lessons, plain_text
-from miniature.recipes import PRETRAIN, TOKENIZER, fill_recipe
+from miniature.recipes import PRETRAIN, TOKENIZER
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 MARKERS = (
@@ -32,7 +32,7 @@ def build_tokenizer(output: Path, recipe: dict) -> None:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    recipe = fill_recipe(TOKENIZER, recipe)
+    recipe = TOKENIZER | recipe
     rng = random.Random(f"tokenizer/{recipe['seed']}")
     tokenizer = Tokenizer(models.BPE())
     # single digits: a number is read as it is written, and sums can be learned from few examples

@@ -25,12 +25,16 @@ class ConfigFault(Exception):
 
 
 def refuse_key(key: str, known: Iterable[str], path: tuple, title: str = "key") -> NoReturn:
-    """Raise the ConfigFault of an unknown key, with the known one that it resembles."""
+    """Raise the ConfigFault of an unknown key."""
+    raise ConfigFault(path, name_unknown_key(key, known, title), (*path, key))
+
+
+def name_unknown_key(key: str, known: Iterable[str], title: str = "key") -> str:
+    """Return the sentence about a key that is none of the known ones, with one that is like it."""
     known = list(known)
     close = difflib.get_close_matches(key, known, 1)
     guess = f" did you mean '{close[0]}'?" if close else ""
-    text = f"unknown {title} '{key}';{guess} known: {', '.join(known)}"
-    raise ConfigFault(path, text, (*path, key))
+    return f"unknown {title} '{key}';{guess} known: {', '.join(known)}"
 
 
 def name_unknown(kind: str, name: object, known: Iterable[str]) -> str:
