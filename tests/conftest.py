@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,11 @@ os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(STAND.with_suffix(".hypothesis"
 # The same examples every time, however busy the machine is.
 settings.register_profile("here", database=None, deadline=None, derandomize=True)
 settings.load_profile("here")
+# A run in the background or under nohup ignores these, as its children would: a handler is not
+# inherited, so theirs are the defaults, and the run itself still survives.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 def watch_checkout(event, args):

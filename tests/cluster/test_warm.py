@@ -96,6 +96,21 @@ def test_a_killed_script_fails_its_command(server, script):
     assert "was killed" in errors
 
 
+def test_a_command_in_the_background_ignores_ctrl_c(server, script):
+    command = [sys.executable, WARM, script, "sleep"]
+    client = subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command],
+        env={**os.environ, **at(server)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    worker = int(client.stdout.readline())
+    client.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        client.wait(1)
+    client.kill()
+    client.wait()
+    assert gone(worker)
+
+
 def gone(pid):
     """Wait a little for a process to end."""
     for _ in range(100):

@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
     except (KeyError, OSError):  # no server was started, or it is gone
         os.execv(sys.executable, [sys.executable, *argv])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda number, _: forward_signal(number, child))
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a run in the background has SIGINT
+            signal.signal(number, lambda number, _: forward_signal(number, child))
     try:
         return int(receive_bytes(connection, HEAD))
     except ConnectionError:
@@ -110,12 +111,14 @@ def serve_requests(listener: socket.socket) -> None:
     for name in NAMES:
         module, attribute = name.rsplit(".", 1)
         getattr(import_module(module), attribute)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the programs and their parent
+    # Ctrl-C is for the programs and their parent, unless these ignore it (`nohup`, `&`).
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a child tells its client itself how it ended
     while 0 not in (ready := select([listener, 0], [], [])[0]):
         connection, _ = ready[0].accept()
         if os.fork() == 0:
             listener.close()
+            signal.signal(signal.SIGINT, former)
             become_program(connection)
         connection.close()
 
@@ -126,7 +129,6 @@ def become_program(connection: socket.socket) -> None:
 
     code = 1
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run_request(connection)
         code = 0
