@@ -15,6 +15,11 @@ CASES = [
     ({"x": 1}, {"x": 1, "top_p": 0.9}, "top_p: 0.9, not null"),
     ({"x": 1, "y": "k" * 99}, {"x": 2}, f"x: 2, not 1, y: null, not '{'k' * 59}..."),
     ({"x": 1}, {"x": 1}, ""),
+    (
+        dict.fromkeys("abcdefg", 1),
+        dict.fromkeys("abcdefg", 2),
+        "a: 2, not 1, b: 2, not 1, c: 2, not 1, d: 2, not 1, e: 2, not 1, and 2 more",
+    ),
 ]
 
 

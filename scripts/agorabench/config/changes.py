@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from agorabench.config.messages import show_value
 
+MOST = 5  # changes that are named
 LONGEST = 60  # characters of a value
 
 
@@ -18,7 +19,8 @@ def describe_change(before: Iterable[str], now: Iterable[str]) -> str:
     """
     old, new = (_flatten_all(before), _flatten_all(now))
     changed = [key for key in {**old, **new} if repr(old.get(key)) != repr(new.get(key))]
-    return ", ".join(f"{key}: {_compare(old.get(key), new.get(key))}" for key in changed)
+    words = [f"{key}: {_compare(old.get(key), new.get(key))}" for key in changed[:MOST]]
+    return ", ".join(words + [f"and {len(changed) - MOST} more"] * (len(changed) > MOST))
 
 
 def _flatten_all(texts):
