@@ -475,7 +475,7 @@ def test_an_endpoint_that_asks_for_more_patience_than_there_is(tmp_path):
     faults = [{"fault": "429", "after": 5, "retry_after": 7200}]
     with servers.start(write="response", faults=faults) as server:
         cell = Cell(tmp_path, server, "openai", patience=60.0)
-        with pytest.raises(UserError, match=r"asks to wait 2h00m .* longer than the patience"):
+        with pytest.raises(UserError, match=r"asks to wait 2h00m .* longer than its patience"):
             cell.run()
         cell.adds_up()
 

@@ -9,7 +9,7 @@ from agorabench.errors import UserError
 from agorabench.evaluation.judge import judge_games
 from agorabench.generation.duplicates import repeat_filter
 from agorabench.generation.slots import Shortfall, Slots
-from agorabench.llm import batch, transformers, vllm
+from agorabench.llm import batch, connect, transformers, vllm
 from agorabench.llm.journal import Journal
 from agorabench.llm.silent import JournalView, SilentBackend
 from agorabench.llm.trial import Trial
@@ -188,7 +188,7 @@ def test_a_dry_run_counts_all_requests(tmp_path):
     assert len(backend.requests) == 500
 
 
-def judge(tmp_path, replies, games=400):
+def judge(tmp_path, replies, games=400, **settings):
     """Judge games; returns (requests made, verdicts)."""
     replies, asked = iter(replies), []
 
@@ -201,6 +201,8 @@ def judge(tmp_path, replies, games=400):
                 row = {"fingerprint": asked[-1], "finish_reason": "stop", "reply": next(replies)}
                 yield [row | {"usage": {"input": 1, "output": 1}}]
 
+    for name, value in settings.items():
+        setattr(Judge, name, value)
     rows = [{"messages": [{"role": "user", "content": str(number)}]} for number in range(games)]
 
     def read(game, reply):
@@ -220,6 +222,18 @@ def test_a_judge_without_any_readable_verdict_is_stopped(tmp_path):
         assert asked == paid
         assert sentence.startswith("judge-model: none of the first 48 replies is good")
         assert 'such as "Well, it depends."' in sentence
+
+
+@pytest.mark.parametrize("limit", [1, 10, 200])
+def test_a_judge_is_given_up_after_as_many_as_its_entry_says(tmp_path, limit):
+    asked, sentence = judge(tmp_path, iter(lambda: "Well.", None), give_up_after=limit)
+    assert asked == limit
+    assert f"none of the first {limit} replies" in sentence and "give_up_after" in sentence
+
+
+def test_a_backend_knows_when_its_entry_gives_up():
+    entry = {"backend": "transformers", "model": "m", "sampling": {}, "give_up_after": 7}
+    assert connect(entry, batch_size=1).give_up_after == 7
 
 
 def test_a_judge_that_says_zero_is_readable(tmp_path):

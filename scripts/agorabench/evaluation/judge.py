@@ -16,7 +16,7 @@ from agorabench.evaluation.grading import match_items
 from agorabench.files import read_jsonl
 from agorabench.llm import answer
 from agorabench.llm.request import build_request
-from agorabench.llm.trial import Trial
+from agorabench.llm.trial import begin_trial
 
 ATTEMPTS = 3
 
@@ -86,7 +86,7 @@ def judge_games(
     Raises:
         UserError: some games got no reply, or none of the first verdicts could be read.
     """
-    ended, trial = {}, Trial()
+    ended, trial = {}, begin_trial(backend)
     for attempt in range(ATTEMPTS):
         open_games = [index for index in range(len(games)) if index not in ended]
         requests, game_of = {}, {}

@@ -27,7 +27,7 @@ from agorabench.llm.budget import Budget
 from agorabench.llm.errors import Unanswered
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import Request
-from agorabench.llm.trial import Trial, TrialQueue
+from agorabench.llm.trial import ALIKE, Trial, TrialQueue, begin_trial
 from agorabench.paths import classification_journal, journal_root, open_batches
 
 BATCH_SIZE = 64  # requests that a local model answers together, where its entry says nothing
@@ -42,7 +42,9 @@ def connect(entry: dict, **settings):
     batches that were submitted.
     """
     module = import_module(f"agorabench.llm.{entry['backend']}")
-    return module.connect(entry, **settings)
+    backend = module.connect(entry, **settings)
+    backend.give_up_after = entry.get("give_up_after", ALIKE)
+    return backend
 
 
 @contextmanager
@@ -112,7 +114,7 @@ def answer(
     """
     missing = [key for key in requests if key not in journal]
     advance(len(requests) - len(missing))
-    trial = trial or Trial()
+    trial = trial or begin_trial(backend)
     trial.passed |= not getattr(backend, "answers", True)
     for key in requests:
         if key in journal:

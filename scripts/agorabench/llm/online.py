@@ -277,8 +277,8 @@ class Online:
         if fault.after and silent + fault.after > patience and not self._stop:
             self._stop = UserError(
                 f"{self.provider.address} asks to wait {duration(fault.after)} ({fault}), longer "
-                f"than the patience of {duration(patience)}; replies are kept, and the same "
-                "command goes on from there"
+                f"than its patience of {duration(patience)} in the config; replies are kept, and "
+                "the same command goes on from there, then or with a longer patience"
             )
         if silent >= patience and not self._stop:
             self._stop = UserError(

@@ -31,7 +31,10 @@ REMEDIES = {
     "too long": "the prompt is longer than the model takes: shorten it or take another generator",
     "in benchmark": "the prompt or the seed data may hold test items; or set generation.overlap",
 }
-OTHERWISE = "change the prompt until a reply has the form it asks for, or take another generator"
+OTHERWISE = (
+    "change the prompt until a reply has the form it asks for, take another generator, or, where "
+    "good replies are that rare, raise give_up_after of this one"
+)
 
 
 class Trial:
@@ -84,6 +87,11 @@ class Trial:
             f"none of the first {self._reasons.total()} replies is good ({counts}), such as "
             f"{shown}; {next(matching, OTHERWISE)}"
         )
+
+
+def begin_trial(backend) -> Trial:
+    """The Trial of a job, as long as its generator's `give_up_after` in the config says."""
+    return Trial(getattr(backend, "give_up_after", ALIKE))
 
 
 class TrialQueue:

@@ -8,7 +8,7 @@ from agorabench.generation import prompts
 from agorabench.llm import answer
 from agorabench.llm.journal import Journal
 from agorabench.llm.request import build_request
-from agorabench.llm.trial import Trial
+from agorabench.llm.trial import begin_trial
 
 CLASSES = ("1", "2")
 
@@ -35,7 +35,7 @@ def make_classifier(backend, asked: dict, template: str, journal: Journal) -> Ca
         template: the prompt, with placeholder {instruction}.
         journal: an open Journal; what it holds is not asked again.
     """
-    trial = Trial()
+    trial = begin_trial(backend)
 
     def compose_request(row):
         messages = [{"role": "user", "content": prompts.render_template(template, row)}]
