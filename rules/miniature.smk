@@ -31,7 +31,7 @@ rule build_base:
         "logs/build/base.log",
     conda:
         "../envs/local.yaml"
-    threads: 1
+    threads: 2  # everything waits for it; its weights are those of one
     resources:
         **ask("build"),
     params:

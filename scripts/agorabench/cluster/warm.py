@@ -92,7 +92,8 @@ def start_server(address: str):
     listener.listen(64)  # programs that start during the server's imports wait here
     server = subprocess.Popen(
         [sys.executable, __file__, SERVE, str(listener.fileno())],
-        env={**os.environ, **HIDDEN},
+        # Threads that wait for others sleep: spinning ones take cores from them.
+        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **HIDDEN},
         stdin=subprocess.PIPE,  # closes with this process, which tells the server to leave
         pass_fds=[listener.fileno()],
     )
