@@ -121,6 +121,25 @@ def test_a_reply_that_is_all_thoughts_is_unfinished(body):
     assert row["finish_reason"] == "unfinished thoughts" and THOUGHT in row["thoughts"]
 
 
+@pytest.mark.parametrize(
+    "text", [{"value": "It is 7.", "annotations": []}, "It is 7."], ids=["value", "text"]
+)
+def test_the_text_of_a_part(text):
+    assert kept(completion({"content": [{"type": "text", "text": text}]}))["reply"] == "It is 7."
+
+
+def test_line_breaks_as_they_are_in_a_body():
+    body = json.dumps(completion({"content": "It is\n7."})).replace("\\n", "\n")
+    assert provider().read_content(body.encode())["reply"] == "It is\n7."
+
+
+@pytest.mark.parametrize("start", ["data: {", "event: x", ": OPENROUTER PROCESSING", "\n\ndata: {"])
+def test_an_event_stream_is_named(start):
+    with pytest.raises(errors.Unreadable, match="an event stream") as told:
+        provider().read_content(f"{start}\n\n".encode())
+    assert told.value.hopeless
+
+
 # Finish reasons, usage, errors
 
 

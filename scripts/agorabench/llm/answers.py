@@ -85,13 +85,13 @@ def scrub(text: str, least: int = 8) -> str:
 
 
 def read_json(data: bytes):
-    """The value of a JSON text.
+    """The value of a JSON text, also where its strings hold line breaks as they are.
 
     Raises:
         ValueError: it is none, or none that this machine can hold.
     """
     try:
-        return json.loads(data)
+        return json.loads(data, strict=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -122,6 +122,7 @@ def read_content(content) -> str:
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
             part = part.get("text")
+            part = part.get("value") if isinstance(part, dict) else part  # as assistants have it
         if isinstance(part, str):
             texts.append(part)
     return scrub("".join(texts), LIKE_A_KEY)

@@ -215,7 +215,10 @@ class Provider:
     def no_json_fault(self, content: bytes) -> errors.Unreadable:
         """The RequestFault of a response with status 200 that is not JSON."""
         start = content.lstrip()[:20].lower()
-        for kind, begins in (("a web page", b"<"), ("an event stream", (b"data:", b"event:"))):
+        for kind, begins in (
+            ("a web page", b"<"),
+            ("an event stream", (b"data:", b"event:", b":")),
+        ):
             if start.startswith(begins):
                 text = f"it answers with {kind} in place of JSON; check base_url and extra"
                 return errors.Unreadable(text, answers.keep_raw(content), hopeless=True)

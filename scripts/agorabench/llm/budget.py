@@ -4,7 +4,8 @@ journal/budget.json holds what every journal has taken and what its job holds in
 takes a share of what is left under a lock, spends from it without asking, and takes the next. All
 of it is tokens, worth what they cost by the config at hand, so that a price that is given or mended
 later values what came before, too. What a killed job held counts as spent when it runs again, as
-what was under way may have been billed. The tokens of a request are bounded by the length of its
+what was under way may have been billed; of that no journal knows, so a file that is deleted forgets
+it: at most `concurrency` requests a kill. The tokens of a request are bounded by the length of its
 prompt and by max_tokens.
 """
 
