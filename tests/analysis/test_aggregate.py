@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import aggregate
 import numpy as np
@@ -114,6 +115,39 @@ def test_the_table_is_tidy_and_right(study):
     assert float(first["pgr_low"]) < 75 < float(first["pgr_high"])
     # per generator: 4 cells x (benchmark, mean), 2 method means, 2 domain means, 1 of both
     assert len(rows) == 2 * (4 * 2 + 2 + 2 + 1)
+
+
+def test_the_reference_may_be_a_student_trained_on_given_pairs(study):
+    _, folder, aggregated = study
+    whole = read(aggregated(name="whole") / "pgr_table.csv")
+    config = config_of()
+    config["generators"]["gold"] = {"backend": "dataset"}
+    config["students"] = {
+        "mini": STUDENT | {"reference": {"trained_on": "gold", "size": 7, "seed": 2}}
+    }
+    for benchmark, domain in BENCHMARKS.items():
+        shutil.rmtree(folder / "mini/reference", ignore_errors=True)
+        write_scores(folder, f"mini/{domain}/instance/gold/none/n7-seed2", benchmark, 0.8)
+    aggregate.write_pgr_table(config)
+    assert read("results/pgr_table.csv") == whole
+    text = Path("results/tables/pgr.md").read_text(encoding="utf-8")
+    assert "In math the reference (100 %) is the student trained on 7 pairs of gold." in text
+
+
+def test_without_a_reference_the_table_has_what_students_gain(study):
+    _, folder, _ = study
+    config = config_of()
+    config["students"] = {"mini": STUDENT | {"reference": None}}
+    shutil.rmtree(folder / "mini/reference")
+    aggregate.write_pgr_table(config)
+    first = read("results/pgr_table.csv")[0]
+    assert (first["gain"], first["pgr"], first["flag"]) == ("45.0000", "", "no reference")
+    assert float(first["gain_low"]) < 45 < float(first["gain_high"])
+    text = Path("results/tables/pgr.md").read_text(encoding="utf-8")
+    assert text.count("Points above the base (there is no reference, so no PGR)") == 1
+    assert "+45.0" in text and "within noise" not in text
+    compared = read("results/tables/comparisons.csv")
+    assert {row["measure"] for row in compared} == {"score"}
 
 
 def test_same_inputs_same_bytes(study):

@@ -6,6 +6,7 @@ A table is a student, a prompt and a size, with a column for each method and dom
 from dataclasses import replace
 
 from agorabench.analysis.pgr_table import GAINS, join_words, list_views
+from agorabench.paths import parse_model
 from agorabench.report.table import Cell, Column, Table, format_interval, format_number
 from agorabench.stats.pgr import MEAN, NO_REFERENCE, UNBOUNDED
 
@@ -96,12 +97,19 @@ def _caption(view, rows, scores, params):
     none = all(row["flag"] == NO_REFERENCE for row in view.cells.values())
     what = "Points above the base (there is no reference, so no PGR)" if none else "PGR in percent"
     together = "student and base" if none else "student, base and reference"
+    trained = params.get("references", {}).get(view.student, {})
+    made = {parse_model(model).cell for model in trained.values() if model}
+    said = "".join(
+        f" In {cell.domain} the reference (100 %) is the student trained on {cell.size:,} pairs of "
+        f"{cell.generator}."
+        for cell in sorted(made, key=str)
+    )
     return (
         f"{what} and its 95 % interval. Benchmarks: {'; '.join(facts)}. A domain is the "
         "mean of its benchmarks, an average the mean of its cells. Intervals: bootstrap over "
         f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), {together} "
-        "resampled together. Bold: not established as worse than the best of its column (5 %, all "
-        "pairs adjusted after Holm)."
+        f"resampled together.{said} Bold: not established as worse than the best of its column "
+        "(5 %, all pairs adjusted after Holm)."
     )
 
 
