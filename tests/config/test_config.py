@@ -449,6 +449,32 @@ REFERENCE_FAULTS = {
         {"methods/instance": {"shows": "nothing"}},
         "methods.instance.train_on_seeds: shows nothing: there is no seed data",
     ),
+    "a validator of two parameters": (
+        {"domains": {"math": {"validators": [{"language": "de", "runs": "python"}]}}},
+        "domains.math.validators: a validator with a parameter has one of matches, language, json, "
+        "runs, not language, runs",
+    ),
+    "a language that nobody detects": (
+        {"generation/validators/math": [{"language": "deutsch"}]},
+        "generation.validators.math: unknown language 'deutsch'; known: af, ar, bg, bn, ca, cs, "
+        "cy, da, de, el, en, es, et, fa, fi, fr, gu, he, hi, hr, hu, id, it, ja, kn, ko, lt, lv, "
+        "mk, ml, mr, ne, nl, no, pa, pl, pt, ro, ru, sk, sl, so, sq, sv, sw, ta, te, th, tl, tr, "
+        "uk, ur, vi, zh-cn, zh-tw",
+    ),
+    "a schema that is not there": (
+        {"generation/validators/math": [{"json": "config/schema.json"}]},
+        "generation.validators.math: no file config/schema.json",
+    ),
+    "a pattern of a validator that is none": (
+        {"generation/validators/math": [{"matches": "(a"}]},
+        "generation.validators.math: '(a' is no regular expression of Python: missing ), "
+        "unterminated subpattern at position 0",
+    ),
+    "an unknown parameter of a validator": (
+        {"generation/validators/math": [{"langauge": "de"}]},
+        "generation.validators.math: unknown key 'langauge'; did you mean 'language'? known: "
+        "matches, language, json, runs",
+    ),
     "a reference trained on what is no data set": (
         {"students/tiny/reference": {"trained_on": "strong"}},
         "students.tiny.reference.trained_on: unknown data set 'strong'; known: people",

@@ -171,7 +171,8 @@ def _describe_value(error, path, rule, value):
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "no_pattern":
-        return f"{show_value(value)} is no regular expression of Python: {error['msg']}"
+        item, reason = error["ctx"]["item"], error["ctx"]["reason"]
+        return f"{show_value(item)} is no regular expression of Python: {reason}"
     if kind == "repeated":
         return f"{show_value(error['ctx']['item'])} is given twice"
     return _describe_kind(rule, value)

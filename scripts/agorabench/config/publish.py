@@ -29,6 +29,10 @@ def list_keys(rule: dict, path: str = "", required: bool = False) -> Iterator[tu
         for row in list_keys(branch, path):
             if row[0] != f"`{path}`":
                 yield row
+    items = resolve_rule(rule.get("items", {}))
+    for branch in [items, *items.get("anyOf", ())]:
+        for key, inner in resolve_rule(branch).get("properties", {}).items():
+            yield from list_keys(inner, f"{path}.{key}")
     for key, inner in rule.get("properties", {}).items():
         yield from list_keys(inner, f"{path}.{key}".strip("."), key in rule.get("required", ()))
     if "title" in rule.get("propertyNames", {}):

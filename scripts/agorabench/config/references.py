@@ -8,7 +8,12 @@ from agorabench import matrix, paths
 from agorabench.config.messages import ConfigFault, name_unknown, refuse_key
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED, lm_eval, load_protocol
-from agorabench.generation.validators import VALIDATORS
+from agorabench.generation.validators import (
+    VALIDATORS,
+    WITH_PARAMETER,
+    list_languages,
+    read_schema,
+)
 from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 
 PROTOCOLS = Path(__file__).resolve().parents[1] / "evaluation" / "benchmarks"  # a module each
@@ -60,7 +65,10 @@ def check_references(config: Mapping, root: Path) -> None:
     for path, lists in chosen.items():
         for key, names in lists.items():
             for name in names:
-                check_known("validator", name, validators, (*path, key))
+                if isinstance(name, str):
+                    check_known("validator", name, validators, (*path, key))
+                else:
+                    _check_parameter(root, (*path, key), name)
     own = [file.stem for file in PROTOCOLS.glob("[!_]*.py")]
     protocols = [*sorted([*own, *list_plugins("protocol", modules)]), "unscored"]
     for name, benchmark in config["benchmarks"].items():
@@ -105,6 +113,24 @@ def _check_tasks(config):
             for one in experiment[axis]:
                 path = ("experiments", name, axis)
                 check_known(axis.removesuffix("s"), one, config[axis], path)
+
+
+def _check_parameter(root, path, check):
+    """Check a validator with a parameter."""
+    if len(check) != 1:
+        told = ", ".join(check) or "none"
+        text = f"a validator with a parameter has one of {', '.join(WITH_PARAMETER)}, not {told}"
+        raise ConfigFault(path, text)
+    if language := check.get("language"):
+        check_known("language", language, list_languages(), path)
+    schema = check.get("json", True)
+    if schema is False:
+        raise ConfigFault(path, "json is true, or the file of a JSON Schema, not false")
+    if schema is not True:
+        try:
+            read_schema(str(root / schema))
+        except UserError as error:
+            raise ConfigFault(path, str(error).replace(f"{root}/", "")) from None
 
 
 def _check_method(path, method):

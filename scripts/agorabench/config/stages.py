@@ -87,10 +87,14 @@ def generate(config, cell):
     """The replies of a generator, or the rows of a data set in its place."""
     entry, general = config["generators"][cell.generator], config["generation"]
     generation = {"max_characters": general["max_characters"]}
-    generation["validators"] = {cell.domain: general["validators"][cell.domain]}
+    checks = general["validators"][cell.domain]
+    generation["validators"] = {cell.domain: checks}
     if general["duplicates"] != "keep":
         generation["duplicates"] = general["duplicates"]
+    schemas = [check.get("json", True) for check in checks if isinstance(check, dict)]
     inputs = {"benchmarks": []}
+    if schemas := [schema for schema in schemas if schema is not True]:
+        inputs["schemas"] = schemas
     if general["overlap"] == "drop":
         inputs["benchmarks"] = domain_items(config, cell.domain)
         generation |= item_questions(config, cell.domain)

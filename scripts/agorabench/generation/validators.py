@@ -1,13 +1,18 @@
-"""Named predicates that decide whether a pair of instruction and response may be trained on.
+"""Predicates that decide whether a pair of instruction and response may be trained on.
 
 A validator takes the pair and the limits and returns None, or the reason against it: short and
-stable, because reasons are counted. Which ones hold for a domain is configuration. Source: the
-checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv 2412.03679.
+stable, because reasons are counted. Which ones hold for a domain is configuration. Source of the
+named ones: the checks of the paper's released code (neulab/data-agora at d7e66e1), arXiv
+2412.03679. Those with a parameter, `{language: de}`, are the `fits_...` below.
 """
 
+import json
 import re
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
+from agorabench.errors import UserError
 from agorabench.generation.formats import END, Pair
 from agorabench.generation.prompts import PLACEHOLDERS
 from agorabench.plugins import find_plugin
@@ -109,6 +114,95 @@ def no_placeholders(pair, limits):
     return None
 
 
+# ---- With a parameter
+
+FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)
+FEWEST = 20  # letters, below which nobody can say what language a text is in
+
+
+def fits_matches(pair, patterns):
+    """A regular expression is found in the response; or, of {instruction: ..., response: ...}, each
+    in its text."""
+    patterns = patterns if isinstance(patterns, dict) else {"response": patterns}
+    for key, pattern in patterns.items():
+        if pattern and not re.search(pattern, getattr(pair, key)):
+            return f"{key} does not match"
+    return None
+
+
+def fits_language(pair, language):
+    """Both texts are in a language, a code of langdetect's (ISO 639-1, zh-cn, zh-tw)."""
+    for key, text in zip(Pair._fields, pair, strict=True):
+        if sum(map(str.isalpha, text)) >= FEWEST and _detect_language(text) != language:
+            return f"{key} not in {language}"
+    return None
+
+
+def _detect_language(text):
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0  # else it draws anew for every text
+    try:
+        return langdetect.detect(text)
+    except langdetect.LangDetectException:
+        return None
+
+
+def list_languages() -> list[str]:
+    """The languages that a text can be required to be in."""
+    from langdetect.detector_factory import PROFILES_DIRECTORY
+
+    return sorted(path.name for path in Path(PROFILES_DIRECTORY).iterdir())
+
+
+def fits_json(pair, schema):
+    """The response is JSON, alone or in one fenced block, and fits a schema, if a file is given."""
+    found = FENCED.findall(pair.response)
+    try:
+        value = json.loads(found[0] if len(found) == 1 else pair.response)
+    except (ValueError, RecursionError):
+        return "not JSON"
+    if schema is not True and not read_schema(schema).is_valid(value):
+        return "JSON does not fit the schema"
+    return None
+
+
+@cache
+def read_schema(path: str):
+    """The validator of jsonschema for a file.
+
+    Raises:
+        UserError: there is none, or it is no JSON Schema.
+    """
+    import jsonschema
+
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        kind = jsonschema.validators.validator_for(schema)
+        kind.check_schema(schema)
+    except OSError:
+        raise UserError(f"no file {path}") from None
+    except (ValueError, jsonschema.SchemaError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no JSON Schema: {reason}") from None
+    return kind(schema)
+
+
+def fits_runs(pair, _):
+    """The response's Python, all of its fenced blocks or else all of it, runs to its end in the
+    sandbox, its own assertions too."""
+    from agorabench import sandbox  # here: the Snakefile can do without
+
+    code = "\n".join(FENCED.findall(pair.response)) or pair.response
+    outcome = sandbox.run_code(code, sandbox.Limits(wall_seconds=60, cpu_seconds=10))
+    return None if outcome.status == "ok" and outcome.exit_code == 0 else "code does not run"
+
+
+WITH_PARAMETER = {
+    "matches": fits_matches, "language": fits_language, "json": fits_json, "runs": fits_runs,
+}  # fmt: skip
+
+
 VALIDATORS = {
     check.__name__: check
     for check in (
@@ -123,14 +217,24 @@ VALIDATORS = {
 
 
 def validate_pair(
-    pair: Pair, names: Iterable[str], *, max_characters: int = 20_000, markers: Iterable[str] = ()
+    pair: Pair,
+    names: Iterable[str | dict],
+    *,
+    max_characters: int = 20_000,
+    markers: Iterable[str] = (),
 ) -> Verdict:
-    """Apply the validators `names` in order to a pair, whose two texts must be there.
+    """Apply validators in order to a pair, whose two texts must be there.
 
+    `names` are names, or {name: parameter} of those that have one.
     `markers` are those of the replies it is from, beside those of the paper.
     """
     limits = {"max_characters": max_characters, "markers": list(markers)}
     for name in names:
+        if isinstance(name, dict):
+            ((kind, parameter),) = name.items()
+            if reason := WITH_PARAMETER[kind](pair, parameter):
+                return reason
+            continue
         check = VALIDATORS.get(name) or find_plugin("validator", name)
         if reason := check(pair, limits):
             return reason

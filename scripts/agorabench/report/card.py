@@ -42,7 +42,11 @@ def render_card(about: dict, names: dict, counts: dict, records: dict) -> str:
     first, cell = next(iter(names.items()))
     varied = first != f"{cell.domain}-{cell.method}-{cell.generator}"
     filters = [f"`{key}: {value}`" for key, value in about["filters"].items() if value != "keep"]
-    checks = dict.fromkeys(check for cell in cells for check in about["validators"][cell.domain])
+    checks = dict.fromkeys(
+        check if isinstance(check, str) else ": ".join(map(str, *check.items()))
+        for cell in cells
+        for check in about["validators"][cell.domain]
+    )
     sets = [describe_set(name, cell, counts[name], records) for name, cell in names.items()]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         header=render_header(counts, about["dataset"]),

@@ -14,6 +14,8 @@ from agorabench.config.models.base import (
     Method,
     Model,
     Name,
+    OrAbsent,
+    Pattern,
     Positive,
     RandomSeed,
     Section,
@@ -34,13 +36,32 @@ class Tokenizer(Section):
     """Its commit on the hub, 40 hexadecimal digits; null leaves it to the lock file."""
 
 
+class Check(Section):
+    """A validator with a parameter: one of these keys."""
+
+    matches: Pattern | dict[Literal["instruction", "response"], Pattern] = OrAbsent
+    """Regular expression (Python) that is found in the response, or {instruction, response}."""
+    language: Text = OrAbsent
+    """Language of both texts (a code of langdetect's, as de); shorter ones than 20 letters pass."""
+    json_: bool | Text = Field(
+        None, alias="json", validate_default=False, exclude_if=lambda value: value is None
+    )
+    """The response is JSON (true), and fits the JSON Schema in a file."""
+    runs: Literal["python"] = OrAbsent
+    """The response's code runs to its end in the sandbox, its own assertions too."""
+
+
+Validator = str | Check
+
+
 class DomainEntry(Section):
     """A domain of tasks."""
 
     title: Text | None = None
     """Its name in figures and on pages; null takes the key."""
-    validators: Distinct[str] = ["length", "no_markers"]
-    """Predicates of scripts/agorabench/generation/validators.py that a pair must pass, in order."""
+    validators: Distinct[Validator] = ["length", "no_markers"]
+    """Predicates of scripts/agorabench/generation/validators.py that a pair must pass, in order:
+    names, and mappings of one with a parameter."""
 
 
 class ReplyForm(Section):
@@ -88,7 +109,7 @@ class Generation(Section):
     """Demonstrations shown per request of a method that shows examples."""
     first_wave: Count = 64
     """Instances in the first wave, which has no generated demonstrations to show yet."""
-    validators: dict[Domain, Distinct[str]] = {}
+    validators: dict[Domain, Distinct[Validator]] = {}
     """Validators of a domain, in the place of those that its entry in domains has."""
     train_on_seeds: bool = True
     """Whether students of methods with train_on_seeds also train on the seed data, as Table 1 of

@@ -40,6 +40,10 @@ def refuse_repeated(items):
     return items
 
 
+# Absent unless given: null is refused, and no default stands in the checked config.
+OrAbsent = Field(None, validate_default=False, exclude_if=lambda value: value is None)
+
+
 def union_by_key(description, **branches):
     """A union of sections, told apart by the first key of `branches` (key=model) that is given."""
 
@@ -57,7 +61,8 @@ def refuse_pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise PydanticCustomError("no_pattern", str(error)) from None
+        told = {"item": text, "reason": str(error)}
+        raise PydanticCustomError("no_pattern", "is no pattern", told) from None
     return text
 
 

@@ -11,6 +11,7 @@ from agorabench.config.models.base import (
     Domain,
     MaxTokens,
     Model,
+    OrAbsent,
     Pattern,
     Positive,
     Section,
@@ -20,9 +21,6 @@ from agorabench.config.models.base import (
     Whole,
 )
 from agorabench.config.models.sources import Fields, File, Source
-
-# Absent unless given: null is refused, and no default stands in the checked config.
-OrAbsent = Field(None, validate_default=False, exclude_if=lambda value: value is None)
 
 
 class JudgeFiles(Section):
