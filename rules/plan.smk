@@ -1,7 +1,8 @@
-"""What a run would do now and what that takes, before anything is spent.
+"""What a run would do now and what that takes, before anything is spent, and what it would ask.
 
-Needs: nothing.
-Makes: results/plan.{md,csv}, where it is asked for: `snakemake plan`.
+Needs: nothing; for a preview, seed data and benchmark items.
+Makes: results/plan.{md,csv}, where it is asked for: `snakemake plan`; results/preview.html:
+       `snakemake preview`.
 """
 
 # No output: what is to be done can change without any file that Snakemake looks at.
@@ -9,6 +10,7 @@ Makes: results/plan.{md,csv}, where it is asked for: `snakemake plan`.
 
 localrules:
     plan,
+    preview,
 
 
 rule plan:
@@ -21,3 +23,21 @@ rule plan:
         snakefile=os.path.relpath(workflow.main_snakefile),
     shell:
         program("plan", "--snakefile {params.snakefile}")
+
+
+rule preview:
+    """The first prompts of each cell; with --config preview=N as many replies, and their verdicts."""
+    input:
+        [
+            file
+            for cell in SETS
+            if cell.generator in matrix.model_generators(config)
+            for files in stages.generate(config, cell).inputs.values()
+            for file in files
+        ],
+    log:
+        "logs/preview.log",
+    conda:
+        "../envs/local.yaml"
+    shell:
+        program("preview")

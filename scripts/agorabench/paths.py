@@ -28,6 +28,7 @@ RESULTS = "results"
 PGR_TABLE = "results/pgr_table.csv"
 REPORT = "results/report.html"
 DATASET = "results/dataset"  # every set as Parquet, with a card
+PREVIEW = "results/preview.html"
 PAPER_COMPARISON = "results/paper/comparison.html"
 LOCAL_MODELS = "resources/models"  # where the pipeline builds models of its own
 
