@@ -49,7 +49,7 @@ def preview_cell(config, cell, threads):
     stage = stages.generate(config, cell)
     method = config["methods"][cell.method]
     composer = open_composer(stage, method, cell)
-    wanted = min(config["preview"], first_wave(stage), cell.size)
+    wanted = min(config.get("preview", 0), first_wave(stage), cell.size)
     contents = [composer.compose_request(slot, 0, []) for slot in range(max(SHOWN, wanted))]
     rows = query_cell(config, cell, stage, contents[:wanted], threads) if wanted else []
     check, _ = pair_checks(

@@ -178,8 +178,8 @@ class Config(Section):
     max_usd: Positive | None = None
     """Most that all generators together may cost, in USD; null means no limit. Checked before every
     request against what is spent and what is under way."""
-    preview: Whole = 0
-    """Replies of each cell that `snakemake preview` asks for and shows; 0 shows prompts alone."""
+    preview: Whole = OrAbsent
+    """Replies of each cell that `snakemake preview` asks for and shows; without it prompts alone."""
     warm: bool = False
     """Run jobs of this machine as forks of a process that has already imported torch and
     transformers, on the CPU; worth it where imports cost more than the work, as in the
