@@ -189,7 +189,8 @@ SCHEMA_FAULTS = {
     "misspelt key at the top": (
         {"experimentz": {}},
         "unknown key 'experimentz'; did you mean 'experiments'? known: seed, bootstrap, "
-        "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
+        "max_usd, preview, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, "
+        "plugins, "
         "mini, domains, methods, seeds, benchmarks, generators, generation, dataset, prompts, "
         "themes, openings, students, intrinsic, experiments, missing",
     ),
@@ -1004,7 +1005,8 @@ def test_a_key_missing_from_a_section_in_two_files_names_both(project):
         (
             {"bootstap": 5},
             "unknown key 'bootstap'; did you mean 'bootstrap'? known: seed, bootstrap, "
-            "max_usd, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, plugins, "
+            "max_usd, preview, warm, lock, sample_seed, tokenizer, keep_models, sandbox, packages, "
+            "plugins, "
             "mini, domains, methods, seeds, benchmarks, generators, generation, dataset, prompts, "
             "themes, openings, students, intrinsic, experiments, missing",
         ),

@@ -179,7 +179,7 @@ class Config(Section):
     """Most that all generators together may cost, in USD; null means no limit. Checked before every
     request against what is spent and what is under way."""
     preview: Whole = OrAbsent
-    """Replies of each cell that `snakemake preview` asks for and shows; without it prompts alone."""
+    """Replies of each cell that `snakemake preview` asks for and shows; else prompts alone."""
     warm: bool = False
     """Run jobs of this machine as forks of a process that has already imported torch and
     transformers, on the CPU; worth it where imports cost more than the work, as in the
