@@ -83,7 +83,7 @@ def speak(texts):
 
 
 ENTRY = {"protocol": "lm_eval", "max_tokens": 64, "temperature": 0.0, "top_p": 1.0, "shots": 0}
-ENTRY |= {"repetition_penalty": 1.0}
+ENTRY |= {"repetition_penalty": 1.0, "shots_from": None}
 
 
 def predict(entry, items, model, folder):
@@ -161,7 +161,9 @@ def test_a_task_is_found_or_the_reason_said(tmp_path):
         lm_eval.fetch_rows("no_such")
     task = write_task(tmp_path, CHOICE)
     entry = {"protocol": "lm_eval", "task": task}
-    with pytest.raises(UserError, match="mine: the task asks for likelihoods: set by: likelihood"):
+    with pytest.raises(
+        UserError, match=r"^mine, row 1: the task asks for likelihoods: set by: likelihood"
+    ):
         benchmarks.parse_items(entry, lm_eval.fetch_rows(task), "mine")
     items = benchmarks.parse_items(entry | {"by": "likelihood"}, lm_eval.fetch_rows(task), "mine")
     write_task(tmp_path, CHOICE | {"doc_to_text": "{{question}} makes"})
