@@ -161,9 +161,7 @@ def test_a_task_is_found_or_the_reason_said(tmp_path):
         lm_eval.fetch_rows("no_such")
     task = write_task(tmp_path, CHOICE)
     entry = {"protocol": "lm_eval", "task": task}
-    with pytest.raises(
-        UserError, match=r"^mine, row 1: .* likelihoods: set by: likelihood"
-    ):
+    with pytest.raises(UserError, match=r"^mine, row 1: .* likelihoods: set by: likelihood"):
         benchmarks.parse_items(entry, lm_eval.fetch_rows(task), "mine")
     items = benchmarks.parse_items(entry | {"by": "likelihood"}, lm_eval.fetch_rows(task), "mine")
     write_task(tmp_path, CHOICE | {"doc_to_text": "{{question}} makes"})
