@@ -8,12 +8,7 @@ from agorabench import matrix, paths
 from agorabench.config.messages import ConfigFault, name_unknown, refuse_key
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED, lm_eval, load_protocol
-from agorabench.generation.validators import (
-    VALIDATORS,
-    WITH_PARAMETER,
-    list_languages,
-    read_schema,
-)
+from agorabench.generation import validators as checks
 from agorabench.plugins import list_plugins, load_plugins, plugin_faults
 
 PROTOCOLS = Path(__file__).resolve().parents[1] / "evaluation" / "benchmarks"  # a module each
@@ -58,7 +53,7 @@ def check_references(config: Mapping, root: Path) -> None:
         raise ConfigFault(("plugins",), str(error)) from None
     _check_plugins(config, modules)
     _check_tasks(config)
-    validators = [*VALIDATORS, *list_plugins("validator", modules)]
+    validators = [*checks.VALIDATORS, *list_plugins("validator", modules)]
     chosen = {("generation", "validators"): config["generation"]["validators"]}
     for domain, entry in config["domains"].items():
         chosen["domains", domain] = {"validators": entry["validators"]}
@@ -119,16 +114,16 @@ def _check_parameter(root, path, check):
     """Check a validator with a parameter."""
     if len(check) != 1:
         told = ", ".join(check) or "none"
-        text = f"a validator with a parameter has one of {', '.join(WITH_PARAMETER)}, not {told}"
-        raise ConfigFault(path, text)
+        known = ", ".join(checks.WITH_PARAMETER)
+        raise ConfigFault(path, f"a validator with a parameter has one of {known}, not {told}")
     if language := check.get("language"):
-        check_known("language", language, list_languages(), path)
+        check_known("language", language, checks.list_languages(), path)
     schema = check.get("json", True)
     if schema is False:
         raise ConfigFault(path, "json is true, or the file of a JSON Schema, not false")
     if schema is not True:
         try:
-            read_schema(str(root / schema))
+            checks.read_schema(str(root / schema))
         except UserError as error:
             raise ConfigFault(path, str(error).replace(f"{root}/", "")) from None
 
