@@ -91,6 +91,14 @@ def test_the_entry_becomes_engine_arguments():
     assert vllm.engine_arguments(ENTRY | {"engine": {"max_num_seqs": 9}}, 256)["max_num_seqs"] == 9
 
 
+def test_a_likelihood_is_that_of_a_prompts_last_tokens():
+    said = SimpleNamespace
+    told = [None, {5: said(logprob=-9.0, rank=3)}, {6: said(logprob=-0.5, rank=1)},
+            {7: said(logprob=-1.5, rank=2), 8: said(logprob=-0.1, rank=1)}]  # fmt: skip
+    assert vllm.read_likelihood([6, 7], told) == {"logprob": -2.0, "greedy": False}
+    assert vllm.read_likelihood([6], told[:3]) == {"logprob": -0.5, "greedy": True}
+
+
 def test_only_text_has_a_stop_string():
     made = vllm.sampling_parameters(requests(1)[0], ENTRY["sampling"])
     assert made.pop("seed") and made == {**ENTRY["sampling"], "stop": [END]}
