@@ -139,6 +139,6 @@ rule plot:
     conda:
         "../envs/local.yaml"
     params:
-        titles=json.dumps(result_stages.method_titles(config)),
+        titles=json.dumps(result_stages.list_titles(config, "method")),
     shell:
         program("plot")

@@ -119,7 +119,8 @@ def score_code(wildcards):
 def score_threads(wildcards):
     """Processes that grade at a time: those of the miniature are done before a second has begun."""
     many = ("math", "humaneval", "humaneval_plus", "mbpp", "mbpp_plus")
-    return 4 if config["benchmarks"][wildcards.benchmark]["protocol"] in many else 1
+    benchmark = config["benchmarks"][wildcards.benchmark]
+    return 4 if benchmark["protocol"] in many or benchmark.get("compare") == "math" else 1
 
 
 def completions(model, domain=None):

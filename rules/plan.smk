@@ -28,7 +28,7 @@ rule plan:
 rule preview:
     """The first prompts of each cell; with --config preview=N as many replies, and their verdicts."""
     input:
-        [
+        lambda _: [
             file
             for cell in SETS
             if cell.generator in matrix.model_generators(config)

@@ -12,7 +12,10 @@ EXHIBITS = list_exhibits(config, analysis.module_names("figure"))
 LOOK = "agorabench/report/templates"
 TEMPLATES = {
     "export": [f"{LOOK}/card.md"],
-    "report": [f"{LOOK}/{name}" for name in ("page.html", "parts.html", "page.css", "page.js")],
+    "report": [
+        f"{LOOK}/{name}"
+        for name in ("page.html", "head.html", "parts.html", "page.css", "page.js")
+    ],
 }
 
 

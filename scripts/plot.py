@@ -19,7 +19,7 @@ from agorabench.report import figures
 
 def main(argv=None):
     args = parse_arguments(__doc__, "student?", argv, add_options)
-    titles = result_stages.method_titles(args.config)
+    titles = result_stages.list_titles(args.config, "method")
     plot_table(args.output, args.width, args.student, args.prompt, args.size, args.table, titles)
 
 

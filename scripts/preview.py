@@ -34,8 +34,9 @@ def main(argv=None):
         if cell.generator in asked
     ]
     usd = sum(one["usd"] for one in shown)
-    style = inline_file("page.css")
-    page = load_template("preview.html").render(cells=shown, usd=usd, style=style)
+    page = load_template("preview.html").render(
+        title="preview", style=inline_file("page.css"), script=None, cells=shown, usd=usd
+    )
     with atomic_file(paths.PREVIEW) as file:
         file.write(page)
     for one in shown:

@@ -13,7 +13,7 @@ import pytest
 from agorabench import matrix
 from agorabench.errors import UserError
 from agorabench.report.table import Column, Table
-from helpers.tasks import METHODS, STUDENT
+from helpers.tasks import DOMAIN_ENTRIES, METHODS, STUDENT
 
 BENCHMARKS = {"sums": "math", "functions": "code"}
 ANCHORS = ("mini/base", "mini/reference")
@@ -54,6 +54,7 @@ def config_of(generators=("strong", "weak_one"), benchmarks=BENCHMARKS, draws=20
         "experiments": {"main": same | {"generators": generators} | axes},
         "students": {"mini": STUDENT},
         "methods": METHODS,
+        "domains": DOMAIN_ENTRIES | {"code": {"title": "Python"}},
         "benchmarks": {
             name: {"domain": domain, "protocol": "mini", "in_mean": True}
             for name, domain in benchmarks.items()
@@ -168,10 +169,10 @@ def test_the_markdown_view_is_shaped_like_the_papers_table(study):
     assert table[0] == [
         "generator",
         "instance: math",
-        "instance: code",
+        "instance: Python",
         "instance: average",
         "response: math",
-        "response: code",
+        "response: Python",
         "response: average",
         "average",
     ]

@@ -114,6 +114,13 @@ def test_choices_are_lists_or_mappings_and_answers_labels_places_or_texts(option
     assert item["prompt"].startswith(f"?\n\n{next(iter(item['choices']))}. a cat\n")
 
 
+@pytest.mark.parametrize(("key", "label"), [(1, "B"), ("1", "D"), ("2", "A"), ("3", "B"), (3, "D")])
+def test_a_number_is_a_place_and_text_a_choice(key, label):
+    row = {"q": "?", "options": ["2", "3", "4", "1"], "key": key}
+    (item,) = benchmarks.parse_items(CHOICE, [row], "rows")
+    assert item["answer"] == label
+
+
 def test_choices_may_be_fields_and_stand_where_the_prompt_says():
     entry = CHOICE | {"choices": ["one", "two"], "prompt": "Of\n{choices}\nwhich {q}?"}
     row = {"q": "is it", "one": "x", "two": 2, "key": "x"}
@@ -121,7 +128,9 @@ def test_choices_may_be_fields_and_stand_where_the_prompt_says():
     assert item["prompt"] == "Of\nA. x\nB. 2\nwhich is it?" and item["answer"] == "A"
 
 
-@pytest.mark.parametrize(("options", "key"), [(TEXTS, 4), (TEXTS, "E"), (["one"], "A"), ("x", 0)])
+@pytest.mark.parametrize(
+    ("options", "key"), [(TEXTS, 4), (TEXTS, "E"), (["one"], "A"), ("x", 0), (["x"] * 27, 0)]
+)
 def test_an_answer_that_is_no_choice_is_refused(options, key):
     with pytest.raises(UserError, match=r"^rows, row 1: "):
         benchmarks.parse_items(CHOICE, [{"q": "?", "options": options, "key": key}], "rows")

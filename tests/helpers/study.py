@@ -11,7 +11,7 @@ from agorabench import matrix
 from agorabench.files import write_json, write_jsonl
 from curate import count_replies, select_pairs, training_row
 
-from helpers.tasks import METHODS, STUDENT
+from helpers.tasks import DOMAIN_ENTRIES, METHODS, STUDENT
 
 PRICES = {"input": 2.0, "output": 10.0}
 SHARES = {"base": 0.1, "reference": 0.9}  # of items that a model has right; a student's is between
@@ -158,4 +158,5 @@ class Study:
         students = [name for axes in experiments for name in axes["students"]]
         rest = {"intrinsic": {}, "seeds": {}, "bootstrap": 200, "seed": 1}
         rest |= {"students": dict.fromkeys(students, STUDENT), "methods": METHODS}
+        rest |= {"domains": DOMAIN_ENTRIES}
         return self.matrix | {"generators": generators, "benchmarks": benchmarks} | rest

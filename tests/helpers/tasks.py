@@ -3,7 +3,8 @@
 from agorabench.config.models import MethodEntry
 from agorabench.config.read import read_shipped
 
-DOMAINS = tuple(read_shipped()["domains"])
+DOMAIN_ENTRIES = read_shipped()["domains"]
+DOMAINS = tuple(DOMAIN_ENTRIES)
 METHODS = {
     name: MethodEntry.model_validate(entry).model_dump()
     for name, entry in read_shipped()["methods"].items()

@@ -3,8 +3,6 @@
 A table is a student, a prompt and a size, with a column for each method and domain.
 """
 
-from dataclasses import replace
-
 from agorabench.analysis.pgr_table import GAINS, join_words, list_views
 from agorabench.paths import parse_model
 from agorabench.report.table import Cell, Column, Table, format_interval, format_number
@@ -30,28 +28,31 @@ def build_tables(rows, scores, params, best):
             }
             if cells := {name: own for name, own in cells.items() if any(own)}:
                 caption = _caption(view, rows, scores, params)
-                table = _build_table(view, seed, rows, cells, caption, best)
-                tables.append(replace(table, groups=tuple(params.get("titles", {}).items())))
+                titles = params.get("titles", {}), params.get("domain_titles", {})
+                tables.append(_build_table(view, seed, rows, cells, caption, best, *titles))
     return tables
 
 
-def _view_columns(view):
-    """(method, domain) -> Column; an average over one thing would only repeat it."""
+def _view_columns(view, titles=()):
+    """(method, domain) -> Column; an average over one thing would only repeat it.
+
+    `titles`: domains -> what they are called in full.
+    """
+    words = {MEAN: AVERAGE} | {domain: domain for domain in view.domains} | dict(titles)
     columns = {}
     for method in view.methods:
         for domain in [*view.domains, MEAN] if len(view.domains) > 1 else view.domains:
-            title = AVERAGE if domain == MEAN else domain
-            columns[method, domain] = Column(f"{method} {domain}", title, 1, method)
+            columns[method, domain] = Column(f"{method} {domain}", words[domain], 1, method)
     if len(view.methods) > 1:
         key = MEAN, MEAN if len(view.domains) > 1 else view.domains[0]
-        title = AVERAGE if key[1] == MEAN else key[1]
-        columns[key] = Column(" ".join(key), title, 1, "" if title == AVERAGE else AVERAGE)
+        group = "" if key[1] == MEAN else AVERAGE
+        columns[key] = Column(" ".join(key), words[key[1]], 1, group)
     return columns
 
 
-def _build_table(view, seed, rows, cells, caption, best):
+def _build_table(view, seed, rows, cells, caption, best, methods, domains):
     """`cells`: generator -> rows of the PGR table or None, in the order of the columns."""
-    columns, block = _view_columns(view), (view.student, view.prompt, view.size, seed)
+    columns, block = _view_columns(view, domains), (view.student, view.prompt, view.size, seed)
     marked = [best.get((*block, *place), ()) for place in columns]
     title = view.title(seed)
     return Table(
@@ -68,6 +69,7 @@ def _build_table(view, seed, rows, cells, caption, best):
             for name, own in cells.items()
         ],
         _notes(view, seed, rows, cells),
+        tuple(methods.items()),
     )
 
 

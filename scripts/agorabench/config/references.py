@@ -294,7 +294,9 @@ def _check_student(config, path, student):
     references = {("reference",): student["reference"]}
     references |= {("references", name): entry for name, entry in student["references"].items()}
     for place, entry in references.items():
-        if not entry or "trained_on" in entry:
+        if not entry:
+            continue
+        if "trained_on" in entry:
             _check_trained(config, (*path, *place), path[-1], entry)
             continue
         same = os.path.normpath(entry["model"]) == os.path.normpath(base["model"])
@@ -314,8 +316,6 @@ def _check_student(config, path, student):
 
 def _check_trained(config, path, student, entry):
     """Check that a reference which is trained here has pairs for every domain of its student."""
-    if entry is None:
-        return
     sets = [name for name, one in config["generators"].items() if one["backend"] == "dataset"]
     check_known("data set", entry["trained_on"], sets or ["none"], (*path, "trained_on"))
     data = config["generators"][entry["trained_on"]]["data"]

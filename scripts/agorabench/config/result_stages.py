@@ -27,7 +27,8 @@ def _aggregate_pgr(config, reference=None):
     params = {"matrix": _matrix(config, students)} | _benchmark_domains(config, names)
     params |= {"bootstrap": config["bootstrap"], "seed": config["seed"]}
     params |= {"reference": reference} if reference else {}
-    params |= {"titles": method_titles(config)}
+    params |= {"titles": list_titles(config, "method")}
+    params |= {"domain_titles": list_titles(config, "domain")}
     params |= _other_references(config, reference, students)
     evaluated = matrix.student_evaluations(config, reference)
     return Stage({"scores": _score_files(evaluated)}, params)
@@ -107,14 +108,17 @@ def analyse(config):
     }
     params = {"generators": matrix.solving_generators(config), "prices": generator_prices(config)}
     params |= _benchmark_domains(config, matrix.ability_benchmarks(config))
-    params |= {"mixtures": matrix.mixture_generators(config), "titles": method_titles(config)}
+    params |= {
+        "mixtures": matrix.mixture_generators(config),
+        "titles": list_titles(config, "method"),
+    }
     return Stage(inputs, params | {"bootstrap": config["bootstrap"], "seed": config["seed"]})
 
 
-def method_titles(config):
-    """Methods of the experiments -> what they are called in full."""
-    names = dict.fromkeys(run.method for run in matrix.expand_runs(config))
-    return {name: config["methods"][name]["title"] for name in names}
+def list_titles(config, axis):
+    """Domains or methods (`axis`: domain, method) of the experiments -> their names in full."""
+    names = dict.fromkeys(getattr(run, axis) for run in matrix.expand_runs(config))
+    return {name: config[f"{axis}s"][name]["title"] for name in names}
 
 
 def judgement_files(config, judges):

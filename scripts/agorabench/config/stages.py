@@ -91,9 +91,11 @@ def generate(config, cell):
     generation["validators"] = {cell.domain: checks}
     if general["duplicates"] != "keep":
         generation["duplicates"] = general["duplicates"]
-    schemas = [check.get("json", True) for check in checks if isinstance(check, dict)]
+    more = [check for check in checks if isinstance(check, dict)]
+    if any("runs" in check for check in more):
+        generation["sandbox"] = config["sandbox"]
     inputs = {"benchmarks": []}
-    if schemas := [schema for schema in schemas if schema is not True]:
+    if schemas := [check["json"] for check in more if check.get("json", True) is not True]:
         inputs["schemas"] = schemas
     if general["overlap"] == "drop":
         inputs["benchmarks"] = domain_items(config, cell.domain)

@@ -28,6 +28,7 @@ SCHEMA = {
     "required": list(KEYS),
     "additionalProperties": False,
 }
+FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)  # any fenced block
 BLOCK = re.compile(r"```(?:json|JSON)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL)
 # Escapes that JSON and LaTeX share, by what is left of a command after them. No text has a
 # backspace or a form feed, and none a carriage return before a letter; tabs and line breaks do

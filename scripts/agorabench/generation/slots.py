@@ -257,12 +257,14 @@ def pair_checks(
     `markers` are those of the method's replies.
     """
     names, limit = generation["validators"][domain], generation["max_characters"]
-    templates = generation.get("questions")
+    setting, templates = generation.get("sandbox", "isolated"), generation.get("questions")
     items = contamination.load_items(benchmarks, templates) if benchmarks else None
 
     def check_pair(pair):
         pair = Pair(*pair)
-        verdict = validators.validate_pair(pair, names, max_characters=limit, markers=markers)
+        verdict = validators.validate_pair(
+            pair, names, max_characters=limit, markers=markers, sandbox=setting
+        )
         overlaps = verdict == "valid" and items and items.find_overlap(pair)
         return "in benchmark" if overlaps else verdict
 

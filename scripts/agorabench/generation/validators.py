@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from agorabench.errors import UserError
-from agorabench.generation.formats import END, Pair
+from agorabench.generation.formats import END, FENCED, Pair
 from agorabench.generation.prompts import PLACEHOLDERS
 from agorabench.plugins import find_plugin
 
@@ -116,11 +116,10 @@ def no_placeholders(pair, limits):
 
 # ---- With a parameter
 
-FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)
 FEWEST = 20  # letters, below which nobody can say what language a text is in
 
 
-def fits_matches(pair, patterns):
+def fits_matches(pair, patterns, limits):
     """A regular expression is found in the response; or, of {instruction: ..., response: ...}, each
     in its text."""
     patterns = patterns if isinstance(patterns, dict) else {"response": patterns}
@@ -130,7 +129,7 @@ def fits_matches(pair, patterns):
     return None
 
 
-def fits_language(pair, language):
+def fits_language(pair, language, limits):
     """Both texts are in a language, a code of langdetect's (ISO 639-1, zh-cn, zh-tw)."""
     for key, text in zip(Pair._fields, pair, strict=True):
         if sum(map(str.isalpha, text)) >= FEWEST and _detect_language(text) != language:
@@ -155,7 +154,7 @@ def list_languages() -> list[str]:
     return sorted(path.name for path in Path(PROFILES_DIRECTORY).iterdir())
 
 
-def fits_json(pair, schema):
+def fits_json(pair, schema, limits):
     """The response is JSON, alone or in one fenced block, and fits a schema, if a file is given."""
     found = FENCED.findall(pair.response)
     try:
@@ -188,13 +187,14 @@ def read_schema(path: str):
     return kind(schema)
 
 
-def fits_runs(pair, _):
+def fits_runs(pair, language, limits):
     """The response's Python, all of its fenced blocks or else all of it, runs to its end in the
-    sandbox, its own assertions too."""
+    sandbox (the config's `sandbox` as limits have it), its own assertions too."""
     from agorabench import sandbox  # here: the Snakefile can do without
 
     code = "\n".join(FENCED.findall(pair.response)) or pair.response
-    outcome = sandbox.run_code(code, sandbox.Limits(wall_seconds=60, cpu_seconds=10))
+    isolation = sandbox.choose_isolation(limits["sandbox"])
+    outcome = sandbox.run_code(code, sandbox.Limits(60, 10), isolation)
     return None if outcome.status == "ok" and outcome.exit_code == 0 else "code does not run"
 
 
@@ -222,17 +222,19 @@ def validate_pair(
     *,
     max_characters: int = 20_000,
     markers: Iterable[str] = (),
+    sandbox: str = "isolated",
 ) -> Verdict:
     """Apply validators in order to a pair, whose two texts must be there.
 
     `names` are names, or {name: parameter} of those that have one.
-    `markers` are those of the replies it is from, beside those of the paper.
+    `markers` are those of the replies it is from, beside those of the paper; `sandbox` is the
+    config's setting of that name.
     """
-    limits = {"max_characters": max_characters, "markers": list(markers)}
+    limits = {"max_characters": max_characters, "markers": list(markers), "sandbox": sandbox}
     for name in names:
         if isinstance(name, dict):
             ((kind, parameter),) = name.items()
-            if reason := WITH_PARAMETER[kind](pair, parameter):
+            if reason := WITH_PARAMETER[kind](pair, parameter, limits):
                 return reason
             continue
         check = VALIDATORS.get(name) or find_plugin("validator", name)

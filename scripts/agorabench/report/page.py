@@ -77,6 +77,7 @@ def render_report(
         characters=characters,
         style=inline_file("page.css"),
         script=inline_file("page.js"),
+        title="report",
         table=paths.PGR_TABLE,
         overall=overall and compare_rows(overall, config),
         lacking=lacking,

@@ -58,7 +58,7 @@ class DomainEntry(Section):
     """A domain of tasks."""
 
     title: Text | None = None
-    """Its name in figures and on pages; null takes the key."""
+    """Its name in full, in the table of generators by methods and domains; null takes the key."""
     validators: Distinct[Validator] = ["length", "no_markers"]
     """Predicates of scripts/agorabench/generation/validators.py that a pair must pass, in order:
     names, and mappings of one with a parameter."""

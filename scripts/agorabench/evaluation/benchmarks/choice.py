@@ -65,15 +65,17 @@ def read_choices(row: dict, place: str | list[str]) -> dict[str, str]:
         value = dict(zip(value["label"], value["text"], strict=True))
     if isinstance(value, list) and all(isinstance(one, dict) for one in value):
         value = dict(tuple(one[key] for key in ("label", "text")) for one in value)
-    if isinstance(value, list):
+    if isinstance(value, list) and len(value) <= len(string.ascii_uppercase):
         value = dict(zip(string.ascii_uppercase, value, strict=False))
     if not isinstance(value, dict) or len(value) < 2:
-        raise ValueError(f"no two choices in {place}")
+        raise ValueError(f"not 2 to 26 choices in {place}")
     return {str(label): str(text) for label, text in value.items() if text is not None}
 
 
 def right_label(answer, choices: dict[str, str]) -> str:
     """The label that an answer means: a label itself, a place from 0, or a choice's text.
+
+    A number is a place, and text that is the text of one choice is that choice, though both be 2.
 
     Raises:
         ValueError: it is none of these.
@@ -81,11 +83,11 @@ def right_label(answer, choices: dict[str, str]) -> str:
     labels, text = list(choices), str(answer).strip()
     if text in choices:
         return text
+    same = [label for label, choice in choices.items() if choice.strip() == text]
+    if len(same) == 1 and isinstance(answer, str):
+        return same[0]
     if re.fullmatch(r"\d+", text) and int(text) < len(labels):
         return labels[int(text)]
-    same = [label for label, choice in choices.items() if choice.strip() == text]
-    if len(same) == 1:
-        return same[0]
     raise ValueError(f"the answer {answer!r} is none of its choices")
 
 

@@ -24,6 +24,7 @@ import unicodedata
 
 from agorabench.evaluation.answers import boxed_answer, find_statements, first_number, parse_number
 from agorabench.evaluation.benchmarks import gsm8k, math
+from agorabench.generation.formats import FENCED
 from agorabench.rows import fill_template, read_field
 
 KEYS = {
@@ -34,7 +35,6 @@ KEYS = {
 }
 SENTENCE = re.compile(r"[.!?](?:\s|$)")
 STATED = re.compile(r"\banswer[*_) \t]*(?:\bis\b|[:=\uff1a])[*_:\s]*(\S.*)", re.I)
-FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)
 MARKS = " \t\r\n.,;:!?*_`\"'()[]\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u3002"
 BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+", re.M)
 
