@@ -13,8 +13,7 @@ LOOK = "agorabench/report/templates"
 TEMPLATES = {
     "export": [f"{LOOK}/card.md"],
     "report": [
-        f"{LOOK}/{name}"
-        for name in ("page.html", "head.html", "parts.html", "page.css", "page.js")
+        f"{LOOK}/{name}" for name in ("page.html", "head.html", "parts.html", "page.css", "page.js")
     ],
 }
 
