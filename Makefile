@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test test-slow lint bench-generate bench-train bench-grade bench-execute bench-report bench-dag clean help
+.PHONY: demo test test-slow lint bench-generate bench-train bench-grade bench-execute bench-report bench-dag docs clean help
 
 demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake
@@ -24,6 +24,10 @@ lint: $(VENV)/ready  ## style of Python and rules, which package may import whic
 test-slow: export AGORABENCH_MINIATURE ?= $(if $(wildcard results/report.html),$(CURDIR))
 test-slow: $(VENV)/ready  ## the slow tests: they copy the finished miniature, or make one
 	pytest -m slow
+
+docs: $(VENV)/ready  ## the documentation as a site, site/index.html
+	pip install --quiet -r envs/docs.txt -c envs/lock.txt
+	zensical build --strict --clean
 
 bench-generate: $(VENV)/ready  ## how fast generation goes, beside others' tools; installs them; ten minutes
 	python perf/generate.py
@@ -50,7 +54,7 @@ $(VENV)/ready: envs/requirements.txt envs/lock.txt
 	touch $@
 
 clean:  ## remove what was made; journal/ (what was paid for) stays
-	rm -rf results resources/seeds resources/benchmarks resources/models logs .snakemake
+	rm -rf results resources/seeds resources/benchmarks resources/models logs site .snakemake
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1	/'
