@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 from itertools import pairwise
 from urllib.parse import unquote
@@ -18,7 +19,7 @@ from agorabench.report.exhibits import Exhibit
 from agorabench.report.page import render_report, show_unseen
 from agorabench.report.pgr_rows import select_overall
 from agorabench.report.readable import count_decimals, format_value
-from agorabench.report.sections import draw_curve, space_evenly, word_verdict
+from agorabench.report.sections import draw_curve, space_evenly, word_expected, word_verdict
 from helpers.study import PRICES, Study
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
@@ -252,6 +253,30 @@ def test_judged_answers_have_scores_and_a_link_to_the_judgements(tmp_path):
     assert word_verdict({"score": None}, "a-judge") == ("unknown", "no verdict")
     assert word_verdict({"score": 0.25}, None) == ("partly", "score 0.25")
     assert word_verdict({"score": 0.0}, None) == ("wrong", "wrong")
+
+
+def test_answers_have_the_judges_words(tmp_path):
+    study = Study(tmp_path, judge="a-judge")
+    said = study.results / "judgements/mini/base/math-test.jsonl"
+    write_jsonl(said, [{"id": "item-0", "reply": f"a <b>game</b> {n}"} for n in (1, 2)])
+    text = shown(study)
+    assert text.count(">the judge<") == 2 and "a &lt;b&gt;game&lt;/b&gt; 2" in text
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"answer": Fraction(7, 2)}, "7/2"),
+        ({"answers": ["a", "b"]}, "a\nor\nb"),
+        ({"answer": "B", "choices": {"A": "no", "B": "yes"}}, "B. yes"),
+        ({"answer": 0}, "0"),
+        ({"reference": "so", "tests": "assert f()"}, "so"),
+        ({"tests": ["assert f()"]}, "assert f()"),
+        ({"instructions": []}, None),
+    ],
+)
+def test_what_was_expected_of_an_item(item, words):
+    assert word_expected(item) == words
 
 
 def test_exhibits_are_shown_in_order_with_caption_table_and_figure(tmp_path):
@@ -518,6 +543,37 @@ def test_tables_and_sets_are_filtered(page):
     sets.get_by_label("domain").select_option("code")
     sets.get_by_label("contains").fill("ODD")
     assert page.locator("#sets ~ div > details:visible").count() == 1
+
+
+def test_answers_to_an_item_stand_side_by_side(page):
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    answers = page.locator("main article[data-item]")
+    item = answers.first.get_attribute("data-item")
+    same = page.locator(f"main article[data-item='{item}']")
+    assert same.count() > 2
+    answers.first.get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    shown = dialog.locator("article")
+    models = [one.get_attribute("data-model") for one in same.all()]
+    assert shown.locator("h5").all_inner_texts() == models
+    assert shown.locator("pre").count() >= same.count()
+    assert dialog.locator(".asked").count() == 1
+    assert page.evaluate("document.querySelector('dialog').scrollWidth") <= 390
+    dialog.get_by_role("button", name="Close").click()
+    assert dialog.count() == 0
+
+
+def test_right_answers_can_be_hidden(page):
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    right, wrong = (
+        page.locator("article.right[data-item]"),
+        page.locator("article.wrong[data-item]"),
+    )
+    assert right.first.is_visible() and wrong.first.is_visible()
+    page.get_by_label("only answers that are not right").check()
+    assert not right.first.is_visible() and wrong.first.is_visible()
+    page.get_by_label("only answers that are not right").uncheck()
+    assert right.first.is_visible()
 
 
 def test_a_link_opens_its_set_even_where_it_is_filtered_away(page):

@@ -65,7 +65,8 @@ def render_report(
     names = matrix.scored_benchmarks(config)
     benchmarks = {name: config["benchmarks"][name]["domain"] for name in names}
     loaded = [load_exhibit(number, each) for number, each in enumerate(exhibits, 1)]
-    sections = Sections(rows, loaded, benchmarks, prices, samples, answers)
+    entries = {name: config["benchmarks"][name] for name in names}
+    sections = Sections(rows, loaded, entries, prices, samples, answers)
     overall, lacking = select_overall(views)
     by_cell, domains = defaultdict(list), defaultdict(set)
     for run in runs:

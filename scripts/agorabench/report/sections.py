@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agorabench import paths
 from agorabench.errors import UserError
+from agorabench.evaluation.benchmarks import load_items
 from agorabench.files import read_jsonl
 from agorabench.llm.budget import usage_cost
 from agorabench.matrix import COORDINATES, Cell
@@ -15,6 +16,7 @@ from agorabench.stats.pgr import MEAN
 
 KEY = ("student", *COORDINATES, "benchmark")  # of a row of the PGR table
 IN_SECTION = ("pairs", "seeds_added", "replies")  # of every set, whatever the exhibits have
+EXPECTED = ("answer", "answers", "reference", "tests", "test")  # of an item, what there is first
 CURVE_POINTS = 200  # more than the width of a training curve in pixels cannot be seen
 
 
@@ -24,7 +26,7 @@ class Sections:
     Args:
         table: rows of the PGR table.
         exhibits: loaded ones, whose rows of a set are repeated in its section.
-        benchmarks: name -> domain.
+        benchmarks: name -> its entry in the config.
         prices: generator -> USD per million tokens.
         samples: pairs to show of a set.
         answers: answers to show of a model on a benchmark.
@@ -36,6 +38,7 @@ class Sections:
         self.exhibits = [each for each in exhibits if "other" not in (each["rows"] or [{}])[0]]
         self.benchmarks, self.prices = benchmarks, prices
         self.samples, self.answers = samples, answers
+        self.expected = {}
 
     def read_set(self, runs) -> dict:
         """A set with the students trained on it, one for each of its runs."""
@@ -82,8 +85,8 @@ class Sections:
         """
         benchmarks = [
             self.read_answers(model, name) | {"row": run and self.row(run, name)}
-            for name, domain in self.benchmarks.items()
-            if domain in domains
+            for name, entry in self.benchmarks.items()
+            if entry["domain"] in domains
         ]
         return {"id": section_id(model), "name": model, "benchmarks": benchmarks}
 
@@ -91,7 +94,10 @@ class Sections:
         """A model's score on a benchmark, and some of its answers with their verdicts."""
         kinds = ("score", "verdicts", "predictions")
         files = {kind: getattr(paths, kind)(model, benchmark) for kind in kinds}
+        files["items"] = paths.benchmark_items(benchmark)
         summary = read_record(files["score"])
+        judgements = summary["judge"] and paths.judgements(model, benchmark)
+        said = read_replies(judgements) if judgements else {}
         verdicts = read_verdicts(files["verdicts"])
         predicted = {row["id"]: row for row in read_jsonl(files["predictions"])}
         if missing := [row["id"] for row in verdicts if row["id"] not in predicted]:
@@ -100,13 +106,27 @@ class Sections:
         return files | {
             "name": benchmark,
             "summary": summary,
-            "judgements": summary["judge"] and paths.judgements(model, benchmark),
+            "judgements": judgements,
             "answers": [
                 predicted[row["id"]]
-                | {"verdict": word_verdict(row, summary["judge"]), "more": list_details(row)}
+                | {
+                    "verdict": word_verdict(row, summary["judge"]),
+                    "expected": self.read_expected(benchmark).get(row["id"]),
+                    "said": said.get(row["id"], ()),
+                    "more": list_details(row),
+                }
                 for row in space_evenly(verdicts, self.answers)
             ],
         }
+
+    def read_expected(self, benchmark) -> dict[str, str]:
+        """Item -> its right answer, reference or tests, of a benchmark whose items have one."""
+        if benchmark not in self.expected:
+            path = Path(paths.benchmark_items(benchmark))
+            items = load_items(self.benchmarks[benchmark], path) if path.is_file() else ()
+            found = {item["id"]: word_expected(item) for item in items}
+            self.expected[benchmark] = found
+        return self.expected[benchmark]
 
 
 def select_rows(rows: list[dict], cell: Cell) -> list[dict]:
@@ -166,6 +186,23 @@ def word_verdict(row: dict, judge: str | None) -> tuple[str, str]:
     if judge or score not in (0, 1):  # a judge prefers, and finds nothing right or wrong
         return "partly", f"score {score:.2f}"
     return ("right", "right") if score else ("wrong", "wrong")
+
+
+def word_expected(item: dict) -> str | None:
+    """What an item's completion is compared with, as text; None where nothing can be named."""
+    value = next((item[name] for name in EXPECTED if item.get(name) not in (None, "")), None)
+    if item.get("choices") and value in item["choices"]:
+        return f"{value}. {item['choices'][value]}"
+    values = value if isinstance(value, list) else [value]
+    return None if value is None else "\nor\n".join(map(str, values))
+
+
+def read_replies(path: str) -> dict[str, list[str]]:
+    """Item -> what the judge said of it, game by game."""
+    found = {}
+    for row in read_jsonl(path):
+        found.setdefault(row["id"], []).append(row["reply"])
+    return found
 
 
 def list_details(row: dict) -> dict[str, str]:

@@ -1,6 +1,7 @@
 "use strict";
 // Tables are sorted by their column heads; what has data-filter gets a field for each axis named
-// there. Without this script the page shows everything, in the order it was written.
+// there; answers to an item are shown side by side. Without this script the page shows everything,
+// in the order it was written.
 
 const order = new Intl.Collator("en", { numeric: true });
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
@@ -71,6 +72,45 @@ function filterable(host) {
   (table ? host.parentElement : host).before(form);
 }
 
+// The answers of all models to an item, with their verdicts; what they were asked stands once.
+function compare(answers) {
+  const dialog = make("dialog");
+  const close = make("button", { type: "button", textContent: "Close" });
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  const grid = make("div", { className: "beside" });
+  for (const answer of answers) {
+    const copy = answer.cloneNode(true);
+    copy.hidden = false;
+    copy.querySelector("button").remove();
+    copy.querySelector(".asked").remove();
+    copy.prepend(make("h5", { textContent: answer.dataset.model }));
+    grid.append(copy);
+  }
+  dialog.append(close, make("h4", { textContent: answers[0].dataset.item }));
+  dialog.append(answers[0].querySelector(".asked").cloneNode(true), grid);
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function comparable(answers) {
+  const byItem = Map.groupBy(answers, (answer) => answer.dataset.item);
+  for (const answer of answers) {
+    const same = byItem.get(answer.dataset.item);
+    if (same.length < 2) continue;
+    const button = make("button", { type: "button", textContent: `Answers of all ${same.length} models` });
+    button.addEventListener("click", () => compare(same));
+    answer.append(button);
+  }
+  const box = make("input", { type: "checkbox" });
+  box.addEventListener("input", () => {
+    for (const answer of answers) answer.hidden = box.checked && answer.classList.contains("right");
+  });
+  const label = make("label", { className: "quiet" });
+  label.append(box, " only answers that are not right");
+  document.querySelector("#sets + .caption").after(label);
+}
+
 // A link to a set opens it, wherever it is folded away.
 function reveal() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -84,6 +124,7 @@ function reveal() {
 
 document.querySelectorAll("[data-filter]").forEach(filterable);
 document.querySelectorAll("table.sortable").forEach(sortable);
+comparable([...document.querySelectorAll("article[data-item]")]);
 window.addEventListener("hashchange", reveal);
 document.addEventListener("click", (event) => {
   if (event.target.closest('a[href^="#"]')) setTimeout(reveal); // also where the address stays
