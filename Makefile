@@ -22,8 +22,8 @@ lint: $(VENV)/ready  ## style of Python and rules, which package may import whic
 	snakemake --lint
 
 test-slow: export AGORABENCH_MINIATURE ?= $(if $(wildcard results/report.html),$(CURDIR))
-test-slow: $(VENV)/ready  ## the slow tests: they copy the finished miniature, or make one
-	pytest -m slow
+test-slow: $(VENV)/ready  ## the slow tests, on up to four cores: they copy the finished miniature, or make one
+	pytest -m slow -n auto --maxprocesses 4 --dist loadscope
 
 docs: $(VENV)/ready  ## the documentation as a site, site/index.html
 	pip install --quiet -r envs/docs.txt -c envs/lock.txt

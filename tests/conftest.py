@@ -12,6 +12,7 @@ from agorabench.plugins import load_plugins
 from helpers import DATA, ROOT
 from helpers.workflow import MADE, SOURCES
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 load_plugins(["miniature"])  # programs do it where they read their config
 
@@ -60,6 +61,18 @@ def pytest_sessionfinish():
     os.chdir(ROOT)
     shutil.rmtree(STAND, ignore_errors=True)
     shutil.rmtree(os.environ["HYPOTHESIS_STORAGE_DIRECTORY"], ignore_errors=True)
+
+
+class Packages(LoadScopeScheduling):
+    """Give all tests of a package to one process."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadscope` a package shares what is dear: a SLURM, a finished miniature."""
+    return Packages(config, log) if config.option.dist == "loadscope" else None
 
 
 @pytest.fixture(autouse=True)
