@@ -57,8 +57,8 @@ def reply(rng, prompt, careful):
         return head + answer(device, trouble)
     if rng.random() < 0.2:
         return head + ENGLISH
-    others = [one for one in HELP if one != trouble]
-    return head + answer(device, rng.choice(others))
+    first, second = HELP[rng.choice([one for one in HELP if one != trouble])]
+    return head + f"Bitte {first} und {second}."  # curt, and other steps
 
 
 def judge(prompt):

@@ -185,7 +185,7 @@ def report(config):
         "verdicts": [paths.verdicts(*pair) for pair in evaluated],
     }
     names = matrix.scored_benchmarks(config)
-    inputs["items"] = list(map(paths.benchmark_items, names))
+    inputs["tests"] = list(map(paths.benchmark_items, names))
     judged = [name for name in names if config["benchmarks"][name]["judge"]]
     inputs["judgements"] = [paths.judgements(*pair) for pair in evaluated if pair[1] in judged]
     params = {"experiments": config["experiments"], "prices": generator_prices(config)}
