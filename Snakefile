@@ -5,6 +5,7 @@ snakemake                              the table, its views, figures, costs, ana
 snakemake data | models | scores       stop after a stage
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+# Rules run the Python that runs Snakemake, whether or not its environment is active.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 # Another matrix would be merged into this one, registry by registry; what has neither is no matrix
@@ -39,6 +42,7 @@ include: "rules/targets.smk"
 
 
 rule all:
+    """The table, its views, figures, costs, analyses and the report."""
     default_target: True
     input:
         rules.aggregate_pgr.output,

@@ -30,6 +30,7 @@ localrules:
 
 
 rule aggregate_pgr:
+    """The PGR table, its views, comparisons and ranks."""
     input:
         **result_stages.aggregate(config, "pgr").inputs,
         code=code("aggregate", *PGR_MODULES),
@@ -49,6 +50,7 @@ rule aggregate_pgr:
 
 
 rule aggregate_reference:
+    """The PGR table with a further reference as 100 %."""
     input:
         inputs(reference_table),
         code=code("aggregate", *PGR_MODULES),
@@ -72,6 +74,7 @@ for table, category in {
 }.items():
 
     rule:
+        """A table of all sets: costs, what was paid, duplicates, metrics."""
         name:
             f"aggregate_{table}"
         input:
@@ -91,6 +94,7 @@ for table, category in {
 
 
 rule analyse:
+    """What goes along with PGR: regressions, components, predictions, prompts, amounts, value."""
     input:
         **result_stages.analyse(config).inputs,
         code=code("analyse", *QUESTIONS),
@@ -126,6 +130,7 @@ rule analyse:
 
 
 rule plot:
+    """All figures."""
     input:
         table=paths.PGR_TABLE,
         code=code("plot"),

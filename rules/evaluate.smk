@@ -14,6 +14,7 @@ for domain in config["domains"]:
         continue
 
     rule:
+        """Answers of a student to the benchmarks of its domain."""
         name:
             f"predict_{domain}"
         input:
@@ -43,6 +44,7 @@ for domain in config["domains"]:
 
     # The generators' own ability, for what it says of the data that they make.
     rule:
+        """Answers of a generator to the benchmarks of a domain."""
         name:
             f"predict_generator_{domain}"
         input:
@@ -65,6 +67,7 @@ for domain in config["domains"]:
 
 
 rule predict_anchor:
+    """Answers of a base or a reference to the benchmarks of its students."""
     input:
         inputs(completions("{student}/{anchor}")),
     output:
@@ -83,6 +86,7 @@ rule predict_anchor:
 
 
 rule judge:
+    """What a benchmark's judge says of a model's answers."""
     input:
         inputs(of_names(stages.judge, "benchmark", "model")),
     output:
@@ -105,6 +109,7 @@ rule judge:
 
 
 rule score:
+    """Score of a model on a benchmark, with the verdict on every item."""
     input:
         inputs(of_names(stages.score, "benchmark", "model")),
         code=score_code,

@@ -14,6 +14,7 @@ localrules:
 
 
 rule generate:
+    """Replies of a generator until a set has N valid pairs."""
     input:
         inputs(of_cell(stages.generate)),
     output:
@@ -37,6 +38,7 @@ rule generate:
 
 
 rule mix:
+    """A set whose pairs are taken from those of other generators."""
     input:
         inputs(of_cell(stages.mix)),
     output:
@@ -55,6 +57,7 @@ rule mix:
 
 
 rule curate:
+    """The first N valid pairs of a set as a training set, with its ledger."""
     input:
         inputs(of_cell(stages.curate)),
     output:
@@ -73,6 +76,7 @@ rule curate:
 
 # Apart from curate, whose outputs students are trained on: an edit of a benchmark retrains nothing.
 rule audit:
+    """How far a training set repeats itself and the benchmarks."""
     input:
         inputs(of_cell(stages.audit)),
         code=code("audit"),

@@ -9,6 +9,7 @@ Makes: results/assessments/{judge}/{cell}.jsonl (what a judge said of a sample o
 
 
 rule judge_set:
+    """What a judge says of a sample of a set."""
     input:
         inputs(of_cell(stages.judge_set, "judge")),
     output:
@@ -30,6 +31,7 @@ rule judge_set:
 
 
 rule measure:
+    """An intrinsic metric of a set that a model measures."""
     input:
         inputs(of_cell(stages.measure, "metric")),
     output:

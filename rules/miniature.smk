@@ -7,6 +7,7 @@ Makes: resources/models/tokenizer/, resources/models/base/ (pre-trained on plain
 
 
 rule build_tokenizer:
+    """The miniature's tokenizer, trained on its own grammar."""
     output:
         f"{paths.LOCAL_MODELS}/tokenizer/tokenizer.json",
     log:
@@ -23,6 +24,7 @@ rule build_tokenizer:
 
 
 rule build_base:
+    """The miniature's base, pre-trained from random weights."""
     input:
         rules.build_tokenizer.output,
     output:
@@ -42,6 +44,7 @@ rule build_base:
 
 
 rule build_model:
+    """A further model of the miniature, post-trained from the base."""
     input:
         lambda wildcards: stages.weight_files(
             config, f"{paths.LOCAL_MODELS}/{config['mini'][wildcards.mini].get('start', 'base')}"

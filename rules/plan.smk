@@ -14,6 +14,7 @@ localrules:
 
 
 rule plan:
+    """What would run and why, and what it would cost; asks nobody."""
     log:
         "logs/plan.log",
     conda:

@@ -25,6 +25,7 @@ localrules:
 
 
 rule export:
+    """All sets as Parquet, with a dataset card."""
     input:
         **result_stages.export(config).inputs,
         code=code("export", *TEMPLATES["export"]),
@@ -41,6 +42,7 @@ rule export:
 
 
 rule report:
+    """One page of all that was found, and the decision in sentences."""
     input:
         **result_stages.report(config).inputs,
         exhibits=[file for each in EXHIBITS for file in each.files],
@@ -60,6 +62,7 @@ rule report:
 
 
 rule paper:
+    """The paper's printed numbers, recomputed."""
     input:
         tables=sorted(map(os.path.relpath, Path(workflow.basedir, "config/paper").glob("*.csv"))),
         code=code("paper", "agorabench/report/templates/comparison.html"),

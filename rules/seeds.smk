@@ -15,6 +15,7 @@ localrules:
 
 
 rule fetch_seeds:
+    """Seed data of a domain and method, from where the config says."""
     input:
         inputs(of_names(stages.seeds, "domain", "method")),
     output:
@@ -35,6 +36,7 @@ rule fetch_seeds:
 
 
 rule fetch_benchmark:
+    """The test items of a benchmark, from where the config says."""
     input:
         inputs(of_names(stages.benchmark, "benchmark")),
     output:
@@ -51,6 +53,7 @@ rule fetch_benchmark:
 
 
 rule fetch_file:
+    """A further file of a benchmark: its judge's prompt, its baseline's answers."""
     input:
         inputs(of_names(stages.benchmark_file, "benchmark", "file")),
     output:

@@ -28,12 +28,14 @@ rule providers:
 
 
 rule data:
+    """All training sets."""
     input:
         [paths.training_set(cell) for cell in CELLS],
         rules.aggregate_data.output,
 
 
 rule models:
+    """All students."""
     input:
         [f"{paths.student_folder(run.model)}/weights.sha256" for run in RUNS],
 
@@ -59,6 +61,7 @@ rule judgements:
 
 
 rule scores:
+    """All scores."""
     input:
         [paths.score(model, name) for model, name in matrix.all_evaluations(config)],
 

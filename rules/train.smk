@@ -11,6 +11,7 @@ STUDENT = paths.student_model("{student}", CELL)
 
 
 rule train:
+    """A student: the base, trained on a set."""
     input:
         inputs(of_cell(stages.train, "student")),
     output:

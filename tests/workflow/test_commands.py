@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,26 @@ def test_a_line_means_the_same_after_another_config_was_run(clone):
     assert target.read_bytes() == others
 
 
+def test_rules_run_the_python_that_runs_snakemake(clone):
+    """As `.venv/bin/snakemake` without activating .venv: no python on the PATH has our packages."""
+    (clone.path / "bin").mkdir()
+    python = clone.path / "bin/python"
+    python.write_text("#!/bin/sh\necho the python of the system; exit 1\n")
+    python.chmod(0o755)
+    (clone.path / "rows.jsonl").write_text('{"instruction": "q", "response": "a"}\n')
+    whole = yaml.safe_load((ROOT / MINIATURE).read_text(encoding="utf-8"))
+    whole["seeds"]["math"]["response"] = {"path": "rows.jsonl"}
+    (clone.path / "config.json").write_text(json.dumps(whole))
+    target = "resources/seeds/math/response.jsonl"
+    ended = subprocess.run(
+        clone.command(target, "--configfile", "config.json"),
+        cwd=clone.path, env={**os.environ, "PATH": f"{clone.path}/bin:/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (clone.path / target).exists() and "python of the system" not in ended.stdout
+
+
 # One verb for a rule, its program and its log; nouns for what collects them
 
 
@@ -100,6 +121,11 @@ def aggregates():
 def leading_string(path):
     """The string that a file begins with."""
     return re.match(r'r?""".*?"""', (ROOT / path).read_text(encoding="utf-8"), re.S)[0]
+
+
+def test_every_rule_says_what_it_makes():
+    for file, name, text in rules():
+        assert text.lstrip().startswith('"""'), f"{file}: {name} has no docstring"
 
 
 def test_a_rule_its_program_and_its_log_have_one_verb():
