@@ -6,8 +6,9 @@ r"""Measure a generated set by an intrinsic metric that a model of one's own mea
 Makes results/intrinsic/{metric}/{cell}.json: value, standard_error and n, without (examples of the
 sample that have no value), also (further numbers), by (the model) and measure; and .parquet: of
 every example of the sample its id, which is its line in the data from 0, and its value where the
-metric has values of examples. Seeds that a student trains on too are not measured. What judges said
-is made a metric by aggregate.py.
+metric has values of examples; of a perplexity also what metrics made of it need of its model, a
+column each. Seeds that a student trains on too are not measured. What judges said, and metrics made
+of others, are made metrics by aggregate.py.
 """
 
 from agorabench import intrinsic, paths
@@ -21,6 +22,7 @@ def main(argv=None):
     args = parse_arguments(__doc__, "metric cell", argv)
     inputs, params = stages.measure(args.config, args.metric, args.cell)
     entry = {**args.config["intrinsic"][args.metric], "name": args.metric}
+    entry["scored"] = intrinsic.scored_metrics(args.config["intrinsic"], args.metric)
     pairs = intrinsic.sample_pairs(
         intrinsic.read_generated_pairs(*inputs["data"]), params["metric"]["sample"], params["seed"]
     )
@@ -33,16 +35,17 @@ def main(argv=None):
     about |= {"by": entry["model"], "measure": entry["measure"]}
     write_json(paths.metric(args.metric, args.cell), about | measured.to_dict())
     ids = [pair["id"] for pair in pairs]
-    write_examples(paths.metric_examples(args.metric, args.cell), ids, measured.values)
+    columns = {} if measured.values is None else {"value": measured.values}
+    write_examples(paths.metric_examples(args.metric, args.cell), ids, columns | measured.scored)
 
 
-def write_examples(path, ids, values):
-    """Write a row for every example, as Parquet; values may be None, for all or for some."""
+def write_examples(path, ids, columns):
+    """Write a row for every example, as Parquet; values of columns may be None."""
     import pandas
 
     table = pandas.DataFrame({"id": pandas.array(ids, dtype="int64")})
-    if values is not None:
-        table["value"] = pandas.array(values, dtype="Float64")
+    for name, values in columns.items():
+        table[name] = pandas.array(values, dtype="Float64")
     with atomic_file(path, "wb") as file:
         table.to_parquet(file, index=False)
 

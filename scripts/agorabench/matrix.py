@@ -261,8 +261,16 @@ def judged_metrics(config, judge=None):
 
 
 def model_metrics(config):
-    """Names of the other intrinsic metrics, which models measure without a judge."""
-    return [name for name in config["intrinsic"] if name not in judged_metrics(config)]
+    """Names of the intrinsic metrics that models measure without a judge."""
+    return [name for name, entry in config["intrinsic"].items() if "model" in entry]
+
+
+def made_metrics(config):
+    """Names of the intrinsic metrics that are made of others -> names of these."""
+    entries = config["intrinsic"].items()
+    made = {name: entry for name, entry in entries if "perplexity" in entry}
+    keys = ("perplexity", "reward")
+    return {name: [entry[key] for key in keys if key in entry] for name, entry in made.items()}
 
 
 def seed_parts(source):

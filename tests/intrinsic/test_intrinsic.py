@@ -310,10 +310,10 @@ def test_the_template_of_llama_is_cut_before_its_end_of_turn(model):
     with open(ROOT / "config/templates/llama-3.jinja") as file:
         tokenizer.chat_template = file.read()
     pair = {"instruction": " Say hi. ", "response": "\nhi, hi\n"}
-    prompt, response = perplexity.pair_tokens(tokenizer, [], pair)
+    prompt, response, shown = perplexity.pair_tokens(tokenizer, [], pair)
     assert tokenizer.decode(prompt).endswith("Say hi.<|eot_id|><|start_header_id|>assistant"
                                              "<|end_header_id|>\n\n")  # fmt: skip
-    assert tokenizer.decode(response) == "hi, hi"
+    assert tokenizer.decode(response) == shown == "hi, hi"
 
 
 def test_a_template_that_changes_responses_is_refused(model):

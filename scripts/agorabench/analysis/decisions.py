@@ -5,6 +5,7 @@ import numpy as np
 from agorabench.analysis.correlations import draw_dots
 from agorabench.analysis.regressions import fit_block
 from agorabench.analysis.study import PLACE, left_out_notes, mixture_notes, reason_notes
+from agorabench.intrinsic import LOW_IS_GOOD
 from agorabench.report import figures
 from agorabench.report.table import (
     Cell,
@@ -36,7 +37,6 @@ TABLE = Table(
         *(Column("r2", "R2", 3), Column("r2_within", "R2 within", 3)),
     ),
 )
-LOW_IS_GOOD = ("perplexity", "surprisal", "rank-surprisal")  # so named; of others high is
 LITTLE = "this says little"
 HELD_OUT = "intrinsic metrics, generator left out"
 ELSEWHERE = "mean PGR in the other settings"
@@ -55,20 +55,21 @@ def block_rows(study, block):
     if not isinstance(fit.result, str) and fit.result.held_out is not None:
         rows = fit.rows.assign(predicted=fit.result.held_out)
         predictors[HELD_OUT] = rows["predicted"].reindex(block.unmixed.index).to_numpy()
-    return judge_all(cells, predictors, study.params["seed"])
+    return judge_all(cells, predictors, study.params["seed"], study.params.get("misnamed", ()))
 
 
-def judge_all(cells, predictors, seed):
+def judge_all(cells, predictors, seed, misnamed=()):
     """Rows of predictors, then of baselines.
 
-    `cells`: generator, method, domain, pgr; `predictors`: name -> values [cells].
+    `cells`: generator, method, domain, pgr; `predictors`: name -> values [cells]; `misnamed`:
+    those of which the other end is good than their name says.
     """
     y, names = cells["pgr"].to_numpy(), cells["generator"]
     settings = list(zip(cells["method"], cells["domain"], strict=True))
     judged, lines = {}, []
     known = predictors | {ELSEWHERE: stats.mean_elsewhere(y, names, settings)}
     for name, values in known.items():
-        low = name.startswith(LOW_IS_GOOD)
+        low = name.startswith(LOW_IS_GOOD) != (name in misnamed)
         signed = -np.asarray(values, dtype=float) if low else values
         row = {"predictor": name, "good": "low" if low else "high"}
         try:

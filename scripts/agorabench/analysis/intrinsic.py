@@ -4,10 +4,13 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pandas
+
 from agorabench import paths
-from agorabench.analysis.study import usable_metrics
+from agorabench.analysis.study import usable_metrics, value_or_none
 from agorabench.files import read_json, read_jsonl
-from agorabench.intrinsic import judged
+from agorabench.intrinsic import judged, load_metric_module
 from agorabench.matrix import list_cells
 from agorabench.report.table import Table, list_columns
 
@@ -27,14 +30,17 @@ def aggregate(params: dict) -> list[dict]:
     """Rows of COLUMNS; `params`: see config/result_stages.py.
 
     `without` counts the examples of the sample that have no value; `median` is that of
-    perplexities, `diversity` is 1 - similarity.
+    perplexities, `diversity` is 1 - similarity; `reason`, where any has one, says why a metric has
+    no value.
     """
     rows = []
     for cell in list_cells(params["matrix"]):
         metrics = read_measured(params["metrics"], cell) | read_assessed(params["metrics"], cell)
+        metrics |= make_metrics(params, cell, metrics)
         for name, values in sorted(metrics.items()):
             values = asdict(cell) | {"metric": name} | values | values["also"]
-            rows.append({column: values.get(column) for column in COLUMNS})
+            reason = {"reason": values["reason"]} if "reason" in values else {}
+            rows.append({column: values.get(column) for column in COLUMNS} | reason)
     return rows
 
 
@@ -54,6 +60,36 @@ def read_assessed(judges, cell):
             measured = judged.measure_scores(path, rows, name)
             metrics[name] = {"by": rows[0]["judge"]} | measured.to_dict()
     return metrics
+
+
+def make_metrics(params, cell, metrics):
+    """{metric: its columns} of a set's metrics that are made of `metrics`, those that it has."""
+    made = {}
+    for name, entry in params.get("made", {}).items():
+        columns = read_columns(params["metrics"], name, entry, cell)
+        measured = load_metric_module(entry).measure_columns(entry | {"name": name}, columns)
+        made[name] = {"by": metrics[entry["perplexity"]]["by"]} | measured.to_dict()
+    return made
+
+
+def read_columns(judges, name, entry, cell):
+    """What a metric of a set is made of, a value for each example: see agorabench.intrinsic."""
+    table = pandas.read_parquet(paths.metric_examples(entry["perplexity"], cell)).set_index("id")
+    columns = {"surprisal": np.log(table["value"])}
+    columns |= {"scored": table[name]} if name in table else {}
+    if source := entry.get("reward"):
+        columns["reward"] = read_examples(judges, source, cell).reindex(table.index)
+    return {key: [value_or_none(each) for each in values.astype(float)]
+            for key, values in columns.items()}  # fmt: skip
+
+
+def read_examples(judges, name, cell):
+    """A series, id -> value, of the examples of a set that a model or a judge measured."""
+    if not judges[name]:
+        return pandas.read_parquet(paths.metric_examples(name, cell)).set_index("id")["value"]
+    rows = read_jsonl(paths.assessments(judges[name], cell))
+    scores = {row["id"]: row["score"] for row in rows if row["metric"] == name}
+    return pandas.Series(scores, dtype="float64")
 
 
 def tables(study) -> list[Table]:

@@ -78,6 +78,10 @@ def leave_out(config: dict, unmade: set[str]) -> dict | None:
         if any(place(judge or name, cell) in unmade for cell in cells):
             del config["intrinsic"][name]
             missing.append(f"intrinsic/{name}")
+    for name, sources in matrix.made_metrics(config).items():
+        if not config["intrinsic"].keys() >= set(sources):
+            del config["intrinsic"][name]
+            missing.append(f"intrinsic/{name}")
     return config if missing != before and matrix.expand_runs(config) else None
 
 

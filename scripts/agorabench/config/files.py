@@ -190,6 +190,7 @@ def _check_student(config, root, path, student):
 def _check_metric(config, root, path, metric):
     if metric["measure"] == "judged":
         _check_rubrics(config, root, (*path, "rubrics"), metric["rubrics"])
+    if "model" not in metric:
         return
     _check_model(config, root, metric["model"], (*path, "model"))
     if metric.get("trust_remote_code"):

@@ -19,6 +19,8 @@ OWNED = (
 )
 # Keys of a benchmark that only protocols with KEYS read.
 DESCRIBING = "prompt answer extract compare choices by rubric scale task"
+# Keys of a metric that name others -> what these measure: they have values of examples.
+MADE_OF = {"perplexity": ("perplexity",), "reward": ("reward", "judged")}
 TOLERANCE = 1e-6  # by which shares may miss 1: thirds have no end
 HIDDEN = "GPUs are hidden with warm: true; set it to false"
 # Names that mean something else: averages in the table, and the prompt of a data set.
@@ -277,9 +279,16 @@ def _check_turns(path, source):
 
 
 def _check_metric(config, path, metric):
-    """Check that a metric's judge is backed by a model, or that its GPUs can be seen and used."""
+    """Check that a metric's judge is backed by a model, that its GPUs can be seen and used, or that
+    what it is made of is measured."""
     if metric["measure"] == "judged":
         _check_queried(config, (*path, "judge"), metric["judge"])
+    elif "perplexity" in metric:
+        for key, kinds in MADE_OF.items():
+            entries = config["intrinsic"].items()
+            known = [name for name, entry in entries if entry["measure"] in kinds]
+            if key in metric:
+                check_known("metric", metric[key], known, (*path, key))
     elif config["warm"] and metric["gpus"]:
         raise ConfigFault((*path, "gpus"), HIDDEN)
     elif metric.get("pooling") == "model" and metric["gpus"] > 1:

@@ -5,6 +5,7 @@ stages.py.
 from agorabench import matrix, paths
 from agorabench.config.stages import Stage, select, select_entries
 from agorabench.evaluation.benchmarks import JUDGED
+from agorabench.intrinsic import misnamed_metrics
 from agorabench.models.weights import DIGEST_FILE
 
 # ---- Tables and figures
@@ -92,8 +93,20 @@ def _aggregate_intrinsic(config):
         ],
         "assessments": assessment_files(config, matrix.judge_generators(config)),
     }
-    metrics = {name: entry.get("judge") for name, entry in config["intrinsic"].items()}
-    return Stage(inputs, {"matrix": _matrix(config), "metrics": metrics})
+    made = matrix.made_metrics(config)
+    entries = config["intrinsic"].items()
+    metrics = {name: entry.get("judge") for name, entry in entries if name not in made}
+    params = {"matrix": _matrix(config), "metrics": metrics}
+    if made:
+        sources = dict.fromkeys(source for names in made.values() for source in names)
+        inputs["examples"] = [
+            paths.metric_examples(source, cell)
+            for source in sources
+            if not metrics[source]
+            for cell in matrix.list_cells(config)
+        ]
+        params["made"] = {name: config["intrinsic"][name] for name in made}
+    return Stage(inputs, params)
 
 
 def analyse(config):
@@ -112,6 +125,8 @@ def analyse(config):
         "mixtures": matrix.mixture_generators(config),
         "titles": list_titles(config, "method"),
     }
+    misnamed = misnamed_metrics(config["intrinsic"])
+    params |= {"misnamed": misnamed} if misnamed else {}
     return Stage(inputs, params | {"bootstrap": config["bootstrap"], "seed": config["seed"]})
 
 

@@ -18,6 +18,7 @@ from agorabench.config.read import read_shipped
 from agorabench.errors import UserError
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.evaluation.benchmarks.lm_eval import task_files
+from agorabench.intrinsic import scored_metrics
 from agorabench.intrinsic.judged import rubric_files
 from agorabench.llm.request import deciding_keys
 from agorabench.models.weights import DIGEST_FILE, deciding_files, edited_files
@@ -323,6 +324,8 @@ def measure(config, metric, cell):
     files = [*weight_files(config, entry["model"]), *filter(None, [entry.get("template")])]
     kept = {key: value for key, value in entry.items() if key not in METRIC_SPEED}
     params = {"version": 1, "metric": kept, "seed": config["seed"]}
+    scored = scored_metrics(config["intrinsic"], metric)
+    params |= {"scored": scored} if scored else {}
     return Stage({"data": [paths.training_set(cell)], "files": files}, params)
 
 

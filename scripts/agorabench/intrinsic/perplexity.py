@@ -14,13 +14,51 @@ thousands.
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from agorabench.errors import UserError
-from agorabench.intrinsic import Measured, loading, measure_mean
+from agorabench.intrinsic import Measured, load_metric_module, loading, measure_mean
 from agorabench.models import chat
+
+
+@dataclass
+class Reading:
+    """What a base makes of a response.
+
+    Attributes:
+        prompt, response: token ids.
+        text: the response as the template shows it.
+        surprisals, ranks: of each token of the response: -log P, in nats; 1 + the number of tokens
+            with a larger logit.
+    """
+
+    prompt: list[int]
+    response: list[int]
+    text: str
+    surprisals: list[float]
+    ranks: list[int]
+
+
+@dataclass
+class Reader:
+    """A base that reads token ids in batches."""
+
+    tokenizer: object
+    model: object
+    batch_size: int
+
+    def read(self, rows: list[list[int]], starts: list[int], advance: Callable = lambda _: None):
+        """(surprisals, ranks), tensors, of the tokens of each row from its start on."""
+        found = [None] * len(rows)
+        for indices, batch in loading.token_batches(rows, self.batch_size, self.model.device):
+            spans = [(starts[index], len(rows[index])) for index in indices]
+            for index, tokens in zip(indices, score_tokens(self.model, batch, spans), strict=True):
+                found[index] = tokens
+            advance(len(indices))
+        return found
 
 
 def load_model(entry: dict, threads: int):
@@ -31,32 +69,43 @@ def load_model(entry: dict, threads: int):
 
 
 def measure_pairs(loaded, entry: dict, pairs: list[dict], advance: Callable) -> Measured:
-    """Perplexities, without a unit: 1 is no surprise at all."""
-    tokenizer, model = loaded
+    """Perplexities, without a unit: 1 is no surprise at all.
+
+    The entry's "scored" are those of metrics whose score_examples is called, by name.
+    """
+    reader = Reader(*loaded, entry["batch_size"])
     system = [{"role": "system", "content": entry["system"]}] if entry["system"] else []
-    rows = [pair_tokens(tokenizer, system, pair) for pair in pairs]
-    values = [None] * len(rows)
+    rows = [pair_tokens(reader.tokenizer, system, pair) for pair in pairs]
     fit = [
         index
-        for index, (prompt, response) in enumerate(rows)
+        for index, (prompt, response, _) in enumerate(rows)
         if response and len(prompt) + len(response) <= entry["max_length"]
     ]
-    ids = [rows[index][0] + rows[index][1] for index in fit]
-    starts = [len(rows[index][0]) for index in fit]
-    for indices, batch in loading.token_batches(ids, entry["batch_size"], model.device):
-        found = negative_log_likelihood(
-            model, batch, [(starts[index], len(ids[index])) for index in indices]
-        )
-        for index, value in zip(indices, found, strict=True):
-            values[fit[index]] = math.exp(value)
-        advance(len(indices))
-    measured = measure_mean(entry["name"], values)
-    measured.also["median"] = statistics.median(value for value in values if value is not None)
+    kept = [rows[index] for index in fit]
+    found = reader.read(
+        [prompt + response for prompt, response, _ in kept], [len(row[0]) for row in kept], advance
+    )
+
+    def place(numbers):
+        known = dict(zip(fit, numbers, strict=True))
+        return [known.get(index) for index in range(len(rows))]
+
+    perplexities = [math.exp(surprisals.mean().item()) for surprisals, _ in found]
+    measured = measure_mean(entry["name"], place(perplexities))
+    measured.also["median"] = statistics.median(perplexities)
+    readings = [
+        Reading(*row, *(each.tolist() for each in tokens))
+        for row, tokens in zip(kept, found, strict=True)
+    ]
+    for name, other in entry.get("scored", {}).items():
+        scores = load_metric_module(other).score_examples(other, readings, reader)
+        measured.scored[name] = place(scores)
     return measured
 
 
-def pair_tokens(tokenizer, system: list[dict], pair) -> list[list[int]]:
-    """Token ids [prompt, response] of a pair, each made by itself as in training.
+def pair_tokens(tokenizer, system: list[dict], pair) -> tuple[list[int], list[int], str]:
+    """(prompt, response, shown) of a pair: token ids, each made by itself as in training, and the
+    text that the response's are of.
 
     Raises:
         UserError: the template does not show the response as it is, but for white space around it.
@@ -72,21 +121,23 @@ def pair_tokens(tokenizer, system: list[dict], pair) -> list[list[int]]:
             f"the chat template shows the response {response[:60]!r} as {answer[:60]!r}"
         )
     shown = answer[: answer.index(response) + len(response)] if response else ""
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, shown)]
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, shown)]
+    return *ids, shown
 
 
 @torch.inference_mode()
-def negative_log_likelihood(model, batch, spans) -> list[float]:
-    """Mean negative log-likelihood, in nats, of the tokens in each row's span (start, end)."""
+def score_tokens(model, batch, spans) -> list[tuple]:
+    """(surprisals, ranks), tensors, of the tokens in each row's span (start, end); see Reading."""
     width = batch["input_ids"].shape[1]
     # The head is computed only from where the first of the responses begins.
     kept = width - min(start for start, _ in spans) + 1
     logits = model(**batch, use_cache=False, logits_to_keep=min(kept, width)).logits
     found = []
     for line, (start, end) in enumerate(spans):
-        ids = batch["input_ids"][line, start:end]
+        ids = batch["input_ids"][line, start:end, None]
         # A position predicts the next one; counted from the end, as the beginning may be left out.
         scores = logits[line, start - 1 - width : end - 1 - width].float()
-        chosen = torch.log_softmax(scores, -1).gather(1, ids[:, None])
-        found.append(-chosen.double().mean().item())
+        chosen = torch.log_softmax(scores, -1).gather(1, ids)[:, 0]
+        ranks = 1 + (scores > scores.gather(1, ids)).sum(1)
+        found.append((-chosen.double().cpu(), ranks.cpu()))
     return found

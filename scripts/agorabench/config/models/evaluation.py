@@ -11,6 +11,7 @@ from agorabench.config.models.base import (
     Domain,
     MaxTokens,
     Model,
+    NotNegative,
     OrAbsent,
     Pattern,
     Positive,
@@ -158,6 +159,46 @@ class PerplexityMetric(TemplatedMetric):
     """System message of every example; null means none."""
 
 
+class MadeMetric(Section):
+    """A metric made of what a perplexity metric has found of each example, in its forward pass."""
+
+    measure: str
+    perplexity: Text = "perplexity"
+    """Which metric, of those with measure: perplexity; its model is the student's base."""
+
+
+class SurprisalMetric(MadeMetric):
+    """Mean negative log-likelihood of the response's tokens, the logarithm of perplexity."""
+
+    measure: Literal["surprisal"]
+
+
+class RankSurprisalMetric(MadeMetric):
+    """Rank-surprisal ratio: how far down the model's list tokens are, over how they surprise it."""
+
+    measure: Literal["rank_surprisal"]
+    clip: Count = 100
+    """Largest rank that counts; larger ones count as this."""
+
+
+class LocalNaturalnessMetric(MadeMetric):
+    """Log-likelihood of the response's sentences, each after the prompt and a few before it."""
+
+    measure: Literal["local_naturalness"]
+    window: Whole = 4
+    """Sentences that stand before the one that is scored."""
+
+
+class AdjustedRewardMetric(MadeMetric):
+    """Compatibility-adjusted reward: reward over 1 + beta x surprisal."""
+
+    measure: Literal["adjusted_reward"]
+    reward: Text = "reward"
+    """Metric whose values of examples are the rewards: a reward model's, or a judge's quality."""
+    beta: NotNegative = 1.0
+    """Weight of surprisal."""
+
+
 class SimilarityMetric(ModelMetric):
     """Average cosine similarity of all pairs of embeddings."""
 
@@ -175,7 +216,14 @@ class SimilarityMetric(ModelMetric):
 
 
 IntrinsicMetric = Annotated[
-    JudgedMetric | RewardMetric | PerplexityMetric | SimilarityMetric,
+    JudgedMetric
+    | RewardMetric
+    | PerplexityMetric
+    | SurprisalMetric
+    | RankSurprisalMetric
+    | LocalNaturalnessMetric
+    | AdjustedRewardMetric
+    | SimilarityMetric,
     Field(
         discriminator="measure",
         description="One metric; measure decides which other keys it has.",
