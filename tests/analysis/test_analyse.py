@@ -15,6 +15,7 @@ from agorabench.analysis import (
     amount,
     components,
     correlations,
+    decisions,
     offers,
     pgr_table,
     prediction,
@@ -939,3 +940,12 @@ def test_dollars_for_one_setting(market, capsys):
 def test_an_impossible_question_is_told(market, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         recommend.main(["spend", *arguments, *market])
+
+
+def test_a_metric_of_fewer_settings_is_not_the_one_that_would_have_chosen_best():
+    few = {"predictor": "few", "settings": 3, "accuracy": 1.0, "regret": 0.0}
+    good = {"predictor": "good", "settings": 9, "accuracy": 0.9, "regret": 2.0}
+    bad = good | {"predictor": "bad", "regret": 3.0}
+    (note,) = decisions.best_notes([few, bad, good], ["few", "good", "bad"])
+    assert note.startswith("Of single metrics good would have chosen best here: it orders 0.90 of")
+    assert decisions.best_notes([few], ["good"]) == []

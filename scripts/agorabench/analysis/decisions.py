@@ -130,7 +130,7 @@ def fill_table(study, block):
     """The table of one block."""
     lines = block_rows(study, block)
     notes = (
-        _best_note(lines, block.metrics)
+        best_notes(lines, block.metrics)
         + notes_of(lines)
         + left_out_notes(block)
         + mixture_notes(block.mixtures)
@@ -138,12 +138,14 @@ def fill_table(study, block):
     return block.fill(TABLE, rows=with_intervals(lines), notes=notes)
 
 
-def _best_note(lines, metrics):
+def best_notes(lines, metrics):
     """A sentence on the single metric that would have chosen best here, in a list."""
     known = [row for row in lines if row["predictor"] in metrics and "regret" in row]
     if not known:
         return []
-    best = max(known, key=lambda row: (row["accuracy"], -row["regret"]))
+    most = max(row["settings"] for row in known)  # of fewer it may be easier
+    whole = [row for row in known if row["settings"] == most]
+    best = max(whole, key=lambda row: (row["accuracy"], -row["regret"]))
     words = f"Of single metrics {best['predictor']} would have chosen best here: it orders"
     lost = format_number(best["regret"], 1)
     return [f"{words} {best['accuracy']:.2f} of the pairs right and loses {lost} points."]
