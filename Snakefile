@@ -5,16 +5,19 @@ snakemake                              the table, its views, figures, costs, ana
 snakemake data | models | scores       stop after a stage
 """
 
-import os
 import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-# Rules run the Python that runs Snakemake, whether or not its environment is active.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# Where programs are; the folder in which it runs is another with --directory and as a module.
+BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(BASE / "scripts"))
+
+from agorabench.config.shipped import link_shipped
+
+link_shipped(BASE)
 
 
 # Another matrix would be merged into this one, registry by registry; what has neither is no matrix
@@ -41,24 +44,14 @@ include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 
-rule all:
-    """The table, its views, figures, costs, analyses and the report."""
-    default_target: True
-    input:
-        rules.aggregate_pgr.output,
-        rules.references.input,
-        rules.aggregate_cost.output,
-        rules.aggregate_paid.output,
-        rules.aggregate_data.output,
-        rules.aggregate_intrinsic.output if config["intrinsic"] else [],
-        rules.analyse.output,
-        rules.plot.output,
-        rules.report.output,
-
-
 onstart:
     start_run(workflow)
 
 
 onerror:
     end_failed(workflow)
+
+
+if not workflow.modifier.is_main_snakefile():  # Snakemake leaves a module's handlers out
+    workflow._onstart = lambda log: start_run(workflow)
+    workflow._onerror = lambda log: end_failed(workflow)

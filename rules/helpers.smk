@@ -33,8 +33,11 @@ SETS = list(
 )
 MIXTURES = matrix.mixture_generators(config)
 REFERENCES = matrix.student_references(config)
+# Rules run the Python that runs Snakemake, whether or not its environment is active.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+SCRIPTS = "scripts" if BASE == Path.cwd() else f"{BASE}/scripts"
 # Starts a program in a process that has its imports done (config: warm).
-WARM = "python scripts/agorabench/cluster/warm.py"
+WARM = f"python {SCRIPTS}/agorabench/cluster/warm.py"
 
 
 def one_of(names):
@@ -84,14 +87,14 @@ def program(name, options="", start="python"):
     The config is no param: its path changes with every key, `decides` with those that count.
     """
     options = " ".join(filter(None, (f"--config {CONFIG}", options, "--threads {threads}")))
-    return f"{start} scripts/{name}.py {options} 2>&1 | tee -i {{log}}"
+    return f"{start} {SCRIPTS}/{name}.py {options} 2>&1 | tee -i {{log}}"
 
 
 @cache
 def code(program, *more):
     """The sources of a cheap stage's program: an edit there makes the stage run again."""
     # Relative, so that a copy of the folder is as fresh as the folder.
-    return stages.source_files(program, *more, root=os.path.relpath(f"{workflow.basedir}/scripts"))
+    return stages.source_files(program, *more, root=os.path.relpath(BASE / "scripts"))
 
 
 def kept(path):

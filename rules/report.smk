@@ -64,7 +64,7 @@ rule report:
 rule paper:
     """The paper's printed numbers, recomputed."""
     input:
-        tables=sorted(map(os.path.relpath, Path(workflow.basedir, "config/paper").glob("*.csv"))),
+        tables=sorted(map(os.path.relpath, (BASE / "config/paper").glob("*.csv"))),
         code=code("paper", "agorabench/report/templates/comparison.html"),
     output:
         report(

@@ -11,8 +11,8 @@ from agorabench.cluster import slurm
 from agorabench.cluster.resources import read_table, request_resources
 
 try:
-    RESOURCES = read_table(f"{workflow.basedir}/config/resources.yaml")
-    SITE = slurm.read_site(f"{workflow.basedir}/profiles/slurm/cluster.yaml")
+    RESOURCES = read_table(BASE / "config/resources.yaml")
+    SITE = slurm.read_site(BASE / "profiles/slurm/cluster.yaml")
 except UserError as error:
     raise SystemExit(f"error: {error}") from None
 

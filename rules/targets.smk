@@ -9,6 +9,7 @@ scores       of students, bases and references
 references   PGR tables with further references
 abilities    scores of the generators themselves
 intrinsic    metrics of the training sets
+all          table, views, figures, costs, analyses and report; what plain `snakemake` makes
 """
 
 REMOTE_JUDGES = list(filter(is_remote, matrix.judge_generators(config)))
@@ -82,3 +83,18 @@ rule intrinsic:
     """Intrinsic metrics of all generated sets."""
     input:
         rules.aggregate_intrinsic.output,
+
+
+rule all:
+    """The table, its views, figures, costs, analyses and the report."""
+    default_target: True
+    input:
+        rules.aggregate_pgr.output,
+        rules.references.input,
+        rules.aggregate_cost.output,
+        rules.aggregate_paid.output,
+        rules.aggregate_data.output,
+        rules.aggregate_intrinsic.output if config["intrinsic"] else [],
+        rules.analyse.output,
+        rules.plot.output,
+        rules.report.output,

@@ -7,6 +7,7 @@ messages      a fault as one sentence
 references    names that refer to each other
 files         files that it names
 json_schema   the models as JSON Schema
+shipped       files of config/ in another folder
 publish       writes the editor schemas and the table of keys in config/README.md
 stages        what decides the result of each stage
 changes       what of that has changed, in words
