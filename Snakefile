@@ -44,14 +44,16 @@ include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 
+rule all:
+    """The table, its views, figures, costs, analyses and the report."""
+    default_target: True
+    input:
+        EVERYTHING,
+
+
 onstart:
     start_run(workflow)
 
 
 onerror:
     end_failed(workflow)
-
-
-if not workflow.modifier.is_main_snakefile():  # Snakemake leaves a module's handlers out
-    workflow._onstart = lambda log: start_run(workflow)
-    workflow._onerror = lambda log: end_failed(workflow)

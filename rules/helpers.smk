@@ -165,3 +165,8 @@ def end_failed(workflow):
         print(failures.make_partial(left, targets, rules, workflow.main_snakefile), file=sys.stderr)
     jobs = [(job.rule.name, str((*job.output, "")[0]), str((*job.log, "")[0])) for job in failed]
     print(failures.explain_failures(jobs), file=sys.stderr)
+
+
+if not workflow.modifier.is_main_snakefile():  # Snakemake leaves a module's handlers out
+    workflow._onstart = lambda log: start_run(workflow)
+    workflow._onerror = lambda log: end_failed(workflow)

@@ -9,7 +9,6 @@ scores       of students, bases and references
 references   PGR tables with further references
 abilities    scores of the generators themselves
 intrinsic    metrics of the training sets
-all          table, views, figures, costs, analyses and report; what plain `snakemake` makes
 """
 
 REMOTE_JUDGES = list(filter(is_remote, matrix.judge_generators(config)))
@@ -85,16 +84,14 @@ rule intrinsic:
         rules.aggregate_intrinsic.output,
 
 
-rule all:
-    """The table, its views, figures, costs, analyses and the report."""
-    default_target: True
-    input:
-        rules.aggregate_pgr.output,
-        rules.references.input,
-        rules.aggregate_cost.output,
-        rules.aggregate_paid.output,
-        rules.aggregate_data.output,
-        rules.aggregate_intrinsic.output if config["intrinsic"] else [],
-        rules.analyse.output,
-        rules.plot.output,
-        rules.report.output,
+EVERYTHING = [  # what plain `snakemake` makes
+    rules.aggregate_pgr.output,
+    rules.references.input,
+    rules.aggregate_cost.output,
+    rules.aggregate_paid.output,
+    rules.aggregate_data.output,
+    rules.aggregate_intrinsic.output if config["intrinsic"] else [],
+    rules.analyse.output,
+    rules.plot.output,
+    rules.report.output,
+]

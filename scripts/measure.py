@@ -15,6 +15,7 @@ from agorabench import intrinsic, paths
 from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import atomic_file, write_json
+from agorabench.models.gpus import lease_gpus
 from agorabench.progress import Progress
 
 
@@ -26,6 +27,7 @@ def main(argv=None):
     pairs = intrinsic.sample_pairs(
         intrinsic.read_generated_pairs(*inputs["data"]), params["metric"]["sample"], params["seed"]
     )
+    lease_gpus(entry["gpus"])
     module = intrinsic.load_metric_module(entry)
     with Progress(f"measure {args.metric} of {args.cell}", len(pairs), "examples") as bar:
         measured = module.measure_pairs(

@@ -25,6 +25,7 @@ from agorabench.evaluation.completions import answer_benchmark
 from agorabench.files import write_jsonl
 from agorabench.llm.silent import DryRun
 from agorabench.models import weights
+from agorabench.models.gpus import lease_gpus
 from agorabench.progress import Progress
 
 
@@ -54,7 +55,11 @@ def answer_benchmarks(config, model, name, threads):
     """Have a student, base or reference answer; `name` is its paths.ModelName."""
     params = stages.predict(config, model).params
     folder = params.get("model", paths.student_folder(model))
-    engine = cache(partial(load_engine, folder, config["students"][name.student], threads))
+    engine = cache(
+        partial(
+            load_engine, folder, matrix.size_answering(config, name.student, name.anchor), threads
+        )
+    )
     finished = []
     for benchmark, entry in params["benchmarks"].items():
         finished.append(
@@ -88,14 +93,17 @@ def load_engine(model, student, threads):
             f"{model}/present and start again"
         )
     hardware = student["hardware"]
+    # One number format for students, base and reference: that in which students are saved.
+    precision = "float32" if student["recipe"]["precision"] == "float32" else "bfloat16"
+    lease_gpus(hardware["predict_gpus"])
     if hardware["predict_gpus"] and hardware["python"]:
         llm.switch_interpreter(hardware["python"])
         from agorabench.llm.vllm import Answers
 
-        return Answers(model, hardware["predict_gpus"])
+        return Answers(model, hardware["predict_gpus"], precision)
     from agorabench.models.generate import Engine
 
-    return Engine(model, threads)
+    return Engine(model, threads, precision)
 
 
 def solve_benchmarks(config, generator, domain, threads):

@@ -20,6 +20,7 @@ from agorabench.cli import parse_arguments, run_program
 from agorabench.config import stages
 from agorabench.files import read_jsonl, write_json
 from agorabench.models import weights
+from agorabench.models.gpus import lease_gpus
 from agorabench.training import launch, students
 
 
@@ -33,6 +34,7 @@ def main(argv=None):
         students.finish_folder(output)
         return
     gpus = args.config["students"][args.student]["hardware"]["gpus"]
+    lease_gpus(gpus)
     first = int(os.environ.get("RANK", 0)) == 0
     if first:
         # A checkpoint of several processes is in parts, which another number cannot read.
@@ -42,8 +44,6 @@ def main(argv=None):
         given = sys.argv[1:] if argv is None else argv
         command = [*launch.launch_command(gpus, args.threads), os.path.abspath(__file__), *given]
         sys.exit(launch.supervise_processes(command, output / "checkpoints"))
-    if gpus == 1:
-        launch.restrict_gpus()
     started = time.monotonic()
     record = train_student(args, inputs, params, output)
     if first:

@@ -159,6 +159,17 @@ def reference_entry(config, student, reference=None):
     return entry["references"][reference] if reference else entry["reference"]
 
 
+def size_answering(config, student, anchor=None):
+    """A student's entry with the parameters and `predict_gpus` of the model that answers: its
+    base or a reference where `anchor` names one."""
+    entry = config["students"][student]
+    further = {reference_anchor(name): one for name, one in entry["references"].items()}
+    own = (entry | further).get(anchor) or {}
+    hardware = entry["hardware"] | ({"predict_gpus": own["gpus"]} if own.get("gpus") else {})
+    size = own.get("parameters") or entry["parameters"]
+    return entry | {"hardware": hardware, "parameters": size}
+
+
 def reference_run(config, student, domain, reference=None):
     """The Run whose student is the reference in a domain; None where it is not trained here."""
     entry = reference_entry(config, student, reference)

@@ -8,7 +8,7 @@ from agorabench.errors import UserError
 from helpers import ROOT
 
 TABLE = read_table(ROOT / "config/resources.yaml")
-NO_SITE = {"jobs": {}, "gpu_jobs": {}}
+NO_SITE = {"jobs": {}, "gpu_jobs": {}, "most": {}}
 CONFIG = {
     "generators": {
         "online": {"backend": "openai", "mode": "online"},
@@ -18,8 +18,18 @@ CONFIG = {
         "dataset": {"backend": "dataset"},
     },
     "students": {
-        "eight": {"parameters": 8, "hardware": {"gpus": 4, "predict_gpus": 1}},
-        "tiny": {"parameters": None, "hardware": {"gpus": 0, "predict_gpus": 0}},
+        "eight": {
+            "base": {"model": "8b", "parameters": None, "gpus": None},
+            "reference": {"trained_on": "gold"},
+            "references": {"large": {"model": "70b", "parameters": 70, "gpus": 4}},
+            "parameters": 8,
+            "hardware": {"gpus": 4, "predict_gpus": 1},
+        },
+        "tiny": {
+            "references": {},
+            "parameters": None,
+            "hardware": {"gpus": 0, "predict_gpus": 0},
+        },
     },
     "benchmarks": {"arena": {"judge": "batch"}, "alpaca": {"judge": "online"}},
     "intrinsic": {
@@ -43,6 +53,9 @@ CONFIG = {
         ("train", Job(student="tiny", size="600"), (10, 30, 0)),
         ("predict", Job(student="eight"), (36, 190, 1)),
         ("predict", Job(model="eight/math/response"), (36, 190, 1)),
+        ("predict", Job(student="eight", anchor="base"), (36, 190, 1)),
+        ("predict", Job(student="eight", anchor="reference"), (36, 190, 1)),
+        ("predict", Job(student="eight", anchor="reference-large"), (284, 1430, 4)),
         ("judge", Job(benchmark="arena"), (4, 1440, 0)),
         ("judge", Job(benchmark="alpaca"), (4, 120, 0)),
         ("judge_set", Job(judge="local"), (106, 240, 4)),
@@ -71,7 +84,10 @@ def test_each_attempt_asks_for_half_as_much_again():
 
 
 def test_gpus_come_with_what_the_site_wants_of_such_jobs():
-    site = {"jobs": {"slurm_partition": "cpu"}, "gpu_jobs": {"slurm_partition": "gpu"}}
+    site = NO_SITE | {
+        "jobs": {"slurm_partition": "cpu"},
+        "gpu_jobs": {"slurm_partition": "gpu"},
+    }
     asked = request_resources(TABLE["train"], CONFIG, site, warning=300)
 
     def of(student):
@@ -82,8 +98,24 @@ def test_gpus_come_with_what_the_site_wants_of_such_jobs():
     assert of("tiny") == [None, None, "cpu", "--signal=USR1@300", 0]
 
 
+def test_no_attempt_asks_for_more_than_the_site_has():
+    site = NO_SITE | {"most": {"mem_mb": 50000, "runtime": 240}}
+    asked = request_resources(TABLE["predict"], CONFIG, site)
+    job = Job(student="eight")
+    assert [asked["mem_mb"](job, n, 1) for n in (1, 2, 3)] == [36000, 50000, 50000]
+    assert [asked["runtime"](job, n, 1) for n in (1, 2, 3)] == [190, 240, 240]
+
+
+def test_a_site_that_asks_for_gpus_in_its_own_way():
+    site = NO_SITE | {"gpu_jobs": {"slurm_extra": "--gres=gpu:h100:{gpus}", "gpu": 0}}
+    asked = request_resources(TABLE["train"], CONFIG, site, warning=300)
+    large, tiny = Job(student="eight"), Job(student="tiny")
+    assert asked["slurm_extra"](large) == "--signal=USR1@300 --gres=gpu:h100:4"
+    assert asked["gpu"](large) == 0 and not asked["gpu"](tiny)
+
+
 def test_a_warning_leaves_what_the_site_adds_to_the_command():
-    site = {"jobs": {"slurm_extra": "--qos=low"}, "gpu_jobs": {}}
+    site = NO_SITE | {"jobs": {"slurm_extra": "--qos=low"}}
     asked = request_resources(TABLE["train"], CONFIG, site, warning=300)
     assert asked["slurm_extra"](Job(student="tiny")) == "--signal=USR1@300 --qos=low"
 

@@ -9,7 +9,7 @@ from agorabench.errors import UserError
 
 
 def test_a_cluster_with_defaults_needs_no_file(tmp_path):
-    assert read_site(tmp_path / "cluster.yaml") == {"jobs": {}, "gpu_jobs": {}}
+    assert read_site(tmp_path / "cluster.yaml") == {"jobs": {}, "gpu_jobs": {}, "most": {}}
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,10 @@ def test_a_cluster_with_defaults_needs_no_file(tmp_path):
         ("jobs: {slurm_account: [a]}", "cluster.yaml: jobs.slurm_account must be a number or text"),
         ("job: {}", "cluster.yaml: unknown key 'job'; known: jobs, gpu_jobs"),
         ("jobs: cpu", "cluster.yaml: jobs must be a mapping, not 'cpu'"),
-        ("- jobs", "cluster.yaml: must be a mapping of jobs and gpu_jobs"),
+        ("- jobs", "cluster.yaml: must be a mapping of jobs, gpu_jobs, most"),
         ("jobs: {", "cluster.yaml: no YAML"),
+        ("most: {gpu: 4}", "cluster.yaml: most takes whole numbers for mem_mb and runtime"),
+        ("most: {runtime: 1 day}", "cluster.yaml: most takes whole numbers"),
     ],
 )
 def test_a_fault_gets_one_sentence(tmp_path, text, sentence):
@@ -32,7 +34,13 @@ def test_the_example_says_nothing_by_itself():
     from helpers import ROOT
 
     example = ROOT / "profiles/slurm/cluster.example.yaml"
-    assert read_site(example) == {"jobs": {}, "gpu_jobs": {}}
+    assert read_site(example) == {"jobs": {}, "gpu_jobs": {}, "most": {}}
+
+
+def test_an_executor_of_another_version_is_left_alone():
+    executor = types.SimpleNamespace(query_job_status=None)
+    patch_executor(executor)
+    assert vars(executor) == {"query_job_status": None}
 
 
 def test_the_executor_is_mended():

@@ -381,19 +381,19 @@ def test_gpu_hours_are_those_of_the_formula(plans):
     text, rows = plans.plan()
     for row in rows:
         if row["rule"] == "generate" and row["generator"] != "unsized":
-            tokens = int(row["prompt_tokens"]) + int(row["completion_tokens"])
+            read, written = int(row["prompt_tokens"]), int(row["completion_tokens"])
             active = {"local": 70e9, "experts": 13e9}[row["generator"]]
-            expected = 2 * active * tokens / (989e12 * estimates.GENERATING) / 3600
+            expected = 2 * active * (read / 0.5 + written / 0.33) / 989e12 / 3600
             assert float(row["gpu_hours"]) == pytest.approx(expected, rel=1e-3)
         elif row["rule"] == "generate":
             assert row["gpu_hours"] == "unknown"
         elif row["rule"] == "train":
-            expected = 6 * 8e9 * int(row["trained_tokens"]) / (989e12 * estimates.TRAINING) / 3600
+            expected = 6 * 8e9 * int(row["trained_tokens"]) / (989e12 * 0.25) / 3600
             assert float(row["gpu_hours"]) == pytest.approx(expected)
         elif row["rule"] == "measure":
             tokens = {"reward": 100 * (150 + 450), "similarity": SIZE * 150, "on-cpu": 100 * 600}
             assert int(row["prompt_tokens"]) == tokens[row["metric"]]
-            expected = 2 * 8e9 * tokens[row["metric"]] / (989e12 * estimates.GENERATING) / 3600
+            expected = 2 * 8e9 * tokens[row["metric"]] / (989e12 * 0.5) / 3600
             if row["metric"] == "on-cpu":
                 assert row["gpu_hours"] == ""
             else:

@@ -20,6 +20,7 @@ from agorabench.files import file_digest, read_json, write_json, write_jsonl
 from agorabench.models import weights
 from agorabench.training import checkpoints, checks, launch, masking, sft, students
 from helpers import ROOT
+from transformers import AutoModelForCausalLM
 
 HARDWARE = load_config(ROOT / "config/mini.yaml")["students"]["mini"]["hardware"]
 RECIPE = {
@@ -182,7 +183,16 @@ def test_students_of_lower_precision_are_saved_in_it(model, tmp_path, precision)
     saved = load_file(training.output / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
     assert saved.keys() == load_file(f"{model}/model.safetensors").keys()
+    assert read_json(training.output / "config.json")["dtype"] == "bfloat16"
+    network = AutoModelForCausalLM.from_pretrained(training.output, dtype="auto")
+    assert network.dtype == torch.bfloat16
     assert record["loss_curve"][-1]["loss"] < record["loss_curve"][0]["loss"]
+
+
+def test_a_loss_that_is_no_number_ends_the_training(model, tmp_path):
+    with pytest.raises(UserError, match=r"the loss is nan after step [23], and nothing is saved"):
+        fit(model, tmp_path, learning_rate=1e30, warmup=0.0, epochs=3)
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_padding_free_training_takes_the_steps_of_padded_training(model, tmp_path):
@@ -259,12 +269,13 @@ TWO += [PROGRAM]
 WAIT = 180  # seconds; twenty on two calm cores
 
 
-def until(training, step, warn, command, **environment):
+def until(training, step, warn, command, group=False, **environment):
     """Train in processes of their own and stop them after the checkpoint of a step.
 
     `warn` is a signal for the first process, or what is written into the file that warns all of
     them, or None for a training that ends by itself. One that takes too long is ended, and what
-    its processes were doing is in what they said.
+    its processes were doing is in what they said. `group`: as SLURM does, signal the whole process
+    group.
 
     Returns (exit status, what was said).
     """
@@ -272,12 +283,16 @@ def until(training, step, warn, command, **environment):
     ends, output, folder = time.monotonic() + WAIT, training.output, training.folder
     with (
         open(folder / "said", "w+") as said,
-        subprocess.Popen(command, stderr=said, env=os.environ | environment, cwd=folder) as process,
+        subprocess.Popen(
+            command, stderr=said, env=os.environ | environment, cwd=folder, start_new_session=group
+        ) as process,
     ):
         while warn is not None and process.poll() is None and time.monotonic() < ends:
             if saved(output) >= step:
                 if isinstance(warn, str):
                     (output / "checkpoints" / launch.WARNING).write_text(warn)
+                elif group:
+                    os.killpg(process.pid, warn)
                 else:
                     process.send_signal(warn)
                 break
@@ -336,8 +351,11 @@ def test_a_warned_training_saves_and_goes_on(model, tmp_path, signum):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, signum):
+@pytest.mark.parametrize(
+    ("signum", "group"),
+    [(signal.SIGTERM, False), (signal.SIGUSR1, False), (signal.SIGUSR1, True)],
+)
+def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, signum, group):
     """As for several GPUs, but for what starts the processes."""
     training = Training(tmp_path, model, uneven(), hardware=OFTEN, epochs=400)
     folder = training.output / "checkpoints"
@@ -346,7 +364,7 @@ def test_the_parent_of_several_processes_passes_a_warning_on(model, tmp_path, si
     code += f"sys.exit(launch.supervise_processes({[*TWO, *training.arguments]!r}, "
     code += f"pathlib.Path({str(folder)!r})))"
     parent = [sys.executable, "-c", code]
-    status, said = until(training, 1, signum, parent, PYTHONPATH=str(ROOT / "scripts"))
+    status, said = until(training, 1, signum, parent, group, PYTHONPATH=str(ROOT / "scripts"))
     told = re.search(rf"stopped by {signum.name} after step (\d+) of 1200, which is saved", said)
     assert status and told, said
     assert checkpoints.last_checkpoint(folder).name == f"checkpoint-{told[1]}"

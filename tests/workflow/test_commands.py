@@ -146,7 +146,7 @@ def test_a_rule_its_program_and_its_log_have_one_verb():
 def test_aggregates_are_nouns_of_one_table():
     nouns = aggregates()
     named = [(file, name) for file, name, text in rules() if program(text) is None]
-    assert named == [("targets.smk", noun) for noun in nouns]
+    assert named == [("Snakefile", "all"), *(("targets.smk", noun) for noun in nouns)]
     verbs = {program(text) for _, _, text in rules()}
     assert not {*nouns} & verbs
 

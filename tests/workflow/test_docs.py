@@ -18,7 +18,7 @@ PAGES = [
 PAGES = [page for page in PAGES if page.exists()]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 STANZAS = ["README.md", "docs/generators.md", "docs/axes.md", "docs/own-task.md"]
-PREPARE = ("make ", "python3 -m venv", "pip install", "python examples/teachers.py")
+PREPARE = ("make ", ".ci/run", "python3 -m venv", "pip install", "python examples/teachers.py")
 
 
 def blocks(page, *languages):

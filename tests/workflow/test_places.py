@@ -55,9 +55,9 @@ def test_another_folder_and_a_module_end_in_the_same_table(finished, tmp_path):
         return ended.stdout + ended.stderr
 
     snakefile = str(source.path / "Snakefile")
-    log = snakemake("--snakefile", snakefile, "--directory", str(run), TABLE)
+    snakemake("--snakefile", snakefile, "--directory", str(run), TABLE)
     assert (run / TABLE).read_bytes() == before
-    assert read_all(run / "journal") == replies and "rule train:" not in log
+    assert read_all(run / "journal") == replies
 
     shutil.rmtree(run / "config")
     (run / "Snakefile").write_text(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agorabench import matrix
 from agorabench.errors import UserError
 
 COLUMNS = ("model", "gpus", "memory_gb", "minutes", "minutes_online", "minutes_batch")
@@ -124,8 +125,8 @@ def find_model(kind: str | None, config: Mapping, wildcards) -> Mapping:
         name = getattr(wildcards, "judge", None)
         return config["generators"][name or config["benchmarks"][wildcards.benchmark]["judge"]]
     if kind == "student":
-        name = getattr(wildcards, "student", None)
-        return config["students"][name or wildcards.model.partition("/")[0]]
+        name = getattr(wildcards, "student", None) or wildcards.model.partition("/")[0]
+        return matrix.size_answering(config, name, getattr(wildcards, "anchor", None))
     return config["intrinsic"][wildcards.metric] if kind == "metric" else {}
 
 
@@ -136,7 +137,8 @@ def request_resources(
 
     Args:
         row: the stage's columns of the table.
-        site: what the cluster wants of every job, see slurm.read_site.
+        site: what the cluster wants of every job, and the most that it has, see slurm.read_site.
+            In its texts {gpus} is the job's number of GPUs.
         warning: seconds before the time limit at which SLURM sends the job SIGUSR1.
     """
 
@@ -144,10 +146,13 @@ def request_resources(
         return lambda wildcards: amount if count_gpus(row, config, wildcards) else None
 
     def from_site(key):
-        general, special = site["jobs"].get(key), site["gpu_jobs"]
-        return lambda wildcards: (
-            special.get(key, general) if count_gpus(row, config, wildcards) else general
-        )
+        def value_of(wildcards):
+            gpus = count_gpus(row, config, wildcards)
+            value = site["gpu_jobs"].get(key, general) if gpus else general
+            return value.replace("{gpus}", str(gpus)) if isinstance(value, str) else value
+
+        general = site["jobs"].get(key)
+        return value_of
 
     # SLURM may otherwise spread the GPUs of one job over nodes.
     chosen = {"nodes": on_gpus(1), "cpus_per_gpu": on_gpus(4)}
@@ -157,17 +162,19 @@ def request_resources(
         chosen["slurm_extra"] = lambda wildcards: " ".join(
             filter(None, (f"--signal=USR1@{warning}", extra(wildcards)))
         )
-    return chosen | {
+    most = site["most"]
+    count = {"gpu": lambda wildcards: count_gpus(row, config, wildcards)}  # unless the site has it
+    return {**count, **chosen} | {
         "mem_mb": lambda wildcards, attempt, threads: _grow(
-            1000 * job_needs(row, config, wildcards, threads).memory_gb, attempt
+            1000 * job_needs(row, config, wildcards, threads).memory_gb, attempt, most.get("mem_mb")
         ),
         "runtime": lambda wildcards, attempt, threads: _grow(
-            job_needs(row, config, wildcards, threads).minutes, attempt
+            job_needs(row, config, wildcards, threads).minutes, attempt, most.get("runtime")
         ),
-        "gpu": lambda wildcards: count_gpus(row, config, wildcards),
     }
 
 
-def _grow(amount: float, attempt: int) -> int:
-    """Return the amount for an attempt: half as much again at each."""
-    return math.ceil(round(amount * (1 + attempt) / 2, 6))  # no MB for a sum's last digit
+def _grow(amount: float, attempt: int, most: int | None) -> int:
+    """Return the amount for an attempt: half as much again at each, up to what the site has."""
+    grown = math.ceil(round(amount * (1 + attempt) / 2, 6))  # no MB for a sum's last digit
+    return min(grown, most or grown)

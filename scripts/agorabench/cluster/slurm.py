@@ -11,7 +11,8 @@ from types import ModuleType
 
 from agorabench.errors import UserError
 
-SECTIONS = ("jobs", "gpu_jobs")
+SECTIONS = ("jobs", "gpu_jobs", "most")
+MOST = ("mem_mb", "runtime")
 
 # Before every shell command of a job. SLURM's warning (SIGUSR1, see `relay_signal`) is for the
 # program, which saves a checkpoint; by default it would end the shell that waits for the program,
@@ -20,13 +21,14 @@ SHELL_PREFIX = "set -euo pipefail; trap '' USR1; "
 
 
 def read_site(path: str | Path) -> dict[str, dict]:
-    """Read the site file: resources of every job ("jobs") and of those with GPUs ("gpu_jobs").
+    """Read the site file: resources of every job ("jobs") and of those with GPUs ("gpu_jobs"), and
+    the most that a job may ask for ("most": mem_mb in MB, runtime in minutes).
 
     Returns:
-        Both sections, {} where the file or the section is absent.
+        The three sections, {} where the file or the section is absent.
 
     Raises:
-        UserError: the file is not two such mappings of names to numbers or text.
+        UserError: the file is not three such mappings of names to numbers or text.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -40,13 +42,15 @@ def read_site(path: str | Path) -> dict[str, dict]:
     except yaml.YAMLError as error:
         raise UserError(f"{name}: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(sections, Mapping):
-        raise UserError(f"{name}: must be a mapping of {' and '.join(SECTIONS)}")
+        raise UserError(f"{name}: must be a mapping of {', '.join(SECTIONS)}")
     for section, resources in sections.items():
         if section not in SECTIONS:
             raise UserError(f"{name}: unknown key '{section}'; known: {', '.join(SECTIONS)}")
         if not isinstance(resources or {}, Mapping):
             raise UserError(f"{name}: {section} must be a mapping, not {resources!r}")
         for key, value in (resources or {}).items():
+            if section == "most" and (key not in MOST or not isinstance(value, int) or value < 1):
+                raise UserError(f"{name}: most takes whole numbers for {' and '.join(MOST)}")
             if isinstance(value, bool) or not isinstance(value, int | str):
                 raise UserError(f"{name}: {section}.{key} must be a number or text, not {value!r}")
     return {section: dict(sections.get(section) or {}) for section in SECTIONS}
@@ -62,7 +66,13 @@ def patch_executor(executor: ModuleType) -> None:
     - For the node of a job that SLURM has requeued accounting says "None assigned". The executor
       passes that to --exclude, after which no submission succeeds (its issue 485, open).
     """
-    query_job_status, get_submit_command = executor.query_job_status, executor.get_submit_command
+    try:
+        query_job_status, get_submit_command = (
+            executor.query_job_status,
+            executor.get_submit_command,
+        )
+    except AttributeError:  # another version, which has them elsewhere
+        return
 
     async def query_plain_states(*arguments):
         states, seconds = await query_job_status(*arguments)

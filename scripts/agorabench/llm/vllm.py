@@ -21,6 +21,7 @@ from agorabench.errors import UserError
 from agorabench.llm import errors
 from agorabench.llm.request import END, Request
 from agorabench.models import chat
+from agorabench.models.gpus import lease_gpus
 from agorabench.models.weights import model_identity
 
 # "repetition" comes from a detector that an engine argument can turn on: the text was cut.
@@ -93,6 +94,7 @@ class Engine:
         # several GPUs do notice and end.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         self.model, self.settings = entry["model"], entry["sampling"]
+        lease_gpus(entry["gpus"])
         try:
             from vllm import LLM
         except ImportError as error:
@@ -169,8 +171,10 @@ class Answers:
 
     BATCH = 1024  # prompts at a time; the engine has as many under way as fit
 
-    def __init__(self, model, gpus):
-        entry = {"model": model, "sampling": {}, "gpus": gpus, "max_length": None, "engine": {}}
+    def __init__(self, model, gpus, precision="auto"):
+        # As long as fits into memory: some take 131,072 tokens, which benchmarks come nowhere near.
+        entry = {"model": model, "sampling": {}, "gpus": gpus, "max_length": -1}
+        entry["engine"] = {"dtype": precision}
         engine = Engine(entry, batch_size=256)
         self._llm = engine._llm
         self.tokenizer = self._llm.get_tokenizer()

@@ -22,14 +22,15 @@ class Engine:
 
     SCORED = 16  # continuations whose likelihood is computed in one pass
 
-    def __init__(self, model, threads=1):
+    def __init__(self, model, threads=1, precision="auto"):
+        """`precision`: torch's name of the number format on a GPU; a CPU computes in float32."""
         hush()
         torch.set_num_threads(threads)
         gpu = torch.cuda.is_available()
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
             self.model = AutoModelForCausalLM.from_pretrained(
-                model, dtype="auto" if gpu else torch.float32, device_map="auto" if gpu else None
+                model, dtype=precision if gpu else torch.float32, device_map="auto" if gpu else None
             ).eval()
         except (OSError, json.JSONDecodeError) as error:
             reason = str(error).strip().splitlines()[0]

@@ -225,7 +225,7 @@ def query_columns(config, name, requests, tokens):
     if "price" in entry:
         row["usd_online"] = row["usd"] = usage_cost(usage, entry["price"])
     if "mode" not in entry:
-        return row | gpu_column(config, entry["model"], entry, sum(usage.values()))
+        return row | gpu_column(config, entry["model"], entry, *usage.values())
     row["usd_batch"] = usage_cost(usage, entry["price"], batch=True)
     if entry["mode"] == "batch":
         row["usd"] = row["usd_batch"]
@@ -259,7 +259,7 @@ def plan_training(config, student, cell, known):
     epochs = entry["recipe"]["epochs"]
     tokens = round(tokens * epochs)
     row = {"trained_tokens": tokens, "source": f"tokens: {source}, {epochs:g} epochs"}
-    return row | gpu_column(config, entry["base"]["model"], entry, tokens, training=True)
+    return row | gpu_column(config, entry["base"]["model"], entry, trained=tokens)
 
 
 def training_tokens(config, cell, known):
@@ -297,7 +297,7 @@ def plan_prediction(config, student, domain):
         completion += count * min(estimates.RESPONSE, benchmark["max_tokens"])
     row = {"prompt_tokens": prompt, "completion_tokens": completion}
     row["source"] = f"{min(sources)}, their tokens assumed"
-    return row | gpu_column(config, entry["base"]["model"], entry, prompt + completion)
+    return row | gpu_column(config, entry["base"]["model"], entry, prompt, completion)
 
 
 def count_items(name, entry):
@@ -321,11 +321,11 @@ def count_rows(path):
         return None
 
 
-def gpu_column(config, model, entry, tokens, training=False):
+def gpu_column(config, model, entry, *tokens, **trained):
     """The column of GPU hours; nothing for the miniature's models, which run on the CPU."""
     folder = Path(model)
     if str(folder.parent) == paths.LOCAL_MODELS and folder.name in config["mini"]:
         return {}
     parameters = entry.get("active") or entry.get("parameters")
-    hours = estimates.gpu_hours(parameters, tokens, training) if parameters else UNKNOWN
+    hours = estimates.gpu_hours(parameters, *tokens, **trained) if parameters else UNKNOWN
     return {"gpu_hours": hours}

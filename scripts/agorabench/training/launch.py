@@ -4,7 +4,6 @@ Without torch, whose import takes seconds: the parent of the processes only wait
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -12,12 +11,6 @@ from pathlib import Path
 
 WARNING = "warning"  # a file that the parent writes, and the processes look for after every step
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
-
-def restrict_gpus() -> None:
-    """Hide all GPUs of the machine but the first, before torch looks: they belong to other jobs."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 
 
 def launch_command(gpus: int, threads: int) -> list[str]:
@@ -32,7 +25,8 @@ def supervise_processes(command: list[str], folder: Path) -> int:
     """Run a training of several processes; return its exit status.
 
     The launcher would pass no SIGUSR1 on, and kill its processes half a minute after a SIGTERM. So
-    a warning is written to `folder`, where the training looks after every step.
+    a warning is written to `folder`, where the training looks after every step. It may be sent to
+    the whole process group, and must not end the launcher then.
     """
     warning = folder / WARNING
     warning.unlink(missing_ok=True)
@@ -43,7 +37,11 @@ def supervise_processes(command: list[str], folder: Path) -> int:
 
     former = {number: signal.signal(number, write_warning) for number in WARNING_SIGNALS}
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, check=False, preexec_fn=_ignore_warning).returncode
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _ignore_warning():
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -1,12 +1,14 @@
 """Supervised fine-tuning with TRL on one device or several, checked while it runs."""
 
 import gc
+import math
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -53,7 +55,7 @@ def train_model(
     Raises:
         UserError: too many examples are too long; the loss does not cover exactly the responses
             and their end of turn; attention is not kept apart where examples share a row; the
-            machine has too few GPUs; a tracker's package is not installed.
+            machine has too few GPUs; a tracker's package is not installed; a loss is no number.
         Stopped: a signal asked for it; a checkpoint was saved.
     """
     hush()
@@ -76,6 +78,8 @@ def train_model(
         callbacks=[keeper, show],
     )
     trainer.remove_callback(PrinterCallback)
+    # Copies of the weights in bfloat16, of no use where layers are computed again.
+    trainer.accelerator.autocast_handler = AutocastKwargs(cache_enabled=False)
     spans = set(examples.spans)
     counter = trainer.data_collator = Counter(
         trainer.data_collator, lambda batch: masking.check_spans(batch, tokenizer, spans)
@@ -177,6 +181,8 @@ def sft_config(
                 "state_dict_type": "SHARDED_STATE_DICT",
                 "activation_checkpointing": bool(gpus) and hardware["gradient_checkpointing"],
             },
+            # Else each GPU keeps whole gradients between the passes of a step, summed in bfloat16.
+            "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
         }
     return SFTConfig(
         output_dir=str(folder),
@@ -204,6 +210,7 @@ def sft_config(
         save_strategy="no",  # Checkpoints decides
         save_total_limit=KEPT,
         logging_steps=1,  # more would count wrong in the first line after a resume
+        logging_nan_inf_filter=False,  # Show stops at a loss that is no number
         report_to=list(trackers) or "none",
         disable_tqdm=True,
         dataloader_pin_memory=bool(gpus),
@@ -213,7 +220,7 @@ def sft_config(
 
 
 class Show(TrainerCallback):
-    """Report steps, and stay quiet otherwise."""
+    """Report steps, and end a training whose loss is no number."""
 
     def __init__(self, label):
         self.label, self.resumed = label, 0
@@ -223,6 +230,13 @@ class Show(TrainerCallback):
         quiet = None if state.is_world_process_zero else open(os.devnull, "w")  # noqa: SIM115
         self.bar = Progress(self.label, state.max_steps, "steps", state.global_step, stream=quiet)
         self.bar.__enter__()
+
+    def on_log(self, args, state, control, logs, **_):
+        if not math.isfinite(loss := float(logs.get("loss", 0.0))):
+            raise UserError(
+                f"{self.label}: the loss is {loss} after step {state.global_step}, and nothing is "
+                "saved of it; give the recipe a lower learning_rate or a longer warmup"
+            )
 
     def on_step_end(self, args, state, control, **_):
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
@@ -249,13 +263,15 @@ def save_student(trainer: SFTTrainer, tokenizer, end: str, recipe: dict, output:
             for name, value in state.items()
             if name not in network.all_tied_weights_keys  # copies of another
         }
-        network.config.dtype = torch.bfloat16
     ends = network.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends] if ends is not None else []
     turn = tokenizer.convert_tokens_to_ids(end)
     network.generation_config.eos_token_id = sorted({turn, *ends}, key=lambda t: t != turn)
     network.config.use_cache = True
     network.save_pretrained(str(output), state_dict=state)
+    if recipe["precision"] != "float32":  # transformers has written that of the trained weights
+        network.config.dtype = torch.bfloat16
+        network.config.save_pretrained(str(output))
     tokenizer.save_pretrained(str(output))
     prompts = trainer.train_dataset
     write_json(

@@ -26,6 +26,10 @@ class ComparedModel(Section):
     chat: bool
     """Whether it is prompted zero-shot through its chat template; if not, it is shown the
     benchmark's shots in plain text."""
+    parameters: Positive | None = None
+    """Billions of parameters; null takes the student's."""
+    gpus: Count | None = None
+    """GPUs for its answers; null takes `hardware.predict_gpus`."""
 
 
 class TrainedReference(Section):
