@@ -265,6 +265,7 @@ OFTEN = {"checkpoint_minutes": 1e-6}  # a checkpoint after every step
 PROGRAM = str(ROOT / "scripts" / "train.py")
 ALONE = [sys.executable, PROGRAM]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+SHARED = [*TWO, str(ROOT / "tests/helpers/sharded.py")]
 TWO += [PROGRAM]
 WAIT = 180  # seconds; twenty on two calm cores
 
@@ -395,6 +396,43 @@ def test_two_processes_take_the_steps_of_one_and_stop_together(model, tmp_path):
     one, two = (load_file(folder / "model.safetensors") for folder in (alone.output, output))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_shared_weights_are_those_of_one_process(model, tmp_path):
+    """FSDP2 in two processes on CPUs, layers computed again; see helpers/sharded.py."""
+    from safetensors.torch import load_file
+
+    alone = Training(tmp_path / "one", model, uneven(), epochs=4)
+    alone.run()
+    shared = Training(tmp_path / "two", model, uneven(), epochs=4)
+    status, said = until(shared, None, None, [*SHARED, *shared.arguments])
+    assert status == 0 and "FSDPLlamaForCausalLM of {'DTensor'}" in said, said
+    base = load_file(f"{model}/model.safetensors")
+    one, two = (load_file(each.output / "model.safetensors") for each in (alone, shared))
+    assert one.keys() <= two.keys()  # FSDP2 saves tied weights twice
+    moved = max((one[name] - base[name]).abs().max() for name in base)
+    apart = max((one[name] - two[name]).abs().max() for name in one)
+    assert apart < 1e-5 * moved
+
+
+@pytest.mark.slow
+def test_shared_weights_survive_a_stop_bit_by_bit(model, tmp_path):
+    settings = LONG | {"precision": "mixed"}
+    accumulating = {"per_device": 2}  # two passes a step
+    whole = Training(tmp_path / "whole", model, hardware=accumulating, **settings)
+    status, said = until(whole, None, None, [*SHARED, *whole.arguments])
+    assert status == 0 and "FSDPLlamaForCausalLM" in said, said
+    often = Training(tmp_path / "stopped", model, hardware=OFTEN | accumulating, **settings)
+    status, said = until(often, 5, "SIGUSR1", [*SHARED, *often.arguments])
+    assert status and re.search(r"stopped by SIGUSR1 after step \d+ of 24, which is saved", said)
+    calm = Training(tmp_path / "stopped", model, hardware=accumulating, **settings)
+    status, said = until(calm, None, None, [*SHARED, *calm.arguments])
+    assert status == 0, said
+    before, after = (read_json(each.output / "train.json") for each in (whole, calm))
+    assert after["resumed_from"] >= 5 and after["loss_curve"] == before["loss_curve"]
+    assert after["weights"] == before["weights"]
+    assert read_json(calm.output / "config.json")["dtype"] == "bfloat16"
 
 
 def test_a_torn_checkpoint_is_recognised(tmp_path):
