@@ -34,7 +34,7 @@ SETS = list(
 MIXTURES = matrix.mixture_generators(config)
 REFERENCES = matrix.student_references(config)
 # Rules run the Python that runs Snakemake, whether or not its environment is active.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
 SCRIPTS = "scripts" if BASE == Path.cwd() else f"{BASE}/scripts"
 # Starts a program in a process that has its imports done (config: warm).
 WARM = f"python {SCRIPTS}/agorabench/cluster/warm.py"
