@@ -184,7 +184,7 @@ SCHEMA_FAULTS = {
     ),
     "key unlike any": (
         {"students/tiny/base/zzz": 3},
-        "students.tiny.base: unknown key 'zzz'; known: model, chat",
+        "students.tiny.base: unknown key 'zzz'; known: model, chat, parameters, gpus",
     ),
     "misspelt key at the top": (
         {"experimentz": {}},
