@@ -158,6 +158,17 @@ def test_same_inputs_same_bytes(study):
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
+def test_the_caption_says_that_a_judge_is_related(study, tmp_path):
+    config = config_of()
+    config["generators"]["strong"]["model"] = "gpt-4o"
+    config["generators"]["judge"] = {"backend": "openai", "model": "gpt-4.1"}
+    config["benchmarks"]["functions"]["judge"] = "judge"
+    aggregate.write_pgr_table(config)
+    for ending in ("md", "tex", "html"):
+        text = (tmp_path / f"results/tables/pgr.{ending}").read_text()
+        assert "judge judges strong in functions." in " ".join(text.split())
+
+
 def test_the_markdown_view_is_shaped_like_the_papers_table(study):
     _, _, aggregated = study
     text = (aggregated() / "tables/pgr.md").read_text()

@@ -196,8 +196,8 @@ SCHEMA_FAULTS = {
     ),
     "key of another backend": (
         {"generators/strong/data": {}},
-        "generators.strong: unknown key 'data'; known: backend, model, sampling, give_up_after, "
-        "price, batch_size",
+        "generators.strong: unknown key 'data'; known: backend, model, family, sampling, "
+        "give_up_after, price, batch_size",
     ),
     "missing key": (
         {"students/tiny/recipe/precision": None},

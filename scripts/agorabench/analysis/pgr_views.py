@@ -112,7 +112,7 @@ def _caption(view, rows, scores, params):
         f"benchmark items, {params['bootstrap']:,} draws (seed {params['seed']}), {together} "
         f"resampled together.{said} Bold: not established as worse than the best of its column "
         "(5 %, all pairs adjusted after Holm)."
-    )
+    ) + (f" {params['related']}" if "related" in params else "")
 
 
 def _notes(view, seed, rows, cells):

@@ -6,6 +6,7 @@ from agorabench import matrix, paths
 from agorabench.config.stages import Stage, select, select_entries
 from agorabench.evaluation.benchmarks import JUDGED
 from agorabench.intrinsic import misnamed_metrics
+from agorabench.llm.families import describe_related
 from agorabench.models.weights import DIGEST_FILE
 
 # ---- Tables and figures
@@ -31,6 +32,8 @@ def _aggregate_pgr(config, reference=None):
     params |= {"titles": list_titles(config, "method")}
     params |= {"domain_titles": list_titles(config, "domain")}
     params |= _other_references(config, reference, students)
+    related = describe_related(config)
+    params |= {"related": related} if related else {}
     evaluated = matrix.student_evaluations(config, reference)
     return Stage({"scores": _score_files(evaluated)}, params)
 
@@ -206,6 +209,8 @@ def report(config):
     params = {"experiments": config["experiments"], "prices": generator_prices(config)}
     params["order"] = [list(config["experiments"]), names]
     params |= {"missing": config["missing"]} if config.get("missing") else {}
+    related = describe_related(config, matrix.judged_metrics(config))
+    params |= {"related": related} if related else {}
     return Stage(inputs, params | {"benchmarks": select_entries(config, names, ("domain",))})
 
 

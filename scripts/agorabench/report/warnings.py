@@ -1,6 +1,7 @@
 """What a reader must know before the first number of the report: sentences, few and short."""
 
 from agorabench import matrix, paths
+from agorabench.llm.families import describe_related
 from agorabench.report.sections import read_record
 from agorabench.stats.pgr import NO_REFERENCE
 
@@ -58,4 +59,5 @@ def list_warnings(config: dict, rows: list[dict], exhibits: list[dict]) -> list[
         found.append(
             "One seed: nothing here says how far another generation and training would lie apart."
         )
-    return found
+    related = describe_related(config, matrix.judged_metrics(config))
+    return found + ([related] if related else [])

@@ -11,6 +11,7 @@ from agorabench.config.models.base import (
     Model,
     Name,
     NotNegative,
+    OrAbsent,
     Positive,
     Section,
     Temperature,
@@ -33,6 +34,14 @@ EnvironmentVariable = Annotated[
         title="the name of an environment variable (letters, digits and '_')",
         description="Name of the environment variable that holds the key; null where none is "
         "needed.",
+    ),
+]
+
+Family = Annotated[
+    Text,
+    Field(
+        description="Models that are related to it say the same; a warning stands where one judges "
+        "what another has made. Absent: by maker, where the model's name tells."
     ),
 ]
 
@@ -92,6 +101,7 @@ class ApiGenerator(Section):
     backend: str
     model: Text
     """The model's name at the endpoint."""
+    family: Family = OrAbsent
     base_url: Address
     key: EnvironmentVariable | None
     headers: dict[str, EnvironmentVariable] = {}
@@ -164,6 +174,7 @@ class LocalGenerator(Section):
 
     backend: str
     model: Model
+    family: Family = OrAbsent
     sampling: LocalSampling = {}
     give_up_after: Count = 48
     """Replies, all of them rejected for one reason, after which a set is given up; twice as many
