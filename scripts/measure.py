@@ -38,7 +38,8 @@ def main(argv=None):
     write_json(paths.metric(args.metric, args.cell), about | measured.to_dict())
     ids = [pair["id"] for pair in pairs]
     columns = {} if measured.values is None else {"value": measured.values}
-    write_examples(paths.metric_examples(args.metric, args.cell), ids, columns | measured.scored)
+    columns |= {f"scored {name}": values for name, values in measured.scored.items()}
+    write_examples(paths.metric_examples(args.metric, args.cell), ids, columns)
 
 
 def write_examples(path, ids, columns):

@@ -16,6 +16,7 @@ import torch
 import yaml
 from agorabench import intrinsic, matrix, paths
 from agorabench.analysis import decisions
+from agorabench.analysis import intrinsic as intrinsic_table
 from agorabench.cluster.failures import leave_out
 from agorabench.config import check_config, result_stages, stages
 from agorabench.errors import UserError
@@ -277,6 +278,18 @@ def test_metrics_are_made_of_one_reading_and_change_nothing_else(model, alone, t
             ("11", "1") if name == "adjusted" else ("12", "0")
         )
     assert "reason" not in rows["adjusted"]
+
+
+def test_what_is_too_long_to_be_read_counts_nowhere(model, tmp_path):
+    config = config_of(model, MADE | {"value": MADE["rank-surprisal"]}, max_length=60)
+    rows = make_tables(tmp_path / "set", config, [1.0] * 12)
+    assert 2 <= int(rows["perplexity"]["n"]) < 12
+    assert len({(rows[name]["n"], rows[name]["without"]) for name in (*MADE, "perplexity")}) == 1
+    assert rows["value"]["value"] == rows["rank-surprisal"]["value"]  # no name is a column's
+    place = tmp_path / "set" / paths.metric_examples("perplexity", CELL)
+    pandas.read_parquet(place).drop(columns="scored value").to_parquet(place)
+    with contextlib.chdir(tmp_path / "set"), pytest.raises(UserError, match="nothing for value"):
+        intrinsic_table.aggregate(result_stages.aggregate(config, "intrinsic").params)
 
 
 def test_a_metric_without_a_value_says_why(model, tmp_path):

@@ -9,6 +9,7 @@ import pandas
 
 from agorabench import paths
 from agorabench.analysis.study import usable_metrics, value_or_none
+from agorabench.errors import UserError
 from agorabench.files import read_json, read_jsonl
 from agorabench.intrinsic import judged, load_metric_module
 from agorabench.matrix import list_cells
@@ -74,9 +75,13 @@ def make_metrics(params, cell, metrics):
 
 def read_columns(judges, name, entry, cell):
     """What a metric of a set is made of, a value for each example: see agorabench.intrinsic."""
-    table = pandas.read_parquet(paths.metric_examples(entry["perplexity"], cell)).set_index("id")
-    columns = {"surprisal": np.log(table["value"])}
-    columns |= {"scored": table[name]} if name in table else {}
+    path = paths.metric_examples(entry["perplexity"], cell)
+    table = pandas.read_parquet(path).set_index("id")
+    columns = {"surprisal": np.log(table["value"].astype(float))}
+    if hasattr(load_metric_module(entry), "score_examples"):
+        if (column := f"scored {name}") not in table:  # it was measured before, and is not stale
+            raise UserError(f"{path} has nothing for {name}; delete it and run snakemake again")
+        columns["scored"] = table[column]
     if source := entry.get("reward"):
         columns["reward"] = read_examples(judges, source, cell).reindex(table.index)
     return {key: [value_or_none(each) for each in values.astype(float)]
