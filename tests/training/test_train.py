@@ -195,6 +195,39 @@ def test_a_loss_that_is_no_number_ends_the_training(model, tmp_path):
     assert not (tmp_path / "model.safetensors").exists()
 
 
+LORA = {"rank": 8, "alpha": 16.0, "rslora": False, "targets": None}
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_adapters_are_trained_and_merged(model, tmp_path, precision):
+    """The student is a model like others; embeddings, norms and head are those of the base."""
+    from safetensors.torch import load_file
+
+    training = Training(tmp_path, model, epochs=8, precision=precision, lora=LORA)
+    record = training.run()
+    assert record["loss_curve"][-1]["loss"] < record["loss_curve"][0]["loss"]
+    assert record["made_from"]["recipe"]["lora"] == LORA
+    saved, base = (load_file(f"{folder}/model.safetensors") for folder in (training.output, model))
+    assert saved.keys() == base.keys()
+    moved = {
+        name for name in base if not torch.equal(saved[name], base[name].to(saved[name].dtype))
+    }
+    assert moved == {name for name in base if "_proj." in name}
+    assert (
+        trained(model, tmp_path / "again", epochs=8, precision=precision, lora=LORA)["weights"]
+        == record["weights"]
+    )
+
+
+def test_adapters_of_named_layers(model, tmp_path):
+    from safetensors.torch import load_file
+
+    fit(model, tmp_path, epochs=2, lora=LORA | {"rslora": True, "targets": ["q_proj"]})
+    saved, base = (load_file(f"{folder}/model.safetensors") for folder in (tmp_path, model))
+    moved = {name for name in base if not torch.equal(saved[name], base[name])}
+    assert moved == {name for name in base if "q_proj" in name}
+
+
 def test_padding_free_training_takes_the_steps_of_padded_training(model, tmp_path):
     """The same examples in the same order: only rounding may differ."""
     from safetensors.torch import load_file
@@ -433,6 +466,30 @@ def test_shared_weights_survive_a_stop_bit_by_bit(model, tmp_path):
     assert after["resumed_from"] >= 5 and after["loss_curve"] == before["loss_curve"]
     assert after["weights"] == before["weights"]
     assert read_json(calm.output / "config.json")["dtype"] == "bfloat16"
+
+
+@pytest.mark.slow
+def test_adapters_of_two_processes_stopped_and_resumed_are_those_of_one(model, tmp_path):
+    from safetensors.torch import load_file
+
+    alone = Training(tmp_path / "one", model, lora=LORA, **LONG)
+    alone.run()
+    often = Training(tmp_path / "two", model, hardware=OFTEN, lora=LORA, **LONG)
+    status, said = until(often, 5, "SIGTERM", [*TWO, *often.arguments])
+    assert status and re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved", said)
+    calm = Training(tmp_path / "two", model, lora=LORA, **LONG)
+    status, said = until(calm, None, None, [*TWO, *calm.arguments])
+    assert status == 0, said
+    whole = Training(tmp_path / "whole", model, lora=LORA, **LONG)
+    status, said = until(whole, None, None, [*TWO, *whole.arguments])
+    assert status == 0, said
+    assert read_json(calm.output / "train.json")["resumed_from"] >= 5
+    one, two, resumed = (
+        load_file(each.output / "model.safetensors") for each in (alone, whole, calm)
+    )
+    for name, tensor in one.items():
+        assert torch.equal(two[name], resumed[name])
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_a_torn_checkpoint_is_recognised(tmp_path):

@@ -204,7 +204,8 @@ def train(config, student, cell):
         "base": weight_files(config, entry["base"]["model"]),
         "template": [entry["template"]] if entry["template"] else [],
     }
-    params = {"version": 1, "base": entry["base"]["model"], "recipe": entry["recipe"]}
+    recipe = {key: value for key, value in entry["recipe"].items() if value is not None}
+    params = {"version": 1, "base": entry["base"]["model"], "recipe": recipe}
     return Stage(inputs, params | {"system": entry["system"] or ""})
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import torch
 from accelerate.utils import AutocastKwargs
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PrinterCallback,
+    TrainerCallback,
+    set_seed,
+)
 from trl import SFTConfig, SFTTrainer
 
 from agorabench.errors import UserError
@@ -70,12 +76,14 @@ def train_model(
         checks.check_attention(network.config, *_computation(recipe, hardware))
     arguments = sft_config(recipe, hardware, seed, output / "checkpoints", trackers, label)
     keeper, show = Checkpoints(hardware["checkpoint_minutes"]), Show(label)
+    set_seed(seed)  # adapters begin with random numbers
     trainer = SFTTrainer(
         model=network,
         args=arguments,
         train_dataset=Dataset.from_list(examples.rows),
         processing_class=tokenizer,
         callbacks=[keeper, show],
+        peft_config=adapters(recipe),
     )
     trainer.remove_callback(PrinterCallback)
     # Copies of the weights in bfloat16, of no use where layers are computed again.
@@ -134,6 +142,32 @@ def _computation(recipe, hardware):
     return dtype, f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if hardware["gpus"] else "cpu"
 
 
+def _weights_format(recipe):
+    """Number format of the weights in memory; those that adapters leave as they are need no more
+    digits than they are saved with.
+    """
+    short = recipe["precision"] == "bfloat16" or (
+        recipe.get("lora") and recipe["precision"] == "mixed"
+    )
+    return torch.bfloat16 if short else torch.float32
+
+
+def adapters(recipe: dict):
+    """The LoRA adapters of a recipe in peft's terms, or None."""
+    if not (lora := recipe.get("lora")):
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        use_rslora=lora["rslora"],
+        target_modules=lora["targets"] or "all-linear",
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+
+
 def load_base(model: str, recipe: dict, hardware: dict) -> torch.nn.Module:
     """Load the base in the number format that its weights are trained in.
 
@@ -144,7 +178,7 @@ def load_base(model: str, recipe: dict, hardware: dict) -> torch.nn.Module:
     try:
         return AutoModelForCausalLM.from_pretrained(
             model,
-            dtype=torch.bfloat16 if recipe["precision"] == "bfloat16" else torch.float32,
+            dtype=_weights_format(recipe),
             **options,
         )
     except (ImportError, ValueError) as error:
@@ -174,7 +208,9 @@ def sft_config(
         )
     flat = recipe["batches"] in FLAT
     sharing = {}
-    if processes > 1:
+    # Adapters alone are no reason to share weights out, and peft saves none of them where layers are
+    # shared out and computed again: every process has all (DDP).
+    if processes > 1 and not recipe.get("lora"):
         sharing = {
             "fsdp": True,
             "fsdp_config": {
@@ -257,6 +293,9 @@ def save_student(trainer: SFTTrainer, tokenizer, end: str, recipe: dict, output:
     if not trainer.is_world_process_zero():
         return
     network = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if recipe.get("lora"):
+        network = network.merge_and_unload()
+        state = network.state_dict()
     if recipe["precision"] != "float32":
         state = {
             name: value.to(torch.bfloat16) if value.is_floating_point() else value

@@ -49,6 +49,20 @@ Reference = union_by_key(
 )
 
 
+class Lora(Section):
+    """Low-rank adapters (arXiv 2106.09685), trained in place of the weights and merged into them
+    when the student is saved."""
+
+    rank: Count = 16
+    """Rank of the adapters."""
+    alpha: Positive = 32.0
+    """They are scaled by alpha / rank."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (arXiv 2312.03732)."""
+    targets: Distinct[Text] | None = None
+    """Names of the layers that get adapters; null: all linear layers but the head."""
+
+
 class Recipe(Section):
     """How a student is trained; a change here trains it again."""
 
@@ -73,6 +87,8 @@ class Recipe(Section):
     precision: Literal["float32", "mixed", "bfloat16"]
     """Weights and optimiser in float32 with computation in it or, mixed, in bfloat16; or all in
     bfloat16, which halves the memory and loses small updates to rounding."""
+    lora: Lora | None = None
+    """Train adapters only; null trains all weights."""
 
 
 class Hardware(Section):
