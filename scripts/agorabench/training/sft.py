@@ -208,8 +208,8 @@ def sft_config(
         )
     flat = recipe["batches"] in FLAT
     sharing = {}
-    # Adapters alone are no reason to share weights out, and peft saves none of them where layers are
-    # shared out and computed again: every process has all (DDP).
+    # Adapters are no reason to share weights out, and where layers are shared out and computed
+    # again peft saves none of them: every process has all (DDP).
     if processes > 1 and not recipe.get("lora"):
         sharing = {
             "fsdp": True,
