@@ -60,21 +60,14 @@ def answer_benchmarks(config, model, name, threads):
             load_engine, folder, matrix.size_answering(config, name.student, name.anchor), threads
         )
     )
-    finished = []
     for benchmark, entry in params["benchmarks"].items():
-        finished.append(
-            answer_benchmark(
-                engine, benchmark, entry, read_items(benchmark, entry), (folder, model),
-                params["system"], params.get("chat", True), params["seed"],
-                paths.predictions(model, benchmark),
-            )
+        answer_benchmark(
+            engine, benchmark, entry, read_items(benchmark, entry), (folder, model),
+            params["system"], params.get("chat", True), params["seed"],
+            paths.predictions(model, benchmark),
         )  # fmt: skip
     if name.cell and config["keep_models"] == "scored":
-        # What was answered stays: a job that is killed now has to write its outputs again.
         weights.remove_weights(folder)
-    else:
-        for path in finished:
-            path.unlink()
 
 
 def read_items(benchmark, entry):

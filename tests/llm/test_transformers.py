@@ -1,7 +1,6 @@
 """A tiny real model: how it is sampled and prompted."""
 
 import contextlib
-import json
 from collections import deque
 
 import predict
@@ -146,9 +145,14 @@ def test_few_shot_prompts_are_plain_text():
     )
 
 
-def predict_sums(folder, model, count, chat=True, **more):
-    """Have the miniature's base, a model, answer `count` sums; returns the path of its answers."""
+def predict_sums(folder, model, count, chat=True, edits=(), **more):
+    """Have the miniature's base, a model, answer `count` sums; returns the path of its answers.
+
+    `edits`: number of an item -> another question.
+    """
     items = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(count)]
+    for number, question in dict(edits).items():
+        items[number]["question"] = question
     write_jsonl(folder / paths.benchmark_items("sums"), items)
     sums = {"domain": "math", "protocol": "gsm8k", "source": {"path": "unused"}}
     sums |= {"temperature": 0.2, "top_p": 0.95, "repetition_penalty": 1.03, "max_tokens": 8}
@@ -190,15 +194,35 @@ def test_a_killed_prediction_goes_on(model, tmp_path, monkeypatch):
     monkeypatch.setattr(Engine, "generate", dying)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed")
-    partial = tmp_path / "killed" / "results/predictions/mini/base/.sums.partial.jsonl"
-    with open(partial, "ab") as file:
+    kept = tmp_path / "killed" / "results/predictions/mini/base/.sums.answers.jsonl"
+    with open(kept, "ab") as file:
         file.write(b'{"torn')
-    assert run(tmp_path / "killed") == whole and not partial.exists()
+    assert run(tmp_path / "killed") == whole
     assert asked == [4, 4, 4, 2]
     # What was answered otherwise is not gone on from.
     asked[:] = [1, 1]
-    partial.write_text(json.dumps({"asked": "other", "id": "gsm8k/0"}) + "\n")
     assert run(tmp_path / "killed", max_tokens=4) != whole and asked == [1, 1, 4, 4, 2]
+
+
+def test_of_more_items_only_the_further_ones_are_answered(model, tmp_path, monkeypatch):
+    answer, asked = Engine.generate, []
+
+    def counting(engine, prompts, *arguments, **more):
+        asked.append(len(prompts))
+        return answer(engine, prompts, *arguments, **more)
+
+    def run(folder, **changes):
+        return read_jsonl(predict_sums(folder, model, 10, **changes))
+
+    whole = run(tmp_path / "whole")
+    monkeypatch.setattr(Engine, "generate", counting)
+    assert run(tmp_path, limit=4) == whole[:4] and asked == [4]
+    assert run(tmp_path, limit=2) == whole[:2] and asked == [4]  # those that are kept
+    assert run(tmp_path, limit=7) == whole[:7] and asked == [4, 3]
+    assert run(tmp_path) == whole and asked == [4, 3, 3]
+    edited = run(tmp_path, edits={3: "What is 4+1?"})
+    assert edited[3]["prompt"] == "What is 4+1?" and asked == [4, 3, 3, 1]
+    assert edited[:3] + edited[4:] == whole[:3] + whole[4:]
 
 
 def test_rows_that_end_at_different_tokens_keep_their_own_text(engine):

@@ -1,4 +1,7 @@
-"""Completions of a benchmark's items by a model that is loaded here; a killed run goes on."""
+"""Completions of a benchmark's items by a model that is loaded here.
+
+A killed run goes on, and where more items are wanted later, only these are answered.
+"""
 
 import os
 import sys
@@ -34,7 +37,7 @@ def answer_benchmark(
     chat: bool,
     seed: int,
     output: str | Path,
-) -> Path:
+) -> None:
     """Write a row for every item: id, model, prompt, completion, finish_reason.
 
     Args:
@@ -45,9 +48,7 @@ def answer_benchmark(
         system: message before every conversation, or "".
         chat: does the model know conversations? If not, it is shown worked examples as plain text.
         seed: of the samples.
-        output: path of the rows.
-
-    Returns the path of the partial file, which the caller removes once all outputs are there.
+        output: path of the rows; beside it all answers so far are kept.
     """
     location, label = model
     if chat:
@@ -59,16 +60,16 @@ def answer_benchmark(
         render, stop = plain_renderer(benchmarks.load_protocol(entry), shown)
     prompts = [_render_item(item, render) for item in items]
     stop += items[0].get("stop", [])
-    made_from = [weights.model_identity(location), label, entry, prompts, seed]
-    unfinished = Path(output).parent / f".{name}.partial.jsonl"
-    with PartialCompletions(unfinished, json_fingerprint(*made_from)) as kept:
+    settings = {key: value for key, value in entry.items() if key != "limit"}
+    made_from = [weights.model_identity(location), label, settings, seed, stop]
+    with KeptAnswers(Path(output).parent / f".{name}.answers.jsonl", made_from) as kept:
         complete_items(
             engine, name, entry, items, prompts, seed, stop, f"predict {label}/{name}", kept
         )
-    rows = [{"id": row["id"], "model": label} | row for row in kept.rows]
+    answers = map(kept.answers.get, map(kept.key, items, prompts))
+    rows = [{"id": row["id"], "model": label} | row for row in answers]
     write_jsonl(output, rows)
     warn_unfinished(rows, label, name, entry)
-    return unfinished
 
 
 def _as_messages(start, item):
@@ -93,26 +94,27 @@ def warn_unfinished(rows: list[dict], label: str, name: str, entry: dict) -> Non
         )  # fmt: skip
 
 
-class PartialCompletions:
-    """Completions of a benchmark that are written as they come, so that a killed run goes on.
+class KeptAnswers:
+    """Answers of a model to a benchmark, written as they come.
 
-    `rows` holds those of an earlier run that asked for the same, `asked`; others are dropped.
+    `answers` has those of earlier runs of the same model with the same settings, `made_from`, by
+    `key`; others are dropped.
     """
 
-    def __init__(self, path, asked):
-        self.path, self.rows = path, []
+    def __init__(self, path, made_from):
+        self.path, self.answers = path, {}
+        self._made_from = json_fingerprint(*made_from)
         path.parent.mkdir(parents=True, exist_ok=True)
         good = 0
         with open(path, "a+b") as file:
             file.seek(0)
-            sentence = f"{path}, line {{}}: not a row of predictions; delete the file"
-            for row, end in read_appended(file, "asked", sentence):
-                if row["asked"] != asked:
+            sentence = f"{path}, line {{}}: not an answer; delete the file"
+            for row, end in read_appended(file, "made_from", sentence):
+                if row.pop("made_from") != self._made_from:
                     break
                 good = end
-                self.rows.append({key: value for key, value in row.items() if key != "asked"})
+                self.answers[row.pop("key")] = row
             cut_tail(file, good)
-        self.asked = asked
 
     def __enter__(self):
         self._file = open(self.path, "ab")
@@ -121,13 +123,20 @@ class PartialCompletions:
     def __exit__(self, *_):
         self._file.close()
 
-    def add_rows(self, rows) -> None:
-        """Write rows before they count."""
-        lines = (to_json({"asked": self.asked} | row) + "\n" for row in rows)
+    def key(self, item, prompt) -> str:
+        """What an answer is found by: its item, and all that the model is shown."""
+        return json_fingerprint(item["id"], prompt)
+
+    def add(self, answers) -> None:
+        """Write answers, key -> row, before they count."""
+        lines = (
+            to_json({"made_from": self._made_from, "key": key} | row) + "\n"
+            for key, row in answers.items()
+        )
         self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows += rows
+        self.answers |= answers
 
 
 def complete_items(
@@ -139,19 +148,21 @@ def complete_items(
     seed: int,
     stop: list[str],
     label: str,
-    kept: PartialCompletions,
+    kept: KeptAnswers,
 ) -> None:
-    """Add a row for every item that `kept` lacks, in order, completed in batches.
+    """Add an answer to every item that `kept` lacks, in order, completed in batches.
 
     `engine()` loads the model, if that has not been done; `prompts` are texts, or conversations.
     """
-    if len(kept.rows) == len(items):
+    pairs = zip(items, prompts, strict=True)
+    missing = [pair for pair in pairs if kept.key(*pair) not in kept.answers]
+    if not missing:
         return
     model = engine()
     size = getattr(model, "BATCH", BATCH)
-    with Progress(label, len(items), "items", done=len(kept.rows)) as bar:
-        for start in range(len(kept.rows), len(items), size):
-            batch, asked = items[start : start + size], prompts[start : start + size]
+    with Progress(label, len(items), "items", done=len(items) - len(missing)) as bar:
+        for start in range(0, len(missing), size):
+            batch, asked = zip(*missing[start : start + size], strict=True)
             if "continuations" in items[0]:
                 replies = _weigh_continuations(model, batch, asked)
             else:
@@ -166,12 +177,13 @@ def complete_items(
                     stop=stop,
                     **settings,
                 )
-            rows = []
-            for item, reply in zip(batch, replies, strict=True):
+            rows = {}
+            for item, prompt, reply in zip(batch, asked, replies, strict=True):
                 row = {"id": item["id"], "prompt": item["prompt"], "completion": reply["reply"]}
                 row["finish_reason"] = reply["finish_reason"]
-                rows.append(row | {key: reply[key] for key in reply if key == "likelihoods"})
-            kept.add_rows(rows)
+                row |= {name: reply[name] for name in reply if name == "likelihoods"}
+                rows[kept.key(item, prompt)] = row
+            kept.add(rows)
             bar.advance(len(batch))
 
 

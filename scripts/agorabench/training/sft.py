@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -158,6 +159,8 @@ def adapters(recipe: dict):
         return None
     from peft import LoraConfig
 
+    # peft 0.21 asks for what transformers 5 calls otherwise.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
     return LoraConfig(
         r=lora["rank"],
         lora_alpha=lora["alpha"],
