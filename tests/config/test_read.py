@@ -39,6 +39,8 @@ FAULTS = {
     "huge": (f"a: {'9' * 5000}\n", ", line 1: 99999999999999999999... is too large a number"),
     "no number": ("a: {b: .nan}\n", ", line 1: .nan is not a finite number"),
     "overflow": ("a: -1.0e+400\n", ", line 1: -1.0e.400 is not a finite number"),
+    "JSON's no number": ('{"a": [NaN]}', ": NaN is not a finite number"),
+    "JSON's overflow": ('{"a": -1e400}', ": -1e400 is not a finite number"),
     "tag": ("a: !!python/object/apply:os.system [ls]\n", ", line 1: the tag .* has no meaning in"),
     "wrong tag": ("a: !!int many\n", ": not YAML: "),
     "UTF-16": ("a: 1\n".encode("utf-16"), ": not text in UTF-8 .*; save it as UTF-8"),

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -41,10 +42,13 @@ def read_file(file: str | Path, name: str = "") -> dict:
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not text in UTF-8 ({error.reason}); save it as UTF-8") from None
     try:
-        return json.loads(text, object_pairs_hook=_join_pairs)
-    except (ValueError, RecursionError):
-        pass
-    try:
+        with suppress(ValueError, RecursionError):
+            return json.loads(
+                text,
+                object_pairs_hook=_join_pairs,
+                parse_constant=_read_number,
+                parse_float=_read_number,
+            )
         return _read_yaml(text)
     except _Refused as fault:
         place, sentence = fault.args
@@ -55,6 +59,12 @@ def read_file(file: str | Path, name: str = "") -> dict:
 def read_shipped() -> dict:
     """Return the registries that every config begins with, those of the paper."""
     return read_file(SHIPPED)
+
+
+def _read_number(text):
+    if not math.isfinite(number := float(text)):
+        raise _Refused("", f"{text} is not a finite number")
+    return number
 
 
 def _join_pairs(pairs):
