@@ -52,11 +52,11 @@ def rows(generators=3, seeds=(1,), prompt="main"):
     ]
 
 
-def drawn(table, width=figures.PAGE_WIDTH):
+def drawn(table, width=figures.PAGE_WIDTH, **more):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with figures.style():
-        titles = {name: entry["title"] for name, entry in tasks.METHODS.items()}
+        titles = {name: entry["title"] for name, entry in tasks.METHODS.items()} | more
         figure = draw_views(list_views(table), width, titles)
         FigureCanvasAgg(figure).draw()
     return figure
@@ -114,6 +114,12 @@ def test_a_panel_per_method_and_domain_with_the_tables_numbers():
     assert len(limits) == 1  # one scale for all panels
     assert {"instance generation", "math", "model-0", "base", "reference"} <= texts(figure)
     assert "performance gap recovered, PGR (%)" in texts(figure)
+
+
+def test_a_title_is_no_formula():
+    """matplotlib reads what is between two dollars as mathematics, and gives up at what is none."""
+    figure = drawn(rows(), instance=r"US$ to R$ \frac_", response="<b>50 %</b> & {x}^2")
+    assert {r"US$ to R$ \frac_", "<b>50 %</b> & {x}^2"} <= texts(figure)
 
 
 @pytest.mark.parametrize("width", [3.3, 5.0, 7.0])

@@ -38,6 +38,7 @@ STYLE = {
     "xtick.major.size": 2,
     "ytick.major.size": 0,
     "lines.linewidth": 1.0,
+    "text.parse_math": False,  # dollars in names are dollars
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # text stays text
     "svg.hashsalt": "agorabench",  # else ids in an SVG are random
