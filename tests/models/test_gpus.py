@@ -111,3 +111,20 @@ def test_the_processes_of_a_job_take_no_more(machine, monkeypatch):
     monkeypatch.setenv(gpus.LEASED, "GPU-aaaa-0")
     gpus.lease_gpus(3)
     assert gpus.VISIBLE not in os.environ
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root: files of two users")
+def test_a_lock_of_another_user_counts(machine, tmp_path):
+    with machine(1) as (_, first):  # root makes folder and files
+        assert first == "GPU-aaaa-0"
+    program = "import fcntl, os; d = os.open('GPU-aaaa-0', os.O_RDONLY); "
+    program += "fcntl.flock(d, fcntl.LOCK_EX); print('held', flush=True); input()"
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3"]
+    with subprocess.Popen(
+        [*nobody, "-c", program], cwd=tmp_path / "locks", text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == "held\n"
+        with machine(1) as (_, second):
+            assert second == "GPU-bbbb-1"
+        other.stdin.close()

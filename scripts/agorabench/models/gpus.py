@@ -63,7 +63,7 @@ def _take(found, number):
         LOCKS.chmod(0o1777)
     held = {}
     for name in found:
-        descriptor = os.open(LOCKS / name, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open_lock(LOCKS / name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -76,3 +76,14 @@ def _take(found, number):
     for descriptor in held.values():
         os.close(descriptor)
     return []
+
+
+def _open_lock(path):
+    """Open a file that may be another user's: to read is enough for a lock, and to create it where
+    it is there is refused in a folder like /tmp (fs.protected_regular).
+    """
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY)
+        with suppress(FileExistsError):
+            return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)
