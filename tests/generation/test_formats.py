@@ -38,9 +38,10 @@ def test_parse(case):
         assert str(caught.value) == case["expected"]
 
 
-def test_nesting_deeper_than_python_reads_is_no_json():
+@pytest.mark.parametrize("end", ["", f"1{'}' * 200_000}"])
+def test_nesting_deeper_than_python_reads_is_no_json(end):
     with pytest.raises(formats.Malformed, match=r"^not JSON$"):
-        formats.parse_reply(FORMS["instance"], '{"instruction": ' * 100_000, "json")
+        formats.parse_reply(FORMS["instance"], '{"instruction": ' * 200_000 + end, "json")
 
 
 def test_method_response_has_no_json():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import yaml
@@ -56,6 +57,28 @@ def test_packages_can_be_imported_and_nothing_beside_them():
     assert next(sandbox.run_many([code], packages=["numpy"])).status == "error"
     with pytest.raises(UserError, match="packages: no-such-thing is not installed in"):
         next(sandbox.run_many([code], packages=["no-such-thing"]))
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "bubblewrap"])
+def test_packages_of_an_environment_in_tmp_are_shown(tmp_path, monkeypatch, kind):
+    if reason := available(kind, "self"):
+        pytest.skip(reason)
+    about = tmp_path / "shown_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shown-package\nVersion: 1.0\n")
+    (about / "RECORD").write_text("shown_package.py,,\n")
+    (tmp_path / "shown_package.py").write_text("ANSWER = 11\n")
+    (tmp_path / "secret.txt").write_text("secret")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert str(tmp_path).startswith("/tmp/")
+    code = "import os, shown_package\ndef f(): return shown_package.ANSWER"
+    tests = "assert f() == 11\nassert os.listdir(os.path.dirname(shown_package.__file__)) == "
+    tests += "['shown_package.py']\nopen('/tmp/own', 'w').write('x')\n"
+    ran = partial(sandbox.run_many, isolation=kind, packages=["shown-package"])
+    assert next(ran([(code, tests)])).status == "ok"
+    changed = "import shown_package\nopen(shown_package.__file__, 'a')"
+    assert "shown_package.py" in next(ran([changed])).stderr  # read-only, and another user's
+    assert (tmp_path / "shown_package.py").read_text() == "ANSWER = 11\n"
 
 
 def test_sqlite_works_in_the_scratch_folder(user):

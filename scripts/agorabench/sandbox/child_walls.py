@@ -77,6 +77,10 @@ def build_root(order):
     mounts = os.open("/proc/self/mountinfo", os.O_RDONLY)
     mount_at(None, "/", None, MS_REC | MS_PRIVATE)
     mount_at("sandbox", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m,nr_inodes=4096")
+    # First of all: an environment in /tmp is shown within what programs have there for themselves.
+    os.makedirs(root + "/tmp")
+    size = f"mode=1777,size={order['file_mb']}m,nr_inodes=8192"
+    mount_at("scratch", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)
     for descriptor, path in sources:
         target = root + path
         if os.path.isdir(f"/proc/self/fd/{descriptor}"):
@@ -94,10 +98,7 @@ def build_root(order):
     for path, target in order["links"]:
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         os.symlink(target, root + path)
-    for name in ("/tmp", "/proc"):
-        os.makedirs(root + name, exist_ok=True)
-    size = f"mode=1777,size={order['file_mb']}m,nr_inodes=8192"
-    mount_at("scratch", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)
+    os.makedirs(root + "/proc", exist_ok=True)
     mount_at("proc", root + "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount_at(None, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
     os.chdir(root)

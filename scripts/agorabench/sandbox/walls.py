@@ -134,6 +134,7 @@ def bubblewrap_options(order: dict) -> list[str]:
         options += ["--unshare-user-try"]
     else:
         options += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    options += ["--perms", "1777", "--size", str(order["file_mb"] << 20), "--tmpfs", "/tmp"]
     # Folders on the way to a mount are bubblewrap's own, and closed to others unless made first.
     for path in (*order["visible"], *(path for path, _ in order["links"])):
         for parent in reversed(Path(path).parents[:-1]):
@@ -144,6 +145,4 @@ def bubblewrap_options(order: dict) -> list[str]:
         options += ["--tmpfs", path, "--remount-ro", path]
     for path, target in order["links"]:
         options += ["--symlink", target, path]
-    options += ["--proc", "/proc", "--perms", "1777"]
-    options += ["--size", str(order["file_mb"] << 20), "--tmpfs", "/tmp"]
-    return [*options, "--remount-ro", "/", "--chdir", "/tmp"]
+    return [*options, "--proc", "/proc", "--remount-ro", "/", "--chdir", "/tmp"]
