@@ -163,8 +163,12 @@ def _check_generator(config, path, generator):
         _check_turns((*path, "data", domain), source)
     if "of" in generator:
         _check_mixture(config, (*path, "of"), generator["of"])
-    if generator.get("active") is not None:
-        _check_active(path, generator["active"], generator["parameters"])
+    active = generator.get("active")  # of a mixture of experts
+    if active and generator["parameters"] is None:
+        raise ConfigFault(path, "active needs parameters, all that the model has")
+    if active and active > generator["parameters"]:
+        text = f"must be at most parameters, {generator['parameters']:g}, not {active:g}"
+        raise ConfigFault((*path, "active"), text)
 
 
 def _check_mixture(config, path, shares):
@@ -186,15 +190,6 @@ def _check_queried(config, path, name, at=None):
     raise ConfigFault(
         path, f"'{name}' is {kind}, which cannot be asked; known: {', '.join(known)}", at
     )
-
-
-def _check_active(path, active, parameters):
-    """Check that a mixture of experts has at most as many active parameters as parameters."""
-    if parameters is None:
-        raise ConfigFault(path, "active needs parameters, all that the model has")
-    if active > parameters:
-        text = f"must be at most parameters, {parameters:g}, not {active:g}"
-        raise ConfigFault((*path, "active"), text)
 
 
 def _check_benchmark(config, path, benchmark):
@@ -298,21 +293,18 @@ def _check_metric(config, path, metric):
 
 def _check_student(config, path, student):
     """Check a student's references, its GPUs, and that these can share its batches."""
-    hardware, size = student["hardware"], student["recipe"]["batch_size"]
-    base = student["base"]
-    references = {("reference",): student["reference"]}
-    references |= {("references", name): entry for name, entry in student["references"].items()}
-    for place, entry in references.items():
-        if not entry:
-            continue
+    base, hardware, size = student["base"], student["hardware"], student["recipe"]["batch_size"]
+    further = {("references", name): entry for name, entry in student["references"].items()}
+    own = base["chat"], os.path.normpath(base["model"])
+    gpus = [hardware["gpus"], hardware["predict_gpus"], base["gpus"]]
+    for place, entry in {("reference",): student["reference"] or {}, **further}.items():
+        gpus.append(entry.get("gpus"))
         if "trained_on" in entry:
             _check_trained(config, (*path, *place), path[-1], entry)
-            continue
-        same = os.path.normpath(entry["model"]) == os.path.normpath(base["model"])
-        if same and entry["chat"] == base["chat"]:
-            text = f"{base['model']} is the base too: PGR needs a reference that is better than it"
-            raise ConfigFault((*path, *place, "model"), text)
-    if config["warm"] and (hardware["gpus"] or hardware["predict_gpus"]):
+        elif entry and own == (entry["chat"], os.path.normpath(entry["model"])):
+            told = "is the base too: PGR needs a reference that is better than it"
+            raise ConfigFault((*path, *place, "model"), f"{base['model']} {told}")
+    if config["warm"] and any(gpus):
         raise ConfigFault((*path, "hardware"), HIDDEN)
     devices = max(1, hardware["gpus"])
     share = devices * (hardware["per_device"] or 1)
