@@ -9,7 +9,6 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(VENV)/ready  ## the whole miniature: table, figures, report
 	snakemake
 	snakemake --report results/snakemake.html
-	@echo "Done: results/pgr_table.csv, results/figures/pgr.png, results/report.html"
 
 test: lint  ## the fast tests, on up to four cores
 	pytest -n auto --maxprocesses 4 --dist loadfile

@@ -20,14 +20,10 @@ from agorabench.config.shipped import link_shipped
 link_shipped(BASE)
 
 
-# Another matrix would be merged into this one, registry by registry; what has neither is no matrix
-# of its own and adds to it.
+# Another matrix would be merged into this one; what has neither is none of its own, and adds to it.
 if not {"seeds", "benchmarks"} & set(config):
 
     configfile: "config/mini.yaml"
-
-
-report: "docs/captions/workflow.rst"
 
 
 include: "rules/helpers.smk"
@@ -53,6 +49,10 @@ rule all:
 
 onstart:
     start_run(workflow)
+
+
+onsuccess:
+    end_succeeded(workflow)
 
 
 onerror:

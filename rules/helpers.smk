@@ -149,6 +149,15 @@ def start_run(workflow):
         raise SystemExit(f"error: {error}") from None
 
 
+def end_succeeded(workflow):
+    """Say what was found, if this run made the report."""
+    if any(job.rule.name == "report" for job in workflow.dag.finished_jobs):
+        decision = Path(paths.table("decision", "md")).read_text(encoding="utf-8")
+        for sentences in re.findall(r"^- (.+?\.(?: It .+?\.)?)(?= [A-Z]|$)", decision, re.M)[:1]:
+            print(f"\n{sentences.replace('**', '')}", file=sys.stderr)
+        print(f"How sure, at what price and what next: {paths.REPORT}", file=sys.stderr)
+
+
 def end_failed(workflow):
     """Make tables and report of what there is, and say last why jobs failed."""
     failed = [job for each in workflow.scheduler.failed for job in getattr(each, "jobs", [each])]
@@ -169,4 +178,5 @@ def end_failed(workflow):
 
 if not workflow.modifier.is_main_snakefile():  # Snakemake leaves a module's handlers out
     workflow._onstart = lambda log: start_run(workflow)
+    workflow._onsuccess = lambda log: end_succeeded(workflow)
     workflow._onerror = lambda log: end_failed(workflow)

@@ -8,6 +8,10 @@ Makes: results/report.html, results/tables/decision.md, results/dataset/ (every 
 
 from agorabench.report.exhibits import list_exhibits
 
+
+report: "../docs/captions/workflow.rst"
+
+
 EXHIBITS = list_exhibits(config, analysis.module_names("figure"))
 LOOK = "agorabench/report/templates"
 TEMPLATES = {

@@ -36,6 +36,15 @@ def test_nothing_changed_nothing_to_do(copy):
     assert copy.stale() == []
 
 
+def test_a_run_ends_with_what_was_found(copy):
+    said = copy.snakemake("results/report.html", "--config", "bootstrap=300")
+    decision = (copy.path / "results/tables/decision.md").read_text(encoding="utf-8")
+    [found, last] = re.findall(r"^(?:all cells: .*|How sure, .*)$", said, re.M)
+    assert found in decision.replace("**", "") and "strong is highest" in found
+    assert "established as better than" in found and last.endswith("results/report.html")
+    assert "How sure," not in copy.snakemake("results/report.html", "--config", "bootstrap=300")
+
+
 def test_an_edited_prompt_makes_its_own_cells_stale(copy):
     copy.edit(PROMPT, lambda text: "Please. " + text)
     jobs = copy.stale()
