@@ -175,7 +175,20 @@ RIGHT = ["[RESULT] right", "So.\n[RESULT] Correct.", "**[RESULT]** **right**", "
          "It is incorrect at first.\n\nVerdict: **right**", "[RESULT] not wrong"]  # fmt: skip
 WRONG = ["[RESULT] wrong", "[RESULT] incorrect", "Verdict: not correct", "no", "[RESULT] false",
          "[RESULT] right? No: [RESULT] wrong", "**Wrong**"]  # fmt: skip
-NONE = ["", "It is right in parts.", "[RESULT]", "right or wrong", "[RESULT] 5", "I say right now"]
+NONE = [
+    "[RESULT] right, or wrong?",
+    "[RESULT] partly right",
+    "[RESULT] right/wrong",
+    "[RESULT] neither right nor wrong",
+    "[RESULT] rightly wrong",
+    "[RESULT] isn't right",
+    "",
+    "It is right in parts.",
+    "[RESULT]",
+    "right or wrong",
+    "[RESULT] 5",
+    "I say right now",
+]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ GAP = r"[\s*:=()\[\]]*"
 VERDICT = re.compile(
     rf"(?:\[result\]{GAP}(?:(?:final|overall|result|score|rating|of|is){GAP})*"
     rf"|[(\[]score{GAP}|\bscore[\s*]*(?::|=|\bis\b){GAP}|^[\W_]*(?:(?:final|overall) )?score{GAP})"
-    r"([1-5])(?:\.0+)?(?:[\s*]?/[\s*]?5(?:\.0+)?| out of 5)?[\s*)\].]*\Z",
+    r"([1-5])(?:\.0+)?(?:[\s*]?/[\s*]?5(?:\.0+)?| out of 5)?[\s*)\].`]*\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 ENDING = 300  # characters of a reply in which it is looked for
