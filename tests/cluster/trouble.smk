@@ -1,7 +1,9 @@
 """Jobs that meet trouble, with the resources and the profile of the real ones."""
 
 import sys
+from pathlib import Path
 
+BASE = Path(workflow.basedir)
 sys.path.insert(0, "scripts")
 from agorabench.errors import UserError
 
