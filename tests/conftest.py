@@ -70,6 +70,7 @@ class Packages(LoadScopeScheduling):
         return nodeid.partition("::")[0].rpartition("/")[0]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """With `--dist loadscope` a package shares what is dear: a SLURM, a finished miniature."""
     return Packages(config, log) if config.option.dist == "loadscope" else None
