@@ -10,14 +10,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LEASED = "AGORABENCH_GPUS"  # environment variable: what a parent, or this process before exec, took
-LOCKS = Path(tempfile.gettempdir()) / "agorabench-gpus"  # of all users of the machine
+LOCKS = Path("/tmp/agorabench-gpus")  # of all users of the machine, whatever their TMPDIR
 PATIENCE = 2.0  # seconds between two looks for free ones
 
 
